@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cgroup.h - control groups of versions 1, 2 and both at once (hybrid), by one path.
+ *
+ * A Cgroup is a path ("/kubepods/podX/ID", relative to each hierarchy's mount) in every hierarchy that
+ * is there. Hybrid: v1 controllers where they are mounted, the v2 tree for the rest and for killing.
+ * Conversions (shares to weight, swap) are the caller's (runtime/); this layer moves text. */
+#ifndef TARE_SYS_CGROUP_H
+#define TARE_SYS_CGROUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+typedef enum CgroupMode { CGROUP_V1, CGROUP_V2, CGROUP_HYBRID } CgroupMode;
+
+typedef struct Cgroup Cgroup;
+
+/* Hierarchies from /proc/self/mountinfo; cached for the process. */
+CgroupMode cgroup_mode(void);
+bool cgroup_has_controller(const char *controller); /* "memory", in either version */
+bool cgroup_controller_is_v2(const char *controller);
+/* Path of a process in the hierarchy of a controller ("" = v2). -errno. Freed by the caller. */
+int cgroup_path_of(pid_t pid, const char *controller, char **ret);
+
+/* No system call yet. path absolute and normalised ("/a/b"). */
+Cgroup *cgroup_new(const char *path);
+void cgroup_free(Cgroup *cg);
+const char *cgroup_path(const Cgroup *cg);
+/* mkdir in every hierarchy with missing parents; fills cpuset of v1, enables controllers of v2. */
+int cgroup_create(Cgroup *cg, Err *err);
+bool cgroup_exists(const Cgroup *cg);
+/* Moves a process into all hierarchies. pid 0: the caller. */
+int cgroup_join(const Cgroup *cg, pid_t pid, Err *err);
+/* Folder in the hierarchy of a controller, for CLONE_INTO_CGROUP and watches. -errno */
+int cgroup_open_dir(const Cgroup *cg, const char *controller);
+/* One file: "memory.limit_in_bytes" is looked for in the hierarchy of its controller. */
+int cgroup_write(const Cgroup *cg, const char *controller, const char *file, const char *text);
+int cgroup_read(const Cgroup *cg, const char *controller, const char *file, char *buf, size_t n);
+int cgroup_read_u64(const Cgroup *cg, const char *controller, const char *file, uint64_t *ret);
+/* Value of a key in a "key value" file (memory.events, cpu.stat). */
+int cgroup_read_key(const Cgroup *cg, const char *controller, const char *file, const char *key,
+                    uint64_t *ret);
+/* Every process of it and below it. Freed by the caller; -errno. */
+int cgroup_pids(const Cgroup *cg, pid_t **ret, size_t *ret_n);
+/* signo to every process below; SIGKILL uses cgroup.kill or freezes first. */
+int cgroup_kill(const Cgroup *cg, int signo, Err *err);
+int cgroup_freeze(const Cgroup *cg, bool freeze, Err *err);
+/* rmdir, deepest first, in every hierarchy; waits up to timeout_ms for dying processes. Missing: 0 */
+int cgroup_remove(const Cgroup *cg, unsigned timeout_ms, Err *err);
+
+#endif

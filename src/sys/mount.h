@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mount.h - the mount API of Linux 5.2 and later. All fds close-on-exec. Returns fd or 0, or -errno. */
+#ifndef TARE_SYS_MOUNT_H
+#define TARE_SYS_MOUNT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A detached overlay. lower: top layer first, absolute paths; upper and work NULL: read-only union
+ * (one lower alone becomes a read-only clone of it). Uses lowerdir+ where the kernel has it. */
+int mount_overlay_detached(char *const *lower, const char *upper, const char *work);
+/* A detached clone of a path (bind); recursive takes what is mounted below. */
+int mount_clone_detached(int dirfd, const char *path, bool recursive);
+/* A detached new file system: options "size=64k,mode=755" (no mount flags). attr: MOUNT_ATTR_*. */
+int mount_fs_detached(const char *fstype, const char *source, const char *options, uint64_t attr);
+int mount_set_attr(int fd, bool recursive, uint64_t set, uint64_t clear, uint64_t propagation);
+int mount_set_idmap(int fd, bool recursive, int userns_fd);
+/* Attaches a detached mount on dirfd (the object itself, AT_EMPTY_PATH) or dirfd/path. */
+int mount_move(int mount_fd, int dirfd, const char *path);
+int mount_detach(const char *path); /* umount2(MNT_DETACH | UMOUNT_NOFOLLOW) */
+/* STATX_MNT_ID(_UNIQUE) of what is at the fd; 0 when unknown. */
+uint64_t mount_id(int fd);
+
+#endif
