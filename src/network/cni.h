@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cni.h - the Container Network Interface, specification 1.1.0 (and 0.3.0 on), without processes.
+ *
+ * Configuration: files *.conflist, *.conf, *.json of conf_dir, sorted by name; the first valid one is the
+ * pod network. A CniRun is the walk over the plugins of one ADD, CHECK or DEL: the caller executes what
+ * cni_run_next() tells (argv0, environment, stdin), with a deadline, and feeds exit status and output to
+ * cni_run_done(), until cni_run_next() says that there is nothing left. So no function here blocks on a
+ * plugin, and a test can play one. The result cache (libcni's format and place) is read and written here.
+ * Plugin output is foreign: 1 MiB at most, checked. */
+#ifndef TARE_NETWORK_CNI_H
+#define TARE_NETWORK_CNI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/json.h"
+
+#define CNI_OUTPUT_MAX ((size_t)1 << 20)
+
+typedef struct CniConfig CniConfig; /* a loaded list; immutable, counted */
+
+/* NOT_FOUND: `no network configuration in /etc/cni/net.d (*.conflist, *.conf, *.json)`. INVALID names the
+ * file. bin_dirs: Strv; a plugin found in none of them is reported as NOT_FOUND naming type and folders. */
+int cni_config_load(const char *conf_dir, char *const *bin_dirs, CniConfig **ret, Err *err);
+int cni_config_parse(const char *text, size_t len, bool is_list, const char *file,
+                     char *const *bin_dirs, CniConfig **ret, Err *err);
+CniConfig *cni_config_ref(CniConfig *c);
+void cni_config_unref(CniConfig *c);
+const char *cni_config_name(const CniConfig *c);
+const char *cni_config_file(const CniConfig *c);
+const char *cni_config_version(const CniConfig *c); /* the one put into requests */
+Json *cni_config_json(const CniConfig *c);          /* the list as loaded; borrowed */
+
+typedef struct CniPortMapping {
+        uint32_t host_port, container_port;
+        const char *protocol, *host_ip; /* "tcp"; host_ip may be NULL */
+} CniPortMapping;
+
+typedef struct CniAttachment {
+        const char *container_id; /* the pod's id */
+        const char *netns;        /* path; NULL when it is gone (DEL) */
+        const char *ifname;       /* "eth0" */
+        const char *pod_namespace, *pod_name, *pod_uid;
+        const CniPortMapping *ports;
+        size_t n_ports;
+        uint64_t ingress_rate, egress_rate; /* bits per second, 0: no bandwidth capability */
+        char *const *dns_servers, *const *dns_searches, *const *dns_options;
+        const char *cgroup_path;
+        Json *pod_annotations; /* object or NULL; borrowed */
+        const char *cache_dir; /* "/var/lib/cni" */
+} CniAttachment;
+
+typedef enum CniVerb { CNI_ADD, CNI_CHECK, CNI_DEL } CniVerb;
+
+typedef struct CniRun CniRun;
+/* Copies what it needs. DEL takes configuration and previous result from the cache when they are there
+ * (config may then be NULL); nothing cached and no config: a run with no steps. */
+int cni_run_new(CniConfig *config, CniVerb verb, const CniAttachment *att, CniRun **ret, Err *err);
+void cni_run_free(CniRun *run);
+
+typedef struct CniExec {
+        const char *path;       /* absolute, of the plugin */
+        const char *plugin;     /* "bridge" */
+        char *const *env;       /* complete environment */
+        const char *input;      /* JSON for stdin */
+        size_t input_len;
+} CniExec;
+/* 1: execute *ret (borrowed until cni_run_done); 0: the run is complete; negative: it failed. After a failed
+ * ADD the caller runs a DEL. DEL goes on after a plugin's error and reports the first at the end. */
+int cni_run_next(CniRun *run, CniExec *ret, Err *err);
+/* exit_code: 0 or the plugin's; -ETIMEDOUT: killed at its deadline; other -errno: could not start. out, errout: what
+ * it printed. The error text: `network "tare": plugin bridge (ADD): message; details`. */
+int cni_run_done(CniRun *run, int exit_code, const char *out, size_t out_len, const char *errout,
+                 Err *err);
+
+typedef struct CniResult {
+        char **ips; /* addresses without prefix of the pod's interface, primary first */
+        char *mac;
+        char **dns_servers;
+        Json *json; /* the whole result in the list's version */
+} CniResult;
+/* After a completed ADD; the cache file is written then (durable enough: rename). */
+int cni_run_result(CniRun *run, CniResult *ret, Err *err);
+int cni_result_parse(Json *j, const char *ifname, CniResult *ret, Err *err);
+void cni_result_done(CniResult *r);
+
+#endif
