@@ -84,9 +84,10 @@ bool str_has_suffix(const char *s, const char *suffix)
         return n >= m && memcmp(s + n - m, suffix, m) == 0;
 }
 
-/* Length of the valid UTF-8 sequence at s (RFC 3629: no surrogates, no overlong forms), or 0. */
-static size_t utf8_len(const unsigned char *s, size_t left)
+/* RFC 3629: no surrogates, no overlong forms. */
+size_t str_utf8_len(const char *text, size_t left)
 {
+        const unsigned char *s = (const unsigned char *)text;
         size_t n;
         uint32_t c;
 
@@ -107,10 +108,21 @@ static size_t utf8_len(const unsigned char *s, size_t left)
         return n;
 }
 
+size_t str_put_utf8(uint32_t c, char out[4])
+{
+        static const unsigned char lead[] = { 0, 0x00, 0xc0, 0xe0, 0xf0 };
+        size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+
+        for (size_t i = n; i-- > 1; c >>= 6)
+                out[i] = (char)(0x80 | (c & 0x3f));
+        out[0] = (char)(lead[n] | c);
+        return n;
+}
+
 bool str_is_utf8(const char *s, size_t len)
 {
         for (size_t i = 0, n; i < len; i += n) {
-                n = utf8_len((const unsigned char *)s + i, len - i);
+                n = str_utf8_len(s + i, len - i);
                 if (n == 0)
                         return false;
         }
@@ -122,7 +134,7 @@ char *str_make_utf8(const char *s, size_t len)
         char *copy = xmemdup(s, len);
 
         for (size_t i = 0, n; i < len; i += n) {
-                n = utf8_len((const unsigned char *)copy + i, len - i);
+                n = str_utf8_len(copy + i, len - i);
                 if (n == 0) {
                         copy[i] = '?';
                         n = 1;

@@ -42,6 +42,10 @@ static inline const char *str_or(const char *s, const char *other)
 const char *str_skip_prefix(const char *s, const char *prefix);
 bool str_has_suffix(const char *s, const char *suffix);
 bool str_is_utf8(const char *s, size_t len);
+/* Bytes of the valid UTF-8 sequence at s[0..left), or 0; NUL is not valid. left > 0. */
+size_t str_utf8_len(const char *s, size_t left);
+/* Writes the code point (which must be a valid one) as UTF-8; 1 to 4 bytes. */
+size_t str_put_utf8(uint32_t c, char out[4]);
 /* A copy with every byte that is not part of valid UTF-8, and NUL, replaced by '?'. */
 char *str_make_utf8(const char *s, size_t len);
 
