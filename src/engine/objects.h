@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* objects.h - what the engine knows of its pods, containers and images. Read-only outside engine/. */
+#ifndef TARE_ENGINE_OBJECTS_H
+#define TARE_ENGINE_OBJECTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/id.h"
+#include "base/json.h"
+#include "base/map.h"
+#include "oci/image-spec.h"
+#include "runtime/v1/api.pb-c.h"
+
+typedef struct Supervisor Supervisor;
+typedef struct Pod Pod;
+typedef struct Container Container;
+typedef struct Image Image;
+
+/*   MAKING -> READY -> NOTREADY     (removed from any; MAKING is not listed) */
+typedef enum PodState { POD_MAKING, POD_READY, POD_NOTREADY } PodState;
+
+struct Pod {
+        char id[ID_LEN + 1];
+        char *key; /* name_namespace_uid_attempt: taken while the pod exists */
+        Runtime__V1__RunPodSandboxRequest *request; /* config and handler as asked */
+        PodState state;
+        bool stopping, removing;  /* a Stop or Remove is under way; recorded, finished after a restart */
+        bool unclaimed;           /* ready, but nobody has been told the id */
+        int64_t created_at;       /* ns since the epoch */
+        char *dir;                /* <state>/pods/<id> */
+        char *netns_path;         /* NULL: host network */
+        char *ipc_path, *uts_path, *pid_path;
+        char *hostname;
+        char *cgroup_parent;
+        pid_t shim_pid;
+        uint64_t shim_start_time;
+        pid_t pause_pid;
+        bool network_up;          /* ADD has been begun: DEL is owed */
+        Json *cni_result;         /* NULL before, and with the host's network */
+        char **ips;
+        Supervisor *supervisor;   /* NULL: gone */
+        Map *containers;          /* id -> Container */
+};
+
+/*   MAKING -> CREATED -> RUNNING -> EXITED    (CREATED -> EXITED: start failed) */
+typedef enum ContainerState {
+        CONTAINER_MAKING,
+        CONTAINER_CREATED,
+        CONTAINER_RUNNING,
+        CONTAINER_EXITED,
+} ContainerState;
+
+struct Container {
+        char id[ID_LEN + 1];
+        char *key; /* name_attempt within its pod */
+        Pod *pod;
+        Runtime__V1__CreateContainerRequest *request;
+        ContainerState state;
+        bool removing, unclaimed;
+        char *image_id;   /* sha256:... */
+        char *image_ref;  /* repo digest, else id */
+        char **chain_ids; /* layers under its root: kept while it exists */
+        char *bundle;     /* <pod dir>/containers/<id> */
+        char *log_path;   /* absolute; NULL: none */
+        char *cgroups_path;
+        uint32_t uid, gid;
+        uint32_t *additional_gids;
+        size_t n_additional_gids;
+        int stop_signal;
+        pid_t pid;
+        uint64_t start_time; /* of the process, with pid its identity */
+        int64_t created_at, started_at, finished_at; /* ns since the epoch */
+        int exit_code;
+        char *reason, *message; /* of an exited one */
+        Runtime__V1__LinuxContainerResources *resources; /* as updated; NULL: as requested */
+};
+
+struct Image {
+        char *id;            /* "sha256:" + config digest */
+        char **repo_tags, **repo_digests;
+        char *manifest_digest;
+        char **chain_ids;    /* lowest first */
+        uint64_t size_bytes; /* compressed content: config, layers, manifest */
+        bool pinned;
+        int64_t pulled_at;
+        /* from the configuration document */
+        bool has_uid;
+        int64_t uid;
+        char *username;
+        ImageConfig *config; /* read on first need */
+        char *config_json;
+};
+
+typedef struct ContainerUsage {
+        int64_t timestamp; /* when it was sampled, ns since the epoch */
+        uint64_t cpu_ns, cpu_nano_cores;
+        bool has_nano_cores;
+        uint64_t memory_usage, memory_working_set, memory_rss, memory_limit; /* limit 0: none */
+        uint64_t page_faults, major_page_faults;
+        bool has_swap;
+        uint64_t swap_usage, swap_available;
+        uint64_t pids;
+        bool has_layer;
+        int64_t layer_timestamp;
+        uint64_t layer_bytes, layer_inodes;
+} ContainerUsage;
+
+typedef struct FsUsage {
+        int64_t timestamp;
+        char mountpoint[4096]; /* of the image layers */
+        uint64_t image_bytes, image_inodes;
+        char container_mountpoint[4096];
+        uint64_t container_bytes, container_inodes;
+} FsUsage;
+
+#endif
