@@ -117,7 +117,8 @@ static bool act(const Point *p)
         switch (p->action) {
         case ACTION_KILL:
                 kill(getpid(), SIGKILL);
-                /* fall through: a pid namespace's init survives its own SIGKILL */
+                /* the init of a pid namespace survives its own SIGKILL */
+                __attribute__((fallthrough));
         case ACTION_STALL:
                 for (;;)
                         pause();

@@ -145,7 +145,7 @@ static int fill_file(int fd, const void *p, size_t n, mode_t mode, bool durable)
 
 int io_replace_file(int dirfd, const char *path, const void *p, size_t n, mode_t mode, bool durable)
 {
-        const char *name;
+        const char *name = NULL;
         char temp[16 + ID_LEN];
         char id[ID_LEN + 1];
         _cleanup_close_ int dir = open_parent(dirfd, path, &name);

@@ -110,7 +110,7 @@ int json_get_array(Json *j, const char *key, const char *path, Json **ret, Err *
 
 int json_get_str(Json *j, const char *key, const char *path, char **ret, Err *err)
 {
-        Json *v;
+        Json *v = NULL;
         int r = get(j, key, path, json_type_string, "expected a string", &v, err);
 
         if (r > 0)
@@ -120,7 +120,7 @@ int json_get_str(Json *j, const char *key, const char *path, char **ret, Err *er
 
 int json_get_bool(Json *j, const char *key, const char *path, bool *ret, Err *err)
 {
-        Json *v;
+        Json *v = NULL;
         int r = get(j, key, path, json_type_boolean, "expected true or false", &v, err);
 
         if (r > 0)
@@ -130,7 +130,7 @@ int json_get_bool(Json *j, const char *key, const char *path, bool *ret, Err *er
 
 int json_get_i64(Json *j, const char *key, const char *path, int64_t *ret, Err *err)
 {
-        Json *v;
+        Json *v = NULL;
         int r = get(j, key, path, json_type_int, "expected an integer", &v, err);
 
         if (r <= 0)
@@ -144,7 +144,7 @@ int json_get_i64(Json *j, const char *key, const char *path, int64_t *ret, Err *
 
 int json_get_u64(Json *j, const char *key, const char *path, uint64_t *ret, Err *err)
 {
-        Json *v;
+        Json *v = NULL;
         int r = get(j, key, path, json_type_int, "expected an integer", &v, err);
 
         if (r <= 0)
@@ -170,7 +170,7 @@ int json_get_u32(Json *j, const char *key, const char *path, uint32_t *ret, Err 
 
 int json_get_strv(Json *j, const char *key, const char *path, char ***ret, Err *err)
 {
-        Json *array;
+        Json *array = NULL;
         int r = get(j, key, path, json_type_array, "expected an array of strings", &array, err);
 
         if (r <= 0)
