@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* snapshot.h - root file systems: layers below, one writable folder a container. Makes folders, no mounts:
- * the shim makes the detached mount from what snapshot_root() tells.
+/* snapshot.h - root file systems: layers below, one writable folder a container. Makes folders, no
+ * mounts: the shim makes the detached mount from what snapshot_root() tells.
  *
  *   <root>/layers/<chain hex>/fs                    an unpacked layer, immutable
- *   <root>/containers/<container id>/{upper,work}   a container's own
+ *   <root>/containers/<container id>/{upper,work}   a container's own; upper is made by snapshot_root(),
+ *                                                    with mode and owner of the top layer's root
  *
- * Only the components that a mapped root must cross are 0711; the rest 0700. One driver: overlay; others come
- * behind the same functions (a table keyed by name). */
+ * Only the components that a mapped root must cross are 0711; the rest 0700. One driver: overlay;
+ * others come behind the same functions (a table keyed by name). */
 #ifndef TARE_SNAPSHOT_SNAPSHOT_H
 #define TARE_SNAPSHOT_SNAPSHOT_H
 
@@ -24,8 +25,8 @@ const char *snapshots_driver(const Snapshots *s);
 const char *snapshots_layers_dir(const Snapshots *s); /* absolute */
 const char *snapshots_root(const Snapshots *s);
 bool snapshot_has_layer(Snapshots *s, const char *chain_id);
-/* Takes a finished layer folder from an ingest (rename, fsync of the folder). Present already: the new one is
- * left where it is, 0. chain_id: "sha256:<hex>". */
+/* Takes a finished layer folder from an ingest (rename, fsync of the folder). Present already: the
+ * new one is left where it is, 0. chain_id: "sha256:<hex>". */
 int snapshot_commit_layer(Snapshots *s, const char *ingest_layer, const char *chain_id, Err *err);
 /* Absolute path of a layer, to be given to content_trash(). Freed by the caller. */
 char *snapshot_layer_path(Snapshots *s, const char *chain_id);
