@@ -3,6 +3,10 @@
 #ifndef TARE_SYS_MOUNT_H
 #define TARE_SYS_MOUNT_H
 
+/* The C library has a header of this name too, and src/ is searched first: whoever includes either
+ * gets both. */
+#include_next <sys/mount.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

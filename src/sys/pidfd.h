@@ -3,6 +3,10 @@
 #ifndef TARE_SYS_PIDFD_H
 #define TARE_SYS_PIDFD_H
 
+/* The C library has a header of this name too, and src/ is searched first: whoever includes either
+ * gets both. */
+#include_next <sys/pidfd.h>
+
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
