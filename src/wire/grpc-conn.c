@@ -369,12 +369,14 @@ static void on_io(void *userdata, int fd, uint32_t revents)
         GrpcConn *c = userdata;
         int r = 0;
 
+        c->in_io = true;
         if (revents & EPOLLIN)
                 r = c->stage == CONN_GOODBYE ? discard(c) : receive(c);
         else if (revents & (EPOLLHUP | EPOLLERR))
                 r = -ECONNRESET;
         /* also after a broken rule: the GOAWAY that names it is on its way */
         int w = r == 0 || r == -EPROTO ? flush(c) : 0;
+        c->in_io = false;
         if (r < 0 || w < 0)
                 grpc_conn_free(c);
 }
@@ -390,7 +392,7 @@ static void on_wake(void *userdata)
 
 void grpc_conn_wake(GrpcConn *c)
 {
-        if (!c->wake && !c->freeing)
+        if (!c->wake && !c->in_io && !c->freeing)
                 c->wake = loop_add_defer(c->server->loop, on_wake, c);
 }
 

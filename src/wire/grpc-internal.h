@@ -32,10 +32,11 @@
 #define GRPC_DRAIN_MS              1000  /* for the answer to the PING behind the first GOAWAY */
 #define GRPC_GOODBYE_MS            5000 /* for the last bytes of a connection that is being ended */
 /* Frames that cost us and carry nothing: PING, SETTINGS, RST_STREAM, PRIORITY, empty DATA. */
-#define GRPC_FLOOD_BURST         1000
-#define GRPC_FLOOD_PER_S         100
-#define GRPC_OUTBOUND_FRAMES_MAX 1024 /* queued while the peer does not read: we stop reading too  \
-                                       */
+#define GRPC_FLOOD_BURST 1000
+#define GRPC_FLOOD_PER_S 100
+#define GRPC_OUTBOUND_FRAMES_MAX                                                                   \
+        1024 /* queued while the peer does not read: we stop reading too                           \
+              */
 
 typedef struct GrpcConn GrpcConn;
 
@@ -98,7 +99,7 @@ struct GrpcConn {
         nghttp2_session *session;
         int fd;
         GrpcConnStage stage;
-        bool freeing;
+        bool freeing, in_io; /* in_io: a write follows anyway */
         uint32_t events;
         LoopSource *io, *wake, *timer;
         GrpcCall *calls;
