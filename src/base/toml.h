@@ -17,7 +17,7 @@ typedef enum TomlType {
         TOML_INTEGER,
         TOML_FLOAT,
         TOML_BOOL,
-        TOML_DATETIME,       /* with offset */
+        TOML_DATETIME, /* with offset */
         TOML_DATETIME_LOCAL,
         TOML_DATE_LOCAL,
         TOML_TIME_LOCAL,
@@ -28,9 +28,11 @@ typedef enum TomlType {
 typedef struct TomlValue TomlValue;
 struct TomlValue {
         TomlType type;
-        int line;      /* from 1 */
-        char *key;     /* in a table; NULL in an array and at the top */
-        char *string;  /* STRING (UTF-8, length string_len; may hold NUL) and the date types as written */
+        int line;       /* from 1 */
+        char *key;      /* in a table; NULL in an array and at the top */
+        size_t key_len; /* a quoted key may hold NUL */
+        char *string;   /* STRING (UTF-8, length string_len; may hold NUL) and the date types as
+                           written */
         size_t string_len;
         int64_t integer;
         double number;
