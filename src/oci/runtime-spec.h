@@ -228,6 +228,17 @@ typedef struct OciTimeOffset {
         uint32_t nanosecs;
 } OciTimeOffset;
 
+typedef struct OciNetDevice {
+        char *name;     /* of the interface on the host */
+        char *new_name; /* in the container; NULL: the same */
+} OciNetDevice;
+
+typedef struct OciMemoryPolicy {
+        char *mode; /* "MPOL_BIND"; NULL: absent */
+        char *nodes;
+        char **flags;
+} OciMemoryPolicy;
+
 typedef struct OciLinux {
         OciNamespace namespaces[_OCI_NS_MAX];
         OciIdMap *uid_maps, *gid_maps;
@@ -244,6 +255,9 @@ typedef struct OciLinux {
         char *rootfs_propagation, *mount_label;
         char *personality_domain; /* NULL: absent */
         char *intel_rdt_json;     /* as written; NULL: absent */
+        OciNetDevice *net_devices;
+        size_t n_net_devices;
+        OciMemoryPolicy memory_policy;
 } OciLinux;
 
 typedef struct OciSpec {
