@@ -2,9 +2,9 @@
 /* engine.h - pods, containers and images of one node; what the services (cri/, tare.v1) call.
  *
  * One event loop, nothing blocks. Questions (find, next) answer from memory at once. Verbs are
- * operations: engine_x() starts or joins one and gives an EngineWait, the client's place in it; `done`
- * is called once, never from within engine_x() itself. A client that is gone gives its place up by
- * engine_wait_cancel(); the operation goes on (see op.h for what becomes of it).
+ * operations: engine_x() starts or joins one and gives an EngineWait, the client's place in it;
+ * `done` is called once, never from within engine_x() itself. A client that is gone gives its place
+ * up by engine_wait_cancel(); the operation goes on (see op.h for what becomes of it).
  *
  * What a client asks for is written in runtime.v1 messages: the engine keeps its own copies. */
 #ifndef TARE_ENGINE_ENGINE_H
@@ -27,8 +27,8 @@ typedef void (*EngineDone)(void *data, const char *id, const Err *err);
 
 #define ENGINE_EXEC_OUTPUT_MAX ((size_t)16 << 20) /* bytes kept of each stream of ExecSync */
 
-/* Opens the stores and adopts what an earlier daemon left; what was under way is finished or undone by
- * operations of their own. config and world are borrowed for the engine's life. */
+/* Opens the stores and adopts what an earlier daemon left; what was under way is finished or undone
+ * by operations of their own. config and world are borrowed for the engine's life. */
 int engine_new(const EngineConfig *config, World *world, Engine **ret, Err *err);
 /* Leaves pods and shims as they are. */
 void engine_free(Engine *e);
@@ -47,27 +47,37 @@ const EngineConfig *engine_config(const Engine *e);
 /* false: *ret_reason says why (borrowed until the next call). */
 bool engine_network_ready(Engine *e, const char **ret_reason);
 /* The image's configuration document, for users, volumes and inspection; borrowed. */
-int engine_image_config(Engine *e, const Image *image, const ImageConfig **ret, const char **ret_json, Err *err);
+int engine_image_config(Engine *e, const Image *image, const ImageConfig **ret,
+                        const char **ret_json, Err *err);
 /* config.json of a container; freed by the caller. */
 int engine_container_spec_json(Engine *e, const Container *c, char **ret, Err *err);
 /* Usage of a container as last sampled; -errno when it has none. */
 int engine_container_usage(Engine *e, const Container *c, ContainerUsage *ret);
 void engine_fs_usage(Engine *e, FsUsage *ret);
-/* *ret is filled with heap data: tare__v1__list_operations_response__free_unpacked(). pod NULL: all. */
-void engine_operations(Engine *e, const char *pod_id, bool recent, Tare__V1__ListOperationsResponse **ret);
+/* *ret is filled with heap data: tare__v1__list_operations_response__free_unpacked(). pod NULL:
+ * all. */
+void engine_operations(Engine *e, const char *pod_id, bool recent,
+                       Tare__V1__ListOperationsResponse **ret);
 
 /* --- verbs --- */
-EngineWait *engine_run_pod(Engine *e, const Runtime__V1__RunPodSandboxRequest *req, EngineDone done, void *data);
+EngineWait *engine_run_pod(Engine *e, const Runtime__V1__RunPodSandboxRequest *req, EngineDone done,
+                           void *data);
 EngineWait *engine_stop_pod(Engine *e, const char *id, EngineDone done, void *data);
 EngineWait *engine_remove_pod(Engine *e, const char *id, EngineDone done, void *data);
-EngineWait *engine_create_container(Engine *e, const Runtime__V1__CreateContainerRequest *req, EngineDone done, void *data);
+EngineWait *engine_create_container(Engine *e, const Runtime__V1__CreateContainerRequest *req,
+                                    EngineDone done, void *data);
 EngineWait *engine_start_container(Engine *e, const char *id, EngineDone done, void *data);
-EngineWait *engine_stop_container(Engine *e, const char *id, int64_t timeout_s, EngineDone done, void *data);
+EngineWait *engine_stop_container(Engine *e, const char *id, int64_t timeout_s, EngineDone done,
+                                  void *data);
 EngineWait *engine_remove_container(Engine *e, const char *id, EngineDone done, void *data);
 EngineWait *engine_reopen_log(Engine *e, const char *id, EngineDone done, void *data);
-EngineWait *engine_update_container(Engine *e, const Runtime__V1__UpdateContainerResourcesRequest *req, EngineDone done, void *data);
-EngineWait *engine_pull_image(Engine *e, const Runtime__V1__PullImageRequest *req, EngineDone done, void *data);
-EngineWait *engine_import_image(Engine *e, const char *path, const char *reference, EngineDone done, void *data);
+EngineWait *engine_update_container(Engine *e,
+                                    const Runtime__V1__UpdateContainerResourcesRequest *req,
+                                    EngineDone done, void *data);
+EngineWait *engine_pull_image(Engine *e, const Runtime__V1__PullImageRequest *req, EngineDone done,
+                              void *data);
+EngineWait *engine_import_image(Engine *e, const char *path, const char *reference, EngineDone done,
+                                void *data);
 EngineWait *engine_remove_image(Engine *e, const char *reference, EngineDone done, void *data);
 
 typedef struct EngineExecResult {
@@ -78,7 +88,8 @@ typedef struct EngineExecResult {
 } EngineExecResult;
 typedef void (*EngineExecDone)(void *data, const EngineExecResult *result, const Err *err);
 /* timeout_s 0: none. */
-EngineWait *engine_exec_sync(Engine *e, const char *id, char *const *argv, int64_t timeout_s, EngineExecDone done, void *data);
+EngineWait *engine_exec_sync(Engine *e, const char *id, char *const *argv, int64_t timeout_s,
+                             EngineExecDone done, void *data);
 
 /* The client is gone: done will not be called. */
 void engine_wait_cancel(EngineWait *w);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* objects.h - what the engine knows of its pods, containers and images. Read-only outside engine/. */
+/* objects.h - what the engine knows of its pods, containers and images. Read-only outside engine/.
+ */
 #ifndef TARE_ENGINE_OBJECTS_H
 #define TARE_ENGINE_OBJECTS_H
 
@@ -26,22 +27,23 @@ struct Pod {
         char *key; /* name_namespace_uid_attempt: taken while the pod exists */
         Runtime__V1__RunPodSandboxRequest *request; /* config and handler as asked */
         PodState state;
-        bool stopping, removing;  /* a Stop or Remove is under way; recorded, finished after a restart */
-        bool unclaimed;           /* ready, but nobody has been told the id */
-        int64_t created_at;       /* ns since the epoch */
-        char *dir;                /* <state>/pods/<id> */
-        char *netns_path;         /* NULL: host network */
+        bool stopping,
+                removing;   /* a Stop or Remove is under way; recorded, finished after a restart */
+        bool unclaimed;     /* ready, but nobody has been told the id */
+        int64_t created_at; /* ns since the epoch */
+        char *dir;          /* <state>/pods/<id> */
+        char *netns_path;   /* NULL: host network */
         char *ipc_path, *uts_path, *pid_path;
         char *hostname;
         char *cgroup_parent;
         pid_t shim_pid;
         uint64_t shim_start_time;
         pid_t pause_pid;
-        bool network_up;          /* ADD has been begun: DEL is owed */
-        Json *cni_result;         /* NULL before, and with the host's network */
+        bool network_up;  /* ADD has been begun: DEL is owed */
+        Json *cni_result; /* NULL before, and with the host's network */
         char **ips;
-        Supervisor *supervisor;   /* NULL: gone */
-        Map *containers;          /* id -> Container */
+        Supervisor *supervisor; /* NULL: gone */
+        Map *containers;        /* id -> Container */
 };
 
 /*   MAKING -> CREATED -> RUNNING -> EXITED    (CREATED -> EXITED: start failed) */
@@ -70,15 +72,15 @@ struct Container {
         size_t n_additional_gids;
         int stop_signal;
         pid_t pid;
-        uint64_t start_time; /* of the process, with pid its identity */
+        uint64_t start_time;                         /* of the process, with pid its identity */
         int64_t created_at, started_at, finished_at; /* ns since the epoch */
         int exit_code;
-        char *reason, *message; /* of an exited one */
+        char *reason, *message;                          /* of an exited one */
         Runtime__V1__LinuxContainerResources *resources; /* as updated; NULL: as requested */
 };
 
 struct Image {
-        char *id;            /* "sha256:" + config digest */
+        char *id; /* "sha256:" + config digest */
         char **repo_tags, **repo_digests;
         char *manifest_digest;
         char **chain_ids;    /* lowest first */

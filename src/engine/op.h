@@ -6,13 +6,14 @@
  *                                        v
  *                                    undo of the steps begun, last first --> ended with the error
  *
- * One operation at a time has an object ("pod/ID", "ctr/ID", "img/REF"); others wait in order. A step
- * returns 0 (done), OP_WAIT (some event will call op_resume()) or a negative error. Each step has a
- * deadline: op_on_timeout is told to give up what it waits for. The loop that runs the table gives every step
- * a fault point ("VERB.step"), a trace span and its time; the last OP_KEPT operations stay to be asked about.
+ * One operation at a time has an object ("pod/ID", "ctr/ID", "img/REF"); others wait in order. A
+ * step returns 0 (done), OP_WAIT (some event will call op_resume()) or a negative error. Each step
+ * has a deadline, at which what it waits for is given up. The loop that runs the table gives every
+ * step a fault point ("VERB.step"), a trace span and its time; the last OP_KEPT operations stay to
+ * be asked about.
  *
- * Waiters are clients. A waiter that goes away changes nothing for an operation that must finish (Start, Stop,
- * Remove). Its owner hears when the last one is gone (op->abandoned) and decides. */
+ * Waiters are clients. A waiter that goes away changes nothing for an operation that must finish
+ * (Start, Stop, Remove). Its owner hears when the last one is gone (op->abandoned) and decides. */
 #ifndef TARE_ENGINE_OP_H
 #define TARE_ENGINE_OP_H
 
@@ -22,9 +23,9 @@
 #include "base/err.h"
 #include "engine/engine.h"
 
-#define OP_WAIT 1
+#define OP_WAIT      1
 #define OP_STEPS_MAX 24
-#define OP_KEPT 512
+#define OP_KEPT      512
 
 typedef struct Op Op;
 typedef struct Ops Ops;
@@ -32,31 +33,34 @@ typedef struct Ops Ops;
 typedef struct OpStep {
         const char *name;
         int (*run)(Op *op, Err *err);
-        /* Undoes run, also one that failed half-way; may wait; its own failure is logged and passed over. */
+        /* Undoes run, also one that failed half-way; may wait; its own failure is logged and passed
+         * over. */
         int (*undo)(Op *op, Err *err);
         unsigned deadline_s; /* of run and of undo; 0: OP_DEADLINE_S */
 } OpStep;
 #define OP_DEADLINE_S 60
 
 typedef struct OpVerb {
-        const char *name;     /* "RunPodSandbox" */
-        const OpStep *steps;  /* ends with a row without name */
-        void (*finish)(Op *op, const Err *err); /* last: settles objects; NULL err: success. May be NULL. */
+        const char *name;    /* "RunPodSandbox" */
+        const OpStep *steps; /* ends with a row without name */
+        void (*finish)(Op *op,
+                       const Err *err); /* last: settles objects; NULL err: success. May be NULL. */
         void (*free_data)(void *data);
-        void (*abandoned)(Op *op);  /* the last waiter has gone while it runs; may be NULL */
+        void (*abandoned)(Op *op); /* the last waiter has gone while it runs; may be NULL */
+        bool unrecorded;           /* too frequent to be kept after its end */
 } OpVerb;
 
 struct Op {
         uint64_t id;
         const OpVerb *verb;
         Engine *engine;
-        char *object;      /* what it holds: "pod/<id>" */
-        char *subject;     /* for people and timelines: the pod's or container's id */
-        char *pod_id;      /* "" when it concerns none */
-        void *data;        /* the verb's own */
-        char *result_id;   /* what done() tells */
-        char *waits_for;   /* what the present step waits for; NULL */
-        /* What the present step waits on; op_clear_wait() calls it when the step's deadline passes. */
+        char *object;    /* what it holds: "pod/<id>" */
+        char *subject;   /* for people and timelines: the pod's or container's id */
+        char *pod_id;    /* "" when it concerns none */
+        void *data;      /* the verb's own */
+        char *result_id; /* what done() tells */
+        char *waits_for; /* what the present step waits for; NULL */
+        /* Gives up what the present step waits on, when its deadline passes. */
         void (*cancel_wait)(Op *op);
         void *wait;
         /* the rest is op.c's */
@@ -64,7 +68,8 @@ struct Op {
         uint64_t started_ns, step_started_ns, ended_ns;
         uint64_t step_ns[OP_STEPS_MAX];
         unsigned step;
-        bool running, undoing, in_step, resumed, ended, cancelled, queued;
+        Ops *ops;
+        bool undone, running, undoing, in_step, resumed, ended, cancelled, queued;
         int resume_result;
         Err err, resume_err;
         LoopSource *deadline, *kick;
@@ -76,8 +81,8 @@ Ops *ops_new(Engine *e, World *world);
 void ops_free(Ops *ops);
 
 /* Makes and queues it; it starts from the loop. data is taken (free_data). */
-Op *op_start(Ops *ops, const OpVerb *verb, const char *object, const char *subject, const char *pod_id,
-             void *data);
+Op *op_start(Ops *ops, const OpVerb *verb, const char *object, const char *subject,
+             const char *pod_id, void *data);
 /* The running or queued operation of this verb on this object, or NULL. */
 Op *op_find(Ops *ops, const OpVerb *verb, const char *object);
 /* Any operation that holds or waits for the object. */
@@ -91,10 +96,12 @@ void op_waits(Op *op, void *wait, void (*cancel)(Op *op), const char *fmt, ...)
 /* Fails the operation at its present step (which is given up) and undoes it. */
 void op_cancel(Op *op, ErrKind kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* A client's place. op NULL: a place that ends at once with err, or id. */
+/* A client's place. */
 EngineWait *op_wait(Op *op, EngineDone done, void *data);
-EngineWait *op_answer(Engine *e, const char *id, const Err *err, EngineDone done, void *data);
+/* One that ends from the loop at once: err, or success with id. */
+EngineWait *ops_answer(Ops *ops, const char *id, const Err *err, EngineDone done, void *data);
 
-void ops_describe(Ops *ops, const char *pod_id, bool recent, Tare__V1__ListOperationsResponse **ret);
+void ops_describe(Ops *ops, const char *pod_id, bool recent,
+                  Tare__V1__ListOperationsResponse **ret);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* world.h - all that the engine touches outside itself: clock, timers, processes, supervisors, a few kernel
- * objects. One table, so that a simulation can run the same engine without a kernel (world-linux.c is the real
- * one). Callbacks come from the loop, never from within the call that started something. */
+/* world.h - all that the engine touches outside itself: clock, timers, processes, supervisors, a
+ * few kernel objects. One table, so that a simulation can run the same engine without a kernel
+ * (world-linux.c is the real one). Callbacks come from the loop, never from within the call that
+ * started something. */
 #ifndef TARE_ENGINE_WORLD_H
 #define TARE_ENGINE_WORLD_H
 
@@ -22,19 +23,19 @@ typedef struct EngineConfig {
         const char *state; /* /run/tare: this boot */
         const char *version;
         bool systemd_cgroup;
-        const char *shim_cgroup;    /* "/tare-shims"; NULL or "": where the daemon is */
-        const char *cgroup_parent;  /* for pods that name none: "/tare" */
+        const char *shim_cgroup;   /* "/tare-shims"; NULL or "": where the daemon is */
+        const char *cgroup_parent; /* for pods that name none: "/tare" */
         const char *cni_conf_dir;
         char **cni_bin_dirs;
         const char *cni_cache_dir;
-        const char *netns_dir; /* /run/netns */
+        const char *netns_dir;       /* /run/netns */
         const char *registry_config; /* hosts.toml folder; NULL: none */
         const char *snapshotter;
         const char *default_runtime;
         EngineRuntime *runtimes;
         size_t n_runtimes;
-        const char *image_worker; /* path of tare-image */
-        int shim_fd, pause_fd; /* sealed memfds; -EBADF in a simulation */
+        const char *image_worker;   /* path of tare-image */
+        int shim_fd, pause_fd;      /* sealed memfds; -EBADF in a simulation */
         const char *effective_json; /* the whole configuration, for `crictl info` */
 } EngineConfig;
 
@@ -44,12 +45,12 @@ typedef struct WorldExec {
         char *const *argv, *const *env;
         const void *input; /* copied */
         size_t input_len;
-        size_t output_max;       /* bytes kept of each stream; more: the process is killed, TOO_LARGE */
-        uint64_t deadline_ns;    /* CLOCK_MONOTONIC; 0: none; then SIGKILL to its process group */
+        size_t output_max; /* bytes kept of each stream; more: the process is killed, TOO_LARGE */
+        uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none; then SIGKILL to its process group */
         /* When set, called for every complete line of stdout instead of keeping it. */
         void (*line)(void *data, const char *line, size_t len);
-        /* exit_code: 0.., 128 + signal; -ETIMEDOUT: killed at the deadline; other -errno: not started or too
-         * much output. Called once. */
+        /* exit_code: 0.., 128 + signal; -ETIMEDOUT: killed at the deadline; other -errno: not
+         * started or too much output. Called once. */
         void (*done)(void *data, int exit_code, const StrBuf *out, const StrBuf *err_out);
         void *data;
 } WorldExec;
@@ -66,8 +67,8 @@ struct WorldOps {
         void (*exec_cancel)(World *w, WorldProcess *p);
         pid_t (*exec_pid)(const WorldProcess *p);
         /* Starts the pod supervisor: a listening socket at socket_path is its descriptor 3. */
-        int (*start_supervisor)(World *w, const EngineConfig *c, const char *pod_id, const char *dir,
-                                const char *socket_path, pid_t *ret_pid, Err *err);
+        int (*start_supervisor)(World *w, const EngineConfig *c, const char *pod_id,
+                                const char *dir, const char *socket_path, pid_t *ret_pid, Err *err);
 };
 
 World *world_linux_new(Loop *loop, Err *err);

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* supervisor-shim.c - the client of docs/protocol/shim.md. Runs in tared; never blocks: the socket
+ * is non-blocking, frames wait in a list, and the process is watched by pidfd. */
+#include "engine/supervisor.h"
+
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "sys/pidfd.h"
+
+#define FRAME_HEADER 8
+#define FRAME_MAX    ((size_t)4 << 20) /* bytes of one message */
+#define READ_CHUNK   16384
+
+typedef struct Frame Frame;
+struct Frame {
+        Frame *next;
+        StrBuf bytes;
+        size_t sent;
+        int fds[IO_FDS_MAX];
+        size_t n_fds;
+};
+
+struct SupervisorCall {
+        SupervisorCall *next;
+        uint64_t id;
+        SupervisorReply done; /* NULL: cancelled */
+        void *data;
+};
+
+typedef struct Shim {
+        Supervisor base;
+        World *world;
+        char *pod_id;
+        int sock, pidfd;
+        LoopSource *sock_source, *pid_source, *gone_source;
+        SupervisorEvents events;
+        void *data;
+        uint64_t next_id;
+        SupervisorCall *calls;
+        Frame *out, **out_tail;
+        StrBuf in;
+        bool dead;
+} Shim;
+
+static void frame_free(Frame *f)
+{
+        for (size_t i = 0; i < f->n_fds; i++)
+                close(f->fds[i]);
+        strbuf_done(&f->bytes);
+        free(f);
+}
+
+static void call_answer(Shim *s, SupervisorCall *call, const Tare__Shim__V1__Reply *reply,
+                        const Err *err)
+{
+        SupervisorCall **p = &s->calls;
+
+        while (*p != call)
+                p = &(*p)->next;
+        *p = call->next;
+        if (call->done)
+                call->done(call->data, reply, err);
+        free(call);
+}
+
+static void close_connection(Shim *s)
+{
+        loop_source_free(s->sock_source);
+        s->sock_source = NULL;
+        s->sock = fd_close(s->sock);
+        while (s->out) {
+                Frame *f = s->out;
+                s->out = f->next;
+                frame_free(f);
+        }
+        s->out_tail = &s->out;
+}
+
+/* From the loop only: callbacks may free the supervisor, hence the order. */
+static void report_gone(void *userdata)
+{
+        Shim *s = userdata;
+        Err err = {};
+
+        s->gone_source = NULL;
+        err_set(&err, ERR_UNAVAILABLE, "supervisor of pod %.12s has ended", s->pod_id);
+        while (s->calls)
+                call_answer(s, s->calls, NULL, &err);
+        s->events.gone(s->data);
+}
+
+static void set_dead(Shim *s)
+{
+        if (s->dead)
+                return;
+        s->dead = true;
+        close_connection(s);
+        loop_source_free(s->pid_source);
+        s->pid_source = NULL;
+        s->gone_source = loop_add_defer(s->world->loop, report_gone, s);
+}
+
+/* The connection is of no use any more. A shim that lives without one is ended: nobody could speak
+ * to it. */
+static void connection_lost(Shim *s, const char *why)
+{
+        close_connection(s);
+        if (s->pidfd < 0) {
+                set_dead(s);
+                return;
+        }
+        log_debug("pod=%s supervisor: %s", s->pod_id, why);
+        (void)pidfd_kill(s->pidfd, SIGKILL); /* gone already: the pidfd says so */
+}
+
+static void on_pidfd(void *userdata, int fd, uint32_t revents)
+{
+        Shim *s = userdata;
+        int status;
+
+        (void)pidfd_reap(fd, false, &status); /* not our child after a restart: nothing to reap */
+        set_dead(s);
+}
+
+static void update_events(Shim *s)
+{
+        if (s->sock_source)
+                loop_fd_set_events(s->sock_source, EPOLLIN | (s->out ? EPOLLOUT : 0u));
+}
+
+static void flush(Shim *s)
+{
+        while (s->out) {
+                Frame *f = s->out;
+                size_t n_fds = f->sent == 0 ? f->n_fds : 0;
+                ssize_t n = io_send_fds(s->sock, f->bytes.data + f->sent, f->bytes.len - f->sent,
+                                        f->fds, n_fds);
+                if (n == -EAGAIN)
+                        break;
+                if (n < 0) {
+                        connection_lost(s, "write failed");
+                        return;
+                }
+                f->sent += (size_t)n;
+                if (f->sent < f->bytes.len)
+                        continue;
+                s->out = f->next;
+                if (!s->out)
+                        s->out_tail = &s->out;
+                frame_free(f);
+        }
+        update_events(s);
+}
+
+static void reply_error(const Tare__Shim__V1__Error *e, Err *ret)
+{
+        ErrKind kind = err_kind_from_symbol(e->kind);
+
+        err_set(ret, kind == ERR_NONE ? ERR_INTERNAL : kind, "%s", e->message);
+}
+
+static void dispatch(Shim *s, const Tare__Shim__V1__Reply *reply)
+{
+        SupervisorCall *call = s->calls;
+        Err err = {};
+
+        if (reply->id == 0) {
+                if (reply->result_case == TARE__SHIM__V1__REPLY__RESULT_EXIT_EVENT)
+                        s->events.exited(s->data, reply->exit_event);
+                return;
+        }
+        while (call && call->id != reply->id)
+                call = call->next;
+        if (!call)
+                return;
+        if (reply->error) {
+                reply_error(reply->error, &err);
+                call_answer(s, call, NULL, &err);
+        } else {
+                call_answer(s, call, reply, NULL);
+        }
+}
+
+/* 1: one frame was taken from the input. */
+static int take_frame(Shim *s)
+{
+        Tare__Shim__V1__Reply *reply;
+        uint32_t len;
+
+        if (s->in.len < FRAME_HEADER)
+                return 0;
+        memcpy(&len, s->in.data, sizeof(len));
+        if (len > FRAME_MAX)
+                return -EMSGSIZE;
+        if (s->in.len < FRAME_HEADER + len)
+                return 0;
+        reply = tare__shim__v1__reply__unpack(NULL, len,
+                                              (const uint8_t *)s->in.data + FRAME_HEADER);
+        if (!reply)
+                return -EBADMSG;
+        strbuf_consume(&s->in, FRAME_HEADER + len);
+        dispatch(s, reply);
+        tare__shim__v1__reply__free_unpacked(reply, NULL);
+        return 1;
+}
+
+static void on_socket(void *userdata, int fd, uint32_t revents)
+{
+        Shim *s = userdata;
+        ssize_t n;
+        int r;
+
+        if (revents & EPOLLOUT)
+                flush(s);
+        if (s->sock < 0 || !(revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+                return;
+        strbuf_reserve(&s->in, READ_CHUNK);
+        n = read(fd, s->in.data + s->in.len, READ_CHUNK);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return;
+        if (n <= 0) {
+                connection_lost(s, "connection closed");
+                return;
+        }
+        s->in.len += (size_t)n;
+        s->in.data[s->in.len] = 0;
+        while (s->sock >= 0 && (r = take_frame(s)) != 0) {
+                if (r < 0) {
+                        connection_lost(s, "malformed frame");
+                        return;
+                }
+        }
+        if (s->in.len == 0)
+                strbuf_done(&s->in);
+}
+
+static SupervisorCall *shim_call(Supervisor *base, Tare__Shim__V1__Request *req, const int *fds,
+                                 size_t n_fds, SupervisorReply done, void *data)
+{
+        Shim *s = (Shim *)base;
+        SupervisorCall *call = xnew(SupervisorCall);
+        Frame *f;
+        uint32_t header[2];
+
+        req->id = call->id = ++s->next_id;
+        call->done = done;
+        call->data = data;
+        call->next = s->calls;
+        s->calls = call;
+        if (s->dead || s->sock < 0) {
+                /* report_gone() is on its way, or has been: then this call gets its own */
+                if (!s->gone_source && s->dead)
+                        s->gone_source = loop_add_defer(s->world->loop, report_gone, s);
+                return call;
+        }
+        f = xnew(Frame);
+        header[0] = (uint32_t)tare__shim__v1__request__get_packed_size(req);
+        header[1] = (uint32_t)n_fds;
+        strbuf_add(&f->bytes, header, sizeof(header));
+        strbuf_reserve(&f->bytes, header[0]);
+        tare__shim__v1__request__pack(req, (uint8_t *)f->bytes.data + f->bytes.len);
+        f->bytes.len += header[0];
+        for (size_t i = 0; i < n_fds; i++)
+                f->fds[f->n_fds++] = io_dup(fds[i]);
+        *s->out_tail = f;
+        s->out_tail = &f->next;
+        flush(s);
+        return call;
+}
+
+static void shim_cancel(Supervisor *base, SupervisorCall *call)
+{
+        if (call)
+                call->done = NULL;
+}
+
+static void shim_kill(Supervisor *base)
+{
+        Shim *s = (Shim *)base;
+
+        if (!s->dead)
+                connection_lost(s, "ended on request");
+}
+
+static void shim_free(Supervisor *base)
+{
+        Shim *s = (Shim *)base;
+
+        close_connection(s);
+        loop_source_free(s->pid_source);
+        loop_source_free(s->gone_source);
+        fd_close(s->pidfd);
+        for (SupervisorCall *c = s->calls, *next; c; c = next) {
+                next = c->next;
+                free(c);
+        }
+        strbuf_done(&s->in);
+        free(s->pod_id);
+        free(s);
+}
+
+static const SupervisorOps shim_ops = {
+        .call = shim_call,
+        .cancel = shim_cancel,
+        .kill = shim_kill,
+        .free = shim_free,
+};
+
+static void hello_done(void *data, const Tare__Shim__V1__Reply *reply, const Err *err)
+{
+        Shim *s = data;
+
+        if (err)
+                log_debug("pod=%s supervisor: hello: %s", s->pod_id, err->msg);
+        else if (reply->result_case == TARE__SHIM__V1__REPLY__RESULT_HELLO)
+                log_debug("pod=%s supervisor: %s", s->pod_id, reply->hello->program);
+}
+
+static void say_hello(Shim *s)
+{
+        Tare__Shim__V1__Request req = TARE__SHIM__V1__REQUEST__INIT;
+        Tare__Shim__V1__HelloRequest hello = TARE__SHIM__V1__HELLO_REQUEST__INIT;
+
+        hello.version = 1;
+        hello.client = (char *)"tared " TARE_VERSION;
+        req.call_case = TARE__SHIM__V1__REQUEST__CALL_HELLO;
+        req.hello = &hello;
+        (void)shim_call(&s->base, &req, NULL, 0, hello_done, s);
+}
+
+/* Nobody there, or somebody else with its number: as good as gone. */
+static void connect_to(Shim *s, const char *socket_path, pid_t pid, uint64_t start_time)
+{
+        s->pidfd = pidfd_open_pid(pid);
+        if (s->pidfd >= 0 && start_time != 0 && process_start_time(pid) != start_time)
+                s->pidfd = fd_close(s->pidfd);
+        if (s->pidfd < 0) {
+                set_dead(s);
+                return;
+        }
+        s->pid_source = loop_add_fd(s->world->loop, s->pidfd, EPOLLIN, on_pidfd, s);
+        s->sock = io_unix_connect(socket_path);
+        if (s->sock < 0) {
+                connection_lost(s, "cannot connect");
+                return;
+        }
+        (void)io_set_nonblock(s->sock, true);
+        s->sock_source = loop_add_fd(s->world->loop, s->sock, EPOLLIN, on_socket, s);
+        say_hello(s);
+}
+
+int supervisor_shim_new(World *w, const char *pod_id, const char *socket_path, pid_t pid,
+                        uint64_t start_time, const SupervisorEvents *events, void *data,
+                        Supervisor **ret, Err *err)
+{
+        Shim *s = xnew(Shim);
+
+        s->base.ops = &shim_ops;
+        s->world = w;
+        s->pod_id = xstrdup(pod_id);
+        s->sock = s->pidfd = -EBADF;
+        s->events = *events;
+        s->data = data;
+        s->out_tail = &s->out;
+        connect_to(s, socket_path, pid, start_time);
+        *ret = &s->base;
+        return 0;
+}
