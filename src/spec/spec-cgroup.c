@@ -27,10 +27,10 @@ int spec_cgroup_check_parent(const SpecNode *node, const char *parent, Err *err)
                                PARENT_MAX_BYTES);
         for (const char *p = parent; *p; p++)
                 if ((unsigned char)*p <= ' ' || *p == 0x7f)
-                        return err_set(
-                                err, ERR_INVALID,
-                                "linux.cgroup_parent: \"%.200s\" holds a blank or control character",
-                                parent);
+                        return err_set(err, ERR_INVALID,
+                                       "linux.cgroup_parent: \"%.200s\" holds a blank or control "
+                                       "character",
+                                       parent);
         if (has_dot_dot(parent))
                 return err_set(err, ERR_INVALID,
                                "linux.cgroup_parent: \"%.200s\" holds \"..\"; give the path itself",
@@ -39,14 +39,15 @@ int spec_cgroup_check_parent(const SpecNode *node, const char *parent, Err *err)
                 return err_set(
                         err, ERR_INVALID,
                         "linux.cgroup_parent: \"%.200s\" is not a slice, but this daemon's cgroup "
-                        "driver is systemd; make the client's driver (kubelet: cgroupDriver) the same",
+                        "driver is systemd; make the client's driver (kubelet: cgroupDriver) "
+                        "the same",
                         parent);
         if (!node->systemd_cgroup && is_slice(parent))
                 return err_set(
                         err, ERR_INVALID,
-                        "linux.cgroup_parent: \"%.200s\" is a systemd slice, but this daemon's cgroup "
-                        "driver is cgroupfs; make the client's driver (kubelet: cgroupDriver) the "
-                        "same",
+                        "linux.cgroup_parent: \"%.200s\" is a systemd slice, but this daemon's "
+                        "cgroup driver is cgroupfs; make the client's driver (kubelet: cgroupDriver) "
+                        "the same",
                         parent);
         return 0;
 }

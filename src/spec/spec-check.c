@@ -55,12 +55,11 @@ static int check_mode(CriNamespaceMode mode, unsigned allowed, const char *name,
         static const char *const names[] = { "POD", "CONTAINER", "NODE", "TARGET" };
         if ((unsigned)mode < array_len(names) && (allowed & 1U << mode))
                 return 0;
-        return err_set(
-                err, ERR_INVALID,
-                "linux.security_context.namespace_options.%s: %s is not possible here; use POD%s or "
-                "NODE",
-                name, (unsigned)mode < array_len(names) ? names[mode] : "the given number",
-                allowed & 1U << CRI_CONTAINER ? ", CONTAINER" : "");
+        return err_set(err, ERR_INVALID,
+                       "linux.security_context.namespace_options.%s: %s is not possible here; "
+                       "use POD%s or NODE",
+                       name, (unsigned)mode < array_len(names) ? names[mode] : "the given number",
+                       allowed & 1U << CRI_CONTAINER ? ", CONTAINER" : "");
 }
 
 /* --- pod --- */
@@ -90,8 +89,8 @@ static int check_dns_items(char *const *items, size_t n, const char *field, Err 
                 if (bad)
                         r = err_set(
                                 err, ERR_INVALID,
-                                "%s[%zu]: \"%.100s\" is empty, too long, or holds a blank; it has to be "
-                                "one word of a resolv.conf line",
+                                "%s[%zu]: \"%.100s\" is empty, too long, or holds a blank; it has "
+                                "to be one word of a resolv.conf line",
                                 field, i, items[i]);
         }
         return r;
@@ -117,10 +116,10 @@ static int check_ports(const CriPod *pod, Err *err)
                 const Runtime__V1__PortMapping *p = pod->port_mappings[i];
                 if (p->host_port < 0 || p->host_port > 65535 || p->container_port < 0 ||
                     p->container_port > 65535)
-                        r = err_set(
-                                err, ERR_INVALID,
-                                "port_mappings[%zu]: %d to %d is out of range; ports are 1 to 65535",
-                                i, p->host_port, p->container_port);
+                        r = err_set(err, ERR_INVALID,
+                                    "port_mappings[%zu]: %d to %d is out of range; ports are 1 to "
+                                    "65535",
+                                    i, p->host_port, p->container_port);
                 else if ((unsigned)p->protocol > RUNTIME__V1__PROTOCOL__SCTP)
                         r = err_set(err, ERR_INVALID,
                                     "port_mappings[%zu].protocol: %d is not TCP, UDP or SCTP", i,
@@ -213,8 +212,8 @@ static int check_env(const CriContainer *c, Err *err)
                 if (str_empty(c->envs[i]->key) || strchr(c->envs[i]->key, '='))
                         return err_set(
                                 err, ERR_INVALID,
-                                "envs[%zu].key: \"%.100s\" is not a variable's name; it must not be "
-                                "empty or hold '='",
+                                "envs[%zu].key: \"%.100s\" is not a variable's name; it must "
+                                "not be empty or hold '='",
                                 i, str_or(c->envs[i]->key, ""));
         return 0;
 }
@@ -247,8 +246,8 @@ static int check_namespaces(const CriPod *pod, const CriNamespaces *n, Err *err)
         if (n->pid == CRI_NODE && spec_request_pod_pid(pod) != CRI_NODE)
                 return err_set(
                         err, ERR_INVALID,
-                        "linux.security_context.namespace_options.pid: NODE is only possible in a pod "
-                        "that asks for it too; set it in the pod's configuration");
+                        "linux.security_context.namespace_options.pid: NODE is only possible in "
+                        "a pod that asks for it too; set it in the pod's configuration");
         return check_userns(n, err);
 }
 

@@ -42,14 +42,14 @@ static char **process_args(const CriContainer *c, const ImageConfig *image)
         return v;
 }
 
+/* As written: what ".." means is for the root's own symbolic links to say. */
 static char *process_cwd(const CriContainer *c, const ImageConfig *image)
 {
         if (!str_empty(c->working_dir))
-                return path_normalize(c->working_dir);
+                return xstrdup(c->working_dir);
         if (!image || str_empty(image->working_dir))
                 return xstrdup("/");
-        _cleanup_free_ char *rooted = path_join("/", image->working_dir);
-        return path_normalize(rooted);
+        return path_join("/", image->working_dir);
 }
 
 int spec_process_build(SpecBuild *b, Err *err)

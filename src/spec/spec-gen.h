@@ -32,13 +32,13 @@
 #define SPEC_SECCOMP_TEXT_MAX  ((size_t)1 << 20) /* bytes of a localhost profile */
 
 typedef struct SpecNode {
-        char **capabilities; /* all that the daemon has: "CAP_CHOWN"...; ALL and privileged mean
-                                these */
+        char **capabilities; /* all that the daemon has: "CAP_CHOWN"; ALL and privileged mean these
+                              */
         bool cgroup_v2;      /* unified hierarchy */
         bool systemd_cgroup;
         bool has_hugetlb, has_swap, has_seccomp, has_apparmor, has_selinux;
-        int64_t min_oom_score_adj;         /* lowest that may be set; the daemon's own without
-                                              CAP_SYS_RESOURCE */
+        /* Lowest that may be set: the daemon's own without CAP_SYS_RESOURCE. */
+        int64_t min_oom_score_adj;
         const char *default_cgroup_parent; /* for a request without: "/tare", "tare.slice" */
         unsigned kernel_major, kernel_minor;
         const OciDevice *host_devices; /* all nodes of /dev, for privileged */
@@ -46,19 +46,17 @@ typedef struct SpecNode {
         bool recursive_read_only;     /* mount_setattr(AT_RECURSIVE) is there */
         int64_t pids_limit;           /* of each container; 0: none */
         const char *apparmor_default; /* loaded profile that RuntimeDefault means; NULL: none */
-        /* Keys of annotations that the runtime may see, as patterns of fnmatch(3): "io.example.*".
-         */
+        /* Keys of annotations that the runtime may see, by fnmatch(3): "io.example.*". */
         char **pod_annotations, **container_annotations;
 } SpecNode;
 
 typedef struct SpecPod {
         const char *id;
         const Runtime__V1__PodSandboxConfig *config;
-        const char *net_path, *ipc_path, *uts_path,
-                *pid_path; /* NULL: host's (or, pid: per container) */
+        const char *net_path, *ipc_path, *uts_path; /* NULL: host's */
+        const char *pid_path;                       /* NULL: host's, or one for each container */
         /* Of ours, mounted unless the request mounts there. NULL: not mounted; but /dev/shm is then
-         * a tmpfs of the container. With host IPC the host's /dev/shm is bound, whatever shm_path
-         * is. */
+         * a tmpfs of the container. With host IPC the host's /dev/shm is bound in any case. */
         const char *hosts_path, *hostname_path, *resolv_path, *shm_path;
         const char *hostname;
         const char *selinux_level; /* the pod's own categories, "s0:c1,c2"; NULL: "s0" */
@@ -89,8 +87,7 @@ typedef struct SpecMountSource {
  * by index. */
 typedef struct SpecDeviceSource {
         size_t index;
-        const char *below; /* path of the node below container_path: "snd/timer"; NULL: the entry
-                              itself */
+        const char *below; /* node's path below the entry: "snd/timer"; NULL: the entry itself */
         char type;         /* 'c' 'b' 'p', 'd' */
         int64_t major, minor;
         uint32_t mode, uid, gid; /* mode: permission bits */
@@ -162,8 +159,7 @@ int spec_update_resources(const SpecNode *node, const OciResources *old,
                           const Runtime__V1__LinuxContainerResources *r, OciResources **ret,
                           char ***ret_notes, Err *err);
 
-/* cgroupsPath for a container or (id of the) pod below the client's parent; driver decides the
- * form:
+/* cgroupsPath for a container or pod id below the client's parent, in the driver's form:
  * "/kubepods/pod1/<id>", "kubepods-pod1.slice:tare:<id>". Freed by the caller. */
 char *spec_cgroups_path(const SpecNode *node, const Runtime__V1__PodSandboxConfig *pod,
                         const char *id);

@@ -58,8 +58,8 @@ static int check_memory(const CriResources *r, const char *field, Err *err)
         if (swap > 0 && swap < limit)
                 return err_set(
                         err, ERR_INVALID,
-                        "%s.memory_swap_limit_in_bytes: %lld is less than the memory limit %lld; it "
-                        "counts memory and swap together",
+                        "%s.memory_swap_limit_in_bytes: %lld is less than the memory limit %lld; "
+                        "it counts memory and swap together",
                         field, (long long)swap, (long long)limit);
         return 0;
 }
@@ -152,8 +152,8 @@ static int check_unified(const SpecNode *node, const CriResources *r, const char
         if (!node->cgroup_v2)
                 return err_set(
                         err, ERR_UNSUPPORTED,
-                        "%s.unified: \"%.100s\" needs cgroup v2, and this node has v1; leave unified "
-                        "out",
+                        "%s.unified: \"%.100s\" needs cgroup v2, and this node has v1; leave "
+                        "unified out",
                         field, r->unified[0]->key);
         if (r->n_unified > UNIFIED_MAX)
                 return err_set(err, ERR_TOO_LARGE, "%s.unified: %zu entries; at most %d", field,
@@ -163,8 +163,8 @@ static int check_unified(const SpecNode *node, const CriResources *r, const char
                 if (!unified_key_is_valid(key))
                         return err_set(
                                 err, ERR_INVALID,
-                                "%s.unified: \"%.100s\" is not a file of a controller; it looks like "
-                                "\"memory.high\"",
+                                "%s.unified: \"%.100s\" is not a file of a controller; it looks "
+                                "like \"memory.high\"",
                                 field, key);
                 for (size_t k = 0; k < i; k++)
                         if (str_eq(key, r->unified[k]->key))
@@ -319,12 +319,24 @@ int spec_resources_build(SpecBuild *b, Err *err)
         return 0;
 }
 
+/* A swap limit may come alone: it is held against the memory limit that is there. */
+static int check_update(const SpecNode *node, const OciResources *old, const CriResources *r,
+                        Err *err)
+{
+        if (!r)
+                return err_set(err, ERR_INVALID, "linux is missing; say which resources to change");
+        CriResources merged = *r;
+        if (merged.memory_limit_in_bytes == 0 && old && old->memory.has_limit)
+                merged.memory_limit_in_bytes = old->memory.limit;
+        return spec_resources_check(node, &merged, "linux", err);
+}
+
 int spec_update_resources(const SpecNode *node, const OciResources *old, const CriResources *r,
                           OciResources **ret, char ***ret_notes, Err *err)
 {
         _cleanup_(oci_resources_freep) OciResources *res = NULL;
         _cleanup_strv_ char **notes = NULL;
-        int rc = spec_resources_check(node, r, "linux", err);
+        int rc = check_update(node, old, r, err);
         if (rc < 0)
                 return rc;
         if (old) {
@@ -334,8 +346,7 @@ int spec_update_resources(const SpecNode *node, const OciResources *old, const C
                         return err_wrap(err, rc, "the container's resources");
         } else
                 res = xnew(OciResources);
-        if (r)
-                set_all(res, node, r, &notes);
+        set_all(res, node, r, &notes);
         if (ret_notes)
                 *ret_notes = take_ptr(notes);
         *ret = take_ptr(res);

@@ -223,8 +223,8 @@ int spec_seccomp_build(SpecBuild *b, Err *err)
                 if (p.kind == SPEC_PROFILE_LOCALHOST)
                         return err_set(
                                 err, ERR_UNSUPPORTED,
-                                "%s: profile \"%.200s\" cannot be applied, since this node's kernel "
-                                "has no seccomp filters",
+                                "%s: profile \"%.200s\" cannot be applied, since this node's "
+                                "kernel has no seccomp filters",
                                 p.field, p.ref);
                 spec_note(&b->notes,
                           "%s: the default profile was left out: this node's kernel has no "

@@ -77,11 +77,11 @@ static int check_owner(const char *name, bool host_network, bool host_ipc, Err *
                                "sysctl %s: the host name is set by the pod's hostname field", name);
         const SysctlOwner *o = find_owner(dotted);
         if (!o)
-                return err_set(
-                        err, ERR_INVALID,
-                        "sysctl %s belongs to the whole node, not to a pod; only net.*, fs.mqueue.* "
-                        "and the kernel.shm*, kernel.msg*, kernel.sem of a pod can be set",
-                        name);
+                return err_set(err, ERR_INVALID,
+                               "sysctl %s belongs to the whole node, not to a pod; only net.*, "
+                               "fs.mqueue.* and the kernel.shm*, kernel.msg*, "
+                               "kernel.sem of a pod can be set",
+                               name);
         bool hosts = o->owner == OWNER_IPC ? host_ipc : host_network;
         if (hosts)
                 return err_set(
