@@ -117,6 +117,27 @@ struct SpecTable {
 #define ROW_MAP(T, m, n, name, ...)  ROW_COUNTED_(T, m, n, OciKeyValue, SPEC_MAP, name, __VA_ARGS__)
 #define ROW_U32S(T, m, n, name, ...) ROW_COUNTED_(T, m, n, uint32_t, SPEC_U32S, name, __VA_ARGS__)
 
+/* Reading a member of a struct by its row. */
+#define SPEC_MEMBER(f, obj, T)                                                                     \
+        ((const __typeof__(T) *)(const void *)((const char *)(obj) + (f)->offset))
+
+static inline bool spec_has(const SpecField *f, const void *obj)
+{
+        return *(const bool *)((const char *)obj + f->has - 1);
+}
+
+static inline size_t spec_count(const SpecField *f, const void *obj)
+{
+        return *(const size_t *)(const void *)((const char *)obj + f->count - 1);
+}
+
+static inline const char *spec_item(const SpecField *f, const void *obj, size_t i)
+{
+        return *SPEC_MEMBER(f, obj, char *) + i * f->table->size;
+}
+
+__int128 spec_number(const SpecField *f, const void *obj);
+
 /* Where in the document we are: a chain on the stack, made a text only for an error. */
 typedef struct SpecPath {
         const struct SpecPath *up;

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* spec-table.c - check, print and free a struct by its table. See spec-table-internal.h. */
+/* spec-table.c - check and free a struct by its table; errors. See spec-table-internal.h. */
 #include "oci/spec-table-internal.h"
 
 #include <inttypes.h>
-
-#define MEMBER(f, obj, T) ((const __typeof__(T) *)(const void *)((const char *)(obj) + (f)->offset))
 
 const char *const spec_kind_nouns[] = {
         [SPEC_STR] = "a string",
@@ -88,38 +86,15 @@ int spec_check_number(const SpecField *f, const SpecPath *here, __int128 v, Err 
                         (uint64_t)v, (int64_t)min, (uint64_t)max);
 }
 
-static __int128 number_load(const SpecField *f, const void *obj)
+__int128 spec_number(const SpecField *f, const void *obj)
 {
         if (f->kind == SPEC_I64)
-                return *MEMBER(f, obj, int64_t);
+                return *SPEC_MEMBER(f, obj, int64_t);
         if (f->kind == SPEC_U64)
-                return *MEMBER(f, obj, uint64_t);
+                return *SPEC_MEMBER(f, obj, uint64_t);
         if (f->kind == SPEC_U32)
-                return *MEMBER(f, obj, uint32_t);
-        return *MEMBER(f, obj, uint16_t);
-}
-
-static bool has(const SpecField *f, const void *obj)
-{
-        return *(const bool *)((const char *)obj + f->has - 1);
-}
-
-/* Whether a number or a bool counts as set. */
-static bool is_set(const SpecField *f, const void *obj, __int128 v)
-{
-        if (f->has)
-                return has(f, obj);
-        return f->flags & (SPEC_REQUIRED | SPEC_ALWAYS) || v != (f->flags & SPEC_ANY ? -1 : 0);
-}
-
-static size_t count(const SpecField *f, const void *obj)
-{
-        return *(const size_t *)(const void *)((const char *)obj + f->count - 1);
-}
-
-static const char *item(const SpecField *f, const void *obj, size_t i)
-{
-        return *MEMBER(f, obj, char *) + i * f->table->size;
+                return *SPEC_MEMBER(f, obj, uint32_t);
+        return *SPEC_MEMBER(f, obj, uint16_t);
 }
 
 /* -- check ------------------------------------------------------------------------------------ */
@@ -145,7 +120,7 @@ static int check_text(const SpecField *f, const SpecPath *here, const char *s, E
 
 static int check_str(const SpecField *f, const SpecPath *here, const void *obj, Err *err)
 {
-        const char *s = *MEMBER(f, obj, char *);
+        const char *s = *SPEC_MEMBER(f, obj, char *);
 
         if (!str_empty(s))
                 return check_text(f, here, s, err);
@@ -154,7 +129,7 @@ static int check_str(const SpecField *f, const SpecPath *here, const void *obj, 
 
 static int check_strv(const SpecField *f, const SpecPath *here, const void *obj, Err *err)
 {
-        char **v = *MEMBER(f, obj, char **);
+        char **v = *SPEC_MEMBER(f, obj, char **);
         int r = 0;
 
         if (f->flags & SPEC_REQUIRED && (!v || !v[0]))
@@ -168,7 +143,7 @@ static int check_strv(const SpecField *f, const SpecPath *here, const void *obj,
 
 static int check_char(const SpecField *f, const SpecPath *here, const void *obj, Err *err)
 {
-        char c = *MEMBER(f, obj, char);
+        char c = *SPEC_MEMBER(f, obj, char);
 
         if (!c)
                 return f->flags & SPEC_REQUIRED ? spec_err_missing(f, here, err) : 0;
@@ -180,24 +155,24 @@ static int check_char(const SpecField *f, const SpecPath *here, const void *obj,
 
 static int check_number(const SpecField *f, const SpecPath *here, const void *obj, Err *err)
 {
-        __int128 v = number_load(f, obj);
+        __int128 v = spec_number(f, obj);
 
         /* a zero that stands for "absent" need not be in range */
-        if (f->has ? !has(f, obj) : v == 0)
+        if (f->has ? !spec_has(f, obj) : v == 0)
                 return 0;
         return spec_check_number(f, here, v, err);
 }
 
 static int check_obj(const SpecField *f, const SpecPath *here, const void *obj, Err *err)
 {
-        if (f->has && !has(f, obj))
+        if (f->has && !spec_has(f, obj))
                 return 0;
-        return spec_table_check(f->table, here, MEMBER(f, obj, char), err);
+        return spec_table_check(f->table, here, SPEC_MEMBER(f, obj, char), err);
 }
 
 static int check_ptr(const SpecField *f, const SpecPath *here, const void *obj, Err *err)
 {
-        const void *p = *MEMBER(f, obj, void *);
+        const void *p = *SPEC_MEMBER(f, obj, void *);
 
         return p ? spec_table_check(f->table, here, p, err) : 0;
 }
@@ -206,9 +181,9 @@ static int check_list(const SpecField *f, const SpecPath *here, const void *obj,
 {
         int r = 0;
 
-        for (size_t i = 0; r >= 0 && i < count(f, obj); i++) {
+        for (size_t i = 0; r >= 0 && i < spec_count(f, obj); i++) {
                 SpecPath at = { .up = here, .index = i };
-                const char *p = item(f, obj, i);
+                const char *p = spec_item(f, obj, i);
                 if (f->kind == SPEC_KEYED)
                         at.key = *(char *const *)(const void *)p;
                 r = spec_table_check(f->table, &at, p, err);
@@ -218,9 +193,9 @@ static int check_list(const SpecField *f, const SpecPath *here, const void *obj,
 
 static int check_map(const SpecField *f, const SpecPath *here, const void *obj, Err *err)
 {
-        const OciKeyValue *list = *MEMBER(f, obj, OciKeyValue *);
+        const OciKeyValue *list = *SPEC_MEMBER(f, obj, OciKeyValue *);
 
-        for (size_t i = 0; i < count(f, obj); i++) {
+        for (size_t i = 0; i < spec_count(f, obj); i++) {
                 SpecPath at = { .up = here, .key = list[i].key };
                 if (str_empty(list[i].key))
                         return spec_err(err, ERR_INVALID, here, "an empty key; name it");
@@ -236,7 +211,7 @@ static int check_map(const SpecField *f, const SpecPath *here, const void *obj, 
 
 static int check_ns(const SpecField *f, const SpecPath *here, const void *obj, Err *err)
 {
-        const OciNamespace *all = MEMBER(f, obj, OciNamespace);
+        const OciNamespace *all = SPEC_MEMBER(f, obj, OciNamespace);
 
         for (int i = 0; i < _OCI_NS_MAX; i++) {
                 SpecPath at = { .up = here, .key = oci_ns_name((OciNsType)i) };
@@ -246,182 +221,6 @@ static int check_ns(const SpecField *f, const SpecPath *here, const void *obj, E
                                         all[i].path);
         }
         return 0;
-}
-
-/* -- print ------------------------------------------------------------------------------------ */
-
-static size_t put(Json *j, const char *key, Json *v)
-{
-        tare_assert(v && json_object_object_add(j, key, v) == 0);
-        return 1;
-}
-
-static void append(Json *array, Json *v)
-{
-        tare_assert(v && json_object_array_add(array, v) == 0);
-}
-
-static Json *new_number(__int128 v)
-{
-        return v > INT64_MAX ? json_object_new_uint64((uint64_t)v)
-                             : json_object_new_int64((int64_t)v);
-}
-
-static size_t print_str(const SpecField *f, const void *obj, Json *j)
-{
-        const char *s = *MEMBER(f, obj, char *);
-
-        return str_empty(s) ? 0 : put(j, f->key, json_object_new_string(s));
-}
-
-static size_t print_strv(const SpecField *f, const void *obj, Json *j)
-{
-        char **v = *MEMBER(f, obj, char **);
-        Json *array;
-
-        if (!v || !v[0])
-                return 0;
-        array = json_object_new_array();
-        for (size_t i = 0; v[i]; i++)
-                append(array, json_object_new_string(v[i]));
-        return put(j, f->key, array);
-}
-
-static size_t print_char(const SpecField *f, const void *obj, Json *j)
-{
-        char c = *MEMBER(f, obj, char);
-
-        return c ? put(j, f->key, json_object_new_string_len(&c, 1)) : 0;
-}
-
-static size_t print_bool(const SpecField *f, const void *obj, Json *j)
-{
-        bool v = *MEMBER(f, obj, bool);
-
-        return is_set(f, obj, v) ? put(j, f->key, json_object_new_boolean(v)) : 0;
-}
-
-static size_t print_number(const SpecField *f, const void *obj, Json *j)
-{
-        __int128 v = number_load(f, obj);
-
-        return is_set(f, obj, v) ? put(j, f->key, new_number(v)) : 0;
-}
-
-static size_t print_u32s(const SpecField *f, const void *obj, Json *j)
-{
-        const uint32_t *list = *MEMBER(f, obj, uint32_t *);
-        Json *array;
-
-        if (count(f, obj) == 0)
-                return 0;
-        array = json_object_new_array();
-        for (size_t i = 0; i < count(f, obj); i++)
-                append(array, new_number(list[i]));
-        return put(j, f->key, array);
-}
-
-static size_t print_obj(const SpecField *f, const void *obj, Json *j)
-{
-        Json *child;
-
-        if (f->has && !has(f, obj))
-                return 0;
-        child = json_object_new_object();
-        if (spec_table_print(f->table, MEMBER(f, obj, char), child) > 0 || f->has)
-                return put(j, f->key, child);
-        json_object_put(child);
-        return 0;
-}
-
-static size_t print_ptr(const SpecField *f, const void *obj, Json *j)
-{
-        const void *p = *MEMBER(f, obj, void *);
-        Json *child;
-
-        if (!p)
-                return 0;
-        child = json_object_new_object();
-        spec_table_print(f->table, p, child);
-        return put(j, f->key, child);
-}
-
-static size_t print_list(const SpecField *f, const void *obj, Json *j)
-{
-        bool keyed = f->kind == SPEC_KEYED;
-        Json *list;
-
-        if (count(f, obj) == 0)
-                return 0;
-        list = keyed ? json_object_new_object() : json_object_new_array();
-        for (size_t i = 0; i < count(f, obj); i++) {
-                const char *p = item(f, obj, i);
-                Json *child = json_object_new_object();
-                spec_table_print(f->table, p, child);
-                if (keyed)
-                        put(list, *(char *const *)(const void *)p, child);
-                else
-                        append(list, child);
-        }
-        return put(j, f->key, list);
-}
-
-static size_t print_map(const SpecField *f, const void *obj, Json *j)
-{
-        const OciKeyValue *list = *MEMBER(f, obj, OciKeyValue *);
-        Json *map;
-
-        if (count(f, obj) == 0)
-                return 0;
-        map = json_object_new_object();
-        for (size_t i = 0; i < count(f, obj); i++)
-                put(map, list[i].key, json_object_new_string(list[i].value));
-        return put(j, f->key, map);
-}
-
-static size_t print_keys(const SpecField *f, const void *obj, Json *j)
-{
-        char **v = *MEMBER(f, obj, char **);
-        Json *map;
-
-        if (!v || !v[0])
-                return 0;
-        map = json_object_new_object();
-        for (size_t i = 0; v[i]; i++)
-                put(map, v[i], json_object_new_object());
-        return put(j, f->key, map);
-}
-
-static size_t print_raw(const SpecField *f, const void *obj, Json *j)
-{
-        const char *text = *MEMBER(f, obj, char *);
-        Json *v = NULL;
-
-        if (str_empty(text))
-                return 0;
-        /* only parse_raw() and trusted builders write it: anything else is our bug */
-        tare_assert(json_parse(text, strlen(text), JSON_CONFIG_MAX, &v, NULL) >= 0);
-        return put(j, f->key, v);
-}
-
-static size_t print_ns(const SpecField *f, const void *obj, Json *j)
-{
-        const OciNamespace *all = MEMBER(f, obj, OciNamespace);
-        Json *array = NULL;
-
-        for (int i = 0; i < _OCI_NS_MAX; i++) {
-                Json *ns;
-                if (!all[i].present)
-                        continue;
-                if (!array)
-                        array = json_object_new_array();
-                ns = json_object_new_object();
-                put(ns, "type", json_object_new_string(oci_ns_name((OciNsType)i)));
-                if (!str_empty(all[i].path))
-                        put(ns, "path", json_object_new_string(all[i].path));
-                append(array, ns);
-        }
-        return array ? put(j, f->key, array) : 0;
 }
 
 /* -- free ------------------------------------------------------------------------------------- */
@@ -457,7 +256,7 @@ static void done_list(const SpecField *f, void *obj)
 {
         char *list = *OWNED(f, obj, char *);
 
-        for (size_t i = 0; i < count(f, obj); i++) {
+        for (size_t i = 0; i < spec_count(f, obj); i++) {
                 char *p = list + i * f->table->size;
                 if (f->kind == SPEC_KEYED)
                         free(*(char **)(void *)p);
@@ -470,7 +269,7 @@ static void done_map(const SpecField *f, void *obj)
 {
         OciKeyValue *list = *OWNED(f, obj, OciKeyValue *);
 
-        for (size_t i = 0; i < count(f, obj); i++) {
+        for (size_t i = 0; i < spec_count(f, obj); i++) {
                 free(list[i].key);
                 free(list[i].value);
         }
@@ -487,26 +286,17 @@ static void done_ns(const SpecField *f, void *obj)
 
 static const struct {
         int (*check)(const SpecField *f, const SpecPath *here, const void *obj, Err *err);
-        size_t (*print)(const SpecField *f, const void *obj, Json *j);
         void (*done)(const SpecField *f, void *obj);
 } kinds[] = {
-        [SPEC_STR] = { check_str, print_str, done_ptr },
-        [SPEC_STRV] = { check_strv, print_strv, done_strv },
-        [SPEC_CHAR] = { check_char, print_char, NULL },
-        [SPEC_BOOL] = { NULL, print_bool, NULL },
-        [SPEC_I64] = { check_number, print_number, NULL },
-        [SPEC_U64] = { check_number, print_number, NULL },
-        [SPEC_U32] = { check_number, print_number, NULL },
-        [SPEC_U16] = { check_number, print_number, NULL },
-        [SPEC_U32S] = { NULL, print_u32s, done_ptr },
-        [SPEC_OBJ] = { check_obj, print_obj, done_obj },
-        [SPEC_PTR] = { check_ptr, print_ptr, done_struct },
-        [SPEC_LIST] = { check_list, print_list, done_list },
-        [SPEC_KEYED] = { check_list, print_list, done_list },
-        [SPEC_MAP] = { check_map, print_map, done_map },
-        [SPEC_KEYS] = { NULL, print_keys, done_strv },
-        [SPEC_RAW] = { NULL, print_raw, done_ptr },
-        [SPEC_NS] = { check_ns, print_ns, done_ns },
+        [SPEC_STR] = { check_str, done_ptr },     [SPEC_STRV] = { check_strv, done_strv },
+        [SPEC_CHAR] = { check_char, NULL },       [SPEC_BOOL] = { NULL, NULL },
+        [SPEC_I64] = { check_number, NULL },      [SPEC_U64] = { check_number, NULL },
+        [SPEC_U32] = { check_number, NULL },      [SPEC_U16] = { check_number, NULL },
+        [SPEC_U32S] = { NULL, done_ptr },         [SPEC_OBJ] = { check_obj, done_obj },
+        [SPEC_PTR] = { check_ptr, done_struct },  [SPEC_LIST] = { check_list, done_list },
+        [SPEC_KEYED] = { check_list, done_list }, [SPEC_MAP] = { check_map, done_map },
+        [SPEC_KEYS] = { NULL, done_strv },        [SPEC_RAW] = { NULL, done_ptr },
+        [SPEC_NS] = { check_ns, done_ns },
 };
 
 int spec_table_check(const SpecTable *t, const SpecPath *at, const void *obj, Err *err)
@@ -520,15 +310,6 @@ int spec_table_check(const SpecTable *t, const SpecPath *at, const void *obj, Er
                         r = kinds[f->kind].check(f, &here, obj, err);
         }
         return r;
-}
-
-size_t spec_table_print(const SpecTable *t, const void *obj, Json *j)
-{
-        size_t n = 0;
-
-        for (size_t i = 0; i < t->n_fields; i++)
-                n += kinds[t->fields[i].kind].print(&t->fields[i], obj, j);
-        return n;
 }
 
 void spec_table_done(const SpecTable *t, void *obj)
