@@ -61,7 +61,7 @@ static void version(void *userdata, GrpcCall *call, const ProtobufCMessage *msg)
         if ((arg = str_skip_prefix(req->version, "delay:"))) {
                 Later *l = xnew(Later);
                 l->call = call;
-                l->timer = loop_add_timer(userdata,
+                l->timer = loop_add_timer(((Child *)userdata)->loop,
                                           clock_mono_ns() + strtoul(arg, NULL, 10) * NS_PER_MS,
                                           on_later, l);
                 grpc_call_set_data(call, l, on_gone);
