@@ -42,9 +42,9 @@ static inline void cleanup_closep(int *fd)
 DEFINE_CLEANUP(FILE, fclose)
 DEFINE_CLEANUP(DIR, closedir)
 
-#define _cleanup_free_ _cleanup_(cleanup_freep)
-#define _cleanup_close_ _cleanup_(cleanup_closep)
-#define _cleanup_fclose_ _cleanup_(fclosep)
+#define _cleanup_free_     _cleanup_(cleanup_freep)
+#define _cleanup_close_    _cleanup_(cleanup_closep)
+#define _cleanup_fclose_   _cleanup_(fclosep)
 #define _cleanup_closedir_ _cleanup_(closedirp)
 
 #define take_ptr(p)                                                                                \

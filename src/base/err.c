@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
+
 _Static_assert(sizeof(Err) < 4096, "an Err must fit one atomic pipe write");
 
 static const struct {
@@ -36,7 +38,7 @@ const char *err_kind_symbol(ErrKind kind)
 
 ErrKind err_kind_from_symbol(const char *symbol)
 {
-        for (unsigned i = 0; i < _ERR_KIND_MAX; i++)
+        for (unsigned i = 0; symbol && i < _ERR_KIND_MAX; i++)
                 if (strcmp(kinds[i].symbol, symbol) == 0)
                         return (ErrKind)i;
         return ERR_INTERNAL;
@@ -63,17 +65,22 @@ ErrKind err_kind_from_errno(int errnum)
         case EISDIR:
         case ELOOP:
         case ENOEXEC:
+        case ERANGE:
+        case EXDEV:
                 return ERR_INVALID;
         case ENOENT:
         case ESRCH:
         case ENXIO:
         case ENODEV:
+        case ENODATA:
                 return ERR_NOT_FOUND;
         case EEXIST:
                 return ERR_EXISTS;
         case EBUSY:
         case ENOTEMPTY:
         case ETXTBSY:
+        case EADDRINUSE:
+        case EALREADY:
                 return ERR_BUSY;
         case EPERM:
         case EACCES:
@@ -88,16 +95,23 @@ ErrKind err_kind_from_errno(int errnum)
         case ECONNRESET:
         case EHOSTUNREACH:
         case ENETUNREACH:
+        case ECONNABORTED:
+        case EHOSTDOWN:
+        case ENETDOWN:
+        case ENOTCONN:
         case EPIPE:
                 return ERR_UNAVAILABLE;
         case EOPNOTSUPP:
         case ENOSYS:
+        case EPROTONOSUPPORT:
+        case EAFNOSUPPORT:
                 return ERR_UNSUPPORTED;
         case ENOSPC:
         case EDQUOT:
         case ENOMEM:
         case EMFILE:
         case ENFILE:
+        case ENOBUFS:
                 return ERR_NO_SPACE;
         case E2BIG:
         case EFBIG:
@@ -113,26 +127,38 @@ ErrKind err_kind_from_errno(int errnum)
         }
 }
 
-/* The text may hold foreign bytes: one line it stays, and a cut is seen. */
-static void finish(Err *err, int want)
+/* Puts text, of which `want` bytes were meant, into err->msg. Foreign bytes may be in it: it stays
+ * one line of valid UTF-8, without control characters for the terminal, and a cut is seen. Via a
+ * buffer of the caller's, because the arguments of an error may point into the old text. */
+static void put_text(Err *err, const char *text, int want)
 {
-        for (char *p = err->msg; *p; p++)
-                if (*p == '\n' || *p == '\r')
-                        *p = ' ';
-        if (want >= ERR_MSG_MAX)
-                memcpy(err->msg + ERR_MSG_MAX - 4, "...", 4);
+        bool cut = want >= ERR_MSG_MAX;
+        size_t left = strlen(text), at = 0, room = ERR_MSG_MAX - 1 - (cut ? 3 : 0);
+
+        while (left > 0) {
+                size_t n = str_utf8_len(text, left), take = n ? n : 1;
+                if (at + take > room)
+                        break;
+                memcpy(err->msg + at, n ? text : "?", take);
+                if ((unsigned char)err->msg[at] < 0x20 || err->msg[at] == 0x7f)
+                        err->msg[at] = ' ';
+                at += take;
+                text += take;
+                left -= take;
+        }
+        memcpy(err->msg + at, cut ? "..." : "", cut ? 4 : 1);
 }
 
 int err_setv(Err *err, ErrKind kind, const char *fmt, va_list ap)
 {
-        int want;
+        char text[ERR_MSG_MAX] = "";
 
         tare_assert(kind > ERR_NONE && kind < _ERR_KIND_MAX);
         if (err) {
+                int want = vsnprintf(text, sizeof(text), fmt, ap);
+                put_text(err, text, want);
                 err->kind = kind;
                 err->num = kinds[kind].num;
-                want = vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
-                finish(err, want);
         }
         return -kinds[kind].num;
 }
@@ -140,55 +166,61 @@ int err_setv(Err *err, ErrKind kind, const char *fmt, va_list ap)
 int err_set(Err *err, ErrKind kind, const char *fmt, ...)
 {
         va_list ap;
-        int r;
 
         va_start(ap, fmt);
-        r = err_setv(err, kind, fmt, ap);
+        int r = err_setv(err, kind, fmt, ap);
         va_end(ap);
         return r;
 }
 
-int err_sys(Err *err, int errnum, const char *fmt, ...)
+static int sysv(Err *err, int errnum, const char *fmt, va_list ap)
 {
-        va_list ap;
-        int n, m;
+        char text[ERR_MSG_MAX] = "";
 
         if (errnum < 0)
                 errnum = -errnum;
         if (errnum == 0)
                 errnum = EIO;
-        if (err) {
-                err->kind = err_kind_from_errno(errnum);
-                err->num = errnum;
-                va_start(ap, fmt);
-                n = vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
-                va_end(ap);
-                if (n < 0)
-                        n = 0;
-                if (n < ERR_MSG_MAX) {
-                        m = snprintf(err->msg + n, sizeof(err->msg) - (size_t)n, ": %s",
-                                     strerror(errnum));
-                        n += m;
-                }
-                finish(err, n);
-        }
+        if (!err)
+                return -errnum;
+        int n = vsnprintf(text, sizeof(text), fmt, ap);
+        if (n < 0)
+                n = 0;
+        if (n < ERR_MSG_MAX)
+                n += snprintf(text + n, sizeof(text) - (size_t)n, ": %s", strerror(errnum));
+        put_text(err, text, n);
+        err->kind = err_kind_from_errno(errnum);
+        err->num = errnum;
         return -errnum;
+}
+
+int err_sys(Err *err, int errnum, const char *fmt, ...)
+{
+        va_list ap;
+
+        va_start(ap, fmt);
+        int r = sysv(err, errnum, fmt, ap);
+        va_end(ap);
+        return r;
 }
 
 int err_wrap(Err *err, int r, const char *fmt, ...)
 {
-        char context[ERR_MSG_MAX], old[ERR_MSG_MAX];
+        char context[ERR_MSG_MAX] = "", text[ERR_MSG_MAX];
         va_list ap;
-        int want;
 
         if (r >= 0 || !err)
                 return r;
         va_start(ap, fmt);
-        vsnprintf(context, sizeof(context), fmt, ap);
+        /* somebody returned a bare number: better its name than "context: " */
+        if (err->kind == ERR_NONE) {
+                sysv(err, -r, fmt, ap);
+        } else {
+                vsnprintf(context, sizeof(context), fmt, ap);
+                int want = snprintf(text, sizeof(text), "%s: %s", context, err->msg);
+                put_text(err, text, want);
+        }
         va_end(ap);
-        memcpy(old, err->msg, sizeof(old));
-        want = snprintf(err->msg, sizeof(err->msg), "%s: %s", context, old);
-        finish(err, want);
         return r;
 }
 

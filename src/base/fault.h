@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fault.h - named points where a test makes the program fail, stall or die.
  *
- * TARE_FAULT="point[:nth]=action[,...]" with action kill (SIGKILL to itself), stall (stops for ever),
- * fail (the caller returns an error), ms:N (sleeps). nth counts from 1 and defaults to 1; 0 is
- * every time. Unset costs one branch. Read once, from the environment of a root daemon only. */
+ * TARE_FAULT="point[:nth]=action[,...]" with action kill (SIGKILL to itself), stall (stops for
+ * ever), fail (the caller returns an error), ms:N (sleeps). nth counts from 1 and defaults to 1; 0
+ * is every time. Unset costs one branch. Read once, from the environment of a root daemon only. */
 #ifndef TARE_BASE_FAULT_H
 #define TARE_BASE_FAULT_H
 

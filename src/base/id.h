@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#define ID_LEN 64
+#define ID_LEN   64
 #define UUID_LEN 36
 
 void id_new(char ret[ID_LEN + 1]);

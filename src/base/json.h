@@ -22,7 +22,7 @@
 
 typedef struct json_object Json;
 
-#define JSON_DEPTH_MAX 64
+#define JSON_DEPTH_MAX  64
 #define JSON_CONFIG_MAX ((size_t)4 << 20) /* bytes: config.json, manifests, CNI files */
 
 __attribute__((unused)) static inline void json_putp(Json **j)
@@ -43,7 +43,8 @@ char *json_print(Json *j);
 
 int json_get_obj(Json *j, const char *key, const char *path, Json **ret, Err *err);   /* borrowed */
 int json_get_array(Json *j, const char *key, const char *path, Json **ret, Err *err); /* borrowed */
-int json_get_str(Json *j, const char *key, const char *path, char **ret, Err *err);   /* replaced, owned */
+int json_get_str(Json *j, const char *key, const char *path, char **ret,
+                 Err *err); /* replaced, owned */
 int json_get_bool(Json *j, const char *key, const char *path, bool *ret, Err *err);
 int json_get_i64(Json *j, const char *key, const char *path, int64_t *ret, Err *err);
 int json_get_u64(Json *j, const char *key, const char *path, uint64_t *ret, Err *err);

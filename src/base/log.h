@@ -20,10 +20,9 @@ void log_set_program(const char *name);
 int log_level_parse(const char *s, LogLevel *ret); /* debug info warning error; 0 or -EINVAL */
 
 void log_at(LogLevel level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-#define log_debug(...)                                                                             \
-        (log_level() <= LOG_DEBUG_ ? log_at(LOG_DEBUG_, __VA_ARGS__) : (void)0)
-#define log_info(...) log_at(LOG_INFO_, __VA_ARGS__)
+#define log_debug(...)   (log_level() <= LOG_DEBUG_ ? log_at(LOG_DEBUG_, __VA_ARGS__) : (void)0)
+#define log_info(...)    log_at(LOG_INFO_, __VA_ARGS__)
 #define log_warning(...) log_at(LOG_WARNING_, __VA_ARGS__)
-#define log_error(...) log_at(LOG_ERROR_, __VA_ARGS__)
+#define log_error(...)   log_at(LOG_ERROR_, __VA_ARGS__)
 
 #endif

@@ -205,7 +205,7 @@ void strbuf_reserve(StrBuf *b, size_t more)
 {
         size_t need = b->len + more + 1, cap = b->cap ? b->cap : 64;
 
-        tare_assert(need > b->len);
+        tare_assert(more < SIZE_MAX / 4 && b->len < SIZE_MAX / 4); /* the doubling ends */
         while (cap < need)
                 cap *= 2;
         if (cap != b->cap) {
@@ -296,17 +296,28 @@ void strv_freep(char ***v)
         errno = saved;
 }
 
-void strv_push_take(char ***v, char *s)
+/* Room for n strings and the NULL. Whoever made the list made it exact or by this function: the
+ * size is rounded up so that pushing one by one reallocates rarely, and for the allocator it is a
+ * look. */
+static void reserve(char ***v, size_t n)
 {
-        size_t n = strv_len(*v);
+        size_t cap = 4;
 
-        /* grows by doubling: a block of 2^k slots is full when n + 1 == 2^k */
-        if (n == 0 && !*v)
-                *v = xrealloc(NULL, 4 * sizeof(char *));
-        else if (n + 1 >= 4 && ((n + 1) & n) == 0)
-                *v = xrealloc(*v, 2 * (n + 1) * sizeof(char *));
+        while (cap < n + 1)
+                cap *= 2;
+        *v = xrealloc(*v, cap * sizeof(char *));
+}
+
+static void push_at(char ***v, size_t n, char *s)
+{
+        reserve(v, n + 1);
         (*v)[n] = s;
         (*v)[n + 1] = NULL;
+}
+
+void strv_push_take(char ***v, char *s)
+{
+        push_at(v, strv_len(*v), s);
 }
 
 void strv_push(char ***v, const char *s)
@@ -316,10 +327,13 @@ void strv_push(char ***v, const char *s)
 
 char **strv_dup(char *const *v)
 {
-        char **copy = NULL;
+        size_t n = strv_len(v);
 
-        for (size_t i = 0; v && v[i]; i++)
-                strv_push(&copy, v[i]);
+        if (n == 0)
+                return NULL;
+        char **copy = xnew_array(char *, n + 1);
+        for (size_t i = 0; i < n; i++)
+                copy[i] = xstrdup(v[i]);
         return copy;
 }
 
@@ -335,10 +349,10 @@ char **strv_split(const char *s, const char *separators)
 {
         char **v = NULL;
 
-        while (s && *s) {
+        for (size_t count = 0; s && *s;) {
                 size_t n = strcspn(s, separators);
                 if (n)
-                        strv_push_take(&v, xstrndup(s, n));
+                        push_at(&v, count++, xstrndup(s, n));
                 s += n;
                 s += strspn(s, separators);
         }

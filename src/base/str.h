@@ -15,12 +15,12 @@
 /* Never NULL; zeroed; abort on OOM. */
 void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *p, size_t size);
-char *xstrdup(const char *s);             /* NULL gives NULL */
+char *xstrdup(const char *s); /* NULL gives NULL */
 char *xstrndup(const char *s, size_t n);
-void *xmemdup(const void *p, size_t n);   /* one zero byte is appended */
+void *xmemdup(const void *p, size_t n); /* one zero byte is appended */
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 char *xvasprintf(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
-#define xnew(T) ((T *)xcalloc(1, sizeof(T)))
+#define xnew(T)          ((T *)xcalloc(1, sizeof(T)))
 #define xnew_array(T, n) ((T *)xcalloc((n), sizeof(T)))
 
 /* Frees *dst and sets it to a copy of s (which may be NULL). */
@@ -77,8 +77,8 @@ char *strbuf_take(StrBuf *b);
 typedef char **Strv;
 size_t strv_len(char *const *v);
 void strv_free(char **v);
-void strv_push(char ***v, const char *s);       /* copies s */
-void strv_push_take(char ***v, char *s);        /* takes s */
+void strv_push(char ***v, const char *s); /* copies s */
+void strv_push_take(char ***v, char *s);  /* takes s */
 char **strv_dup(char *const *v);
 bool strv_contains(char *const *v, const char *s);
 char **strv_split(const char *s, const char *separators); /* no empty parts */
