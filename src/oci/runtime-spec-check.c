@@ -46,49 +46,49 @@ static int check_rlimits(const OciProcess *p, const SpecPath *at, Err *err)
         return 0;
 }
 
-int oci_check_process(const OciProcess *p, const SpecPath *at, Err *err)
+static int process_rules(const OciProcess *p, const SpecPath *at, Err *err)
 {
-        int r = spec_table_check(&oci_process_table, at, p, err);
-
-        if (r < 0)
-                return r;
         UNLESS(p->args && p->args[0], PATH(at, "args"), "empty; give the program to run");
         UNLESS(p->args[0][0], PATH_AT(PATH(at, "args"), 0), "empty; give the program to run");
         UNLESS(p->io_priority_class || p->io_priority == 0, PATH(at, "ioPriority"),
                "has no class; name one, such as \"IOPRIO_CLASS_BE\"");
-        r = check_scheduler(&p->scheduler, PATH(at, "scheduler"), err);
+        int r = check_scheduler(&p->scheduler, PATH(at, "scheduler"), err);
         return r < 0 ? r : check_rlimits(p, PATH(at, "rlimits"), err);
+}
+
+int oci_check_process(const OciProcess *p, const SpecPath *at, Err *err)
+{
+        int r = spec_table_check(&oci_process_table, at, p, err);
+
+        return r < 0 ? r : process_rules(p, at, err);
 }
 
 /* -- resources -------------------------------------------------------------------------------- */
 
-int oci_check_resources(const OciResources *res, const SpecPath *at, Err *err)
+static int resources_rules(const OciResources *res, const SpecPath *at, Err *err)
 {
         const OciMemory *m = &res->memory;
-        int r = spec_table_check(&oci_resources_table, at, res, err);
 
-        if (r < 0)
-                return r;
         /* 2^64-1 is -1 written unsigned: "not set" */
         UNLESS(!m->has_swappiness || m->swappiness <= 100 || m->swappiness == UINT64_MAX,
                PATH(PATH(at, "memory"), "swappiness"),
                "%" PRIu64 " is out of range; expected 0 to 100", m->swappiness);
-        for (size_t i = 0; i < res->n_rdma; i++)
-                UNLESS(res->rdma[i].device[strcspn(res->rdma[i].device, " \t\n/")] == 0,
-                       PATH(at, "rdma"), "\"%.100s\" is not the name of a device",
-                       res->rdma[i].device);
         return 0;
+}
+
+int oci_check_resources(const OciResources *res, const SpecPath *at, Err *err)
+{
+        int r = spec_table_check(&oci_resources_table, at, res, err);
+
+        return r < 0 ? r : resources_rules(res, at, err);
 }
 
 /* -- seccomp ---------------------------------------------------------------------------------- */
 
-int oci_check_seccomp(const OciSeccomp *s, const SpecPath *at, Err *err)
+static int seccomp_rules(const OciSeccomp *s, const SpecPath *at, Err *err)
 {
         const SpecPath rules = { .up = at, .key = "syscalls" };
-        int r = spec_table_check(&oci_seccomp_table, at, s, err);
 
-        if (r < 0)
-                return r;
         UNLESS(!str_eq(s->default_action, "SCMP_ACT_NOTIFY"), PATH(at, "defaultAction"),
                "SCMP_ACT_NOTIFY would stop the container's own start; name another action");
         UNLESS(!s->listener_metadata || s->listener_path, PATH(at, "listenerMetadata"),
@@ -104,6 +104,13 @@ int oci_check_seccomp(const OciSeccomp *s, const SpecPath *at, Err *err)
                        "\"write\" cannot be SCMP_ACT_NOTIFY; leave it out");
         }
         return 0;
+}
+
+int oci_check_seccomp(const OciSeccomp *s, const SpecPath *at, Err *err)
+{
+        int r = spec_table_check(&oci_seccomp_table, at, s, err);
+
+        return r < 0 ? r : seccomp_rules(s, at, err);
 }
 
 /* -- linux ------------------------------------------------------------------------------------ */
@@ -216,22 +223,6 @@ static int check_sysctls(const OciLinux *l, const SpecPath *at, Err *err)
         return 0;
 }
 
-static bool has_parent_step(const char *path)
-{
-        for (const char *p = path; (p = strstr(p, "..")); p += 2)
-                if ((p == path || p[-1] == '/') && (p[2] == 0 || p[2] == '/'))
-                        return true;
-        return false;
-}
-
-static int check_devices(const OciLinux *l, const SpecPath *at, Err *err)
-{
-        for (size_t i = 0; i < l->n_devices; i++)
-                UNLESS(!has_parent_step(l->devices[i].path), PATH(PATH_AT(at, i), "path"),
-                       "\"%.200s\" has \"..\" in it; write it without", l->devices[i].path);
-        return 0;
-}
-
 static int check_linux(const OciLinux *l, const SpecPath *at, Err *err)
 {
         const OciNamespace *user = &l->namespaces[OCI_NS_USER];
@@ -253,12 +244,10 @@ static int check_linux(const OciLinux *l, const SpecPath *at, Err *err)
         r = check_map_pair(l->uid_maps, l->n_uid_maps, l->gid_maps, l->n_gid_maps, at, err);
         if (r >= 0)
                 r = check_sysctls(l, PATH(at, "sysctl"), err);
-        if (r >= 0)
-                r = check_devices(l, PATH(at, "devices"), err);
         if (r >= 0 && l->resources)
-                r = oci_check_resources(l->resources, PATH(at, "resources"), err);
+                r = resources_rules(l->resources, PATH(at, "resources"), err);
         if (r >= 0 && l->seccomp)
-                r = oci_check_seccomp(l->seccomp, PATH(at, "seccomp"), err);
+                r = seccomp_rules(l->seccomp, PATH(at, "seccomp"), err);
         return r;
 }
 
@@ -308,7 +297,7 @@ int oci_spec_check(const OciSpec *spec, Err *err)
         UNLESS(str_empty(spec->domainname) || uts, PATH(NULL, "domainname"),
                "needs a uts namespace; add {\"type\": \"uts\"} to linux.namespaces");
         if (spec->process)
-                r = oci_check_process(spec->process, PATH(NULL, "process"), err);
+                r = process_rules(spec->process, PATH(NULL, "process"), err);
         if (r >= 0)
                 r = check_mounts(spec, err);
         return r < 0 ? r : check_linux(&spec->linux, PATH(NULL, "linux"), err);

@@ -40,7 +40,7 @@ static bool is_cgroup_file(const char *s)
 /* The kernel's rule for interface names. */
 static bool is_interface(const char *s)
 {
-        return strlen(s) < 16 && !str_eq(s, ".") && !str_eq(s, "..") &&
+        return *s && strlen(s) < 16 && !str_eq(s, ".") && !str_eq(s, "..") &&
                s[strcspn(s, "/: \t\n\v\f\r")] == 0;
 }
 #define INTERFACE .valid = is_interface, .expected = "the name of a network interface"
@@ -50,7 +50,14 @@ static bool has_no_dotdot(const char *s)
         for (const char *p = s; (p = strstr(p, "..")); p += 2)
                 if ((p == s || p[-1] == '/') && (p[2] == 0 || p[2] == '/'))
                         return false;
-        return s[strcspn(s, "\n")] == 0;
+        return true;
+}
+#define NO_DOTDOT .valid = has_no_dotdot, .expected = "a path without \"..\""
+
+/* It starts a line "device hca_handle=1" for the kernel. */
+static bool is_rdma_device(const char *s)
+{
+        return *s && s[strcspn(s, " \t\n/=")] == 0;
 }
 
 static const SpecField id_map_rows[] = {
@@ -296,7 +303,8 @@ static const SpecField resources_rows[] = {
         ROW_LIST(OciResources, hugepages, n_hugepages, OciHugepage, "hugepageLimits",
                  &hugepage_table),
         ROW_FLAT("network", &network_table),
-        ROW_KEYED(OciResources, rdma, n_rdma, OciRdma, "rdma", &rdma_table),
+        ROW_KEYED(OciResources, rdma, n_rdma, OciRdma, "rdma", &rdma_table, .valid = is_rdma_device,
+                  .expected = "the name of an RDMA device"),
         ROW_MAP(OciResources, unified, n_unified, "unified", .valid = is_cgroup_file,
                 .expected = "the name of a cgroup v2 file such as \"memory.high\""),
 };
@@ -351,7 +359,7 @@ const SpecTable oci_seccomp_table = SPEC_TABLE(OciSeccomp, seccomp_rows);
 /* -- linux ------------------------------------------------------------------------------------ */
 
 static const SpecField device_rows[] = {
-        ROW_STR(OciDevice, path, "path", .flags = SPEC_REQUIRED | SPEC_ABSOLUTE),
+        ROW_STR(OciDevice, path, "path", .flags = SPEC_REQUIRED | SPEC_ABSOLUTE, NO_DOTDOT),
         ROW_CHAR(OciDevice, type, "type", .flags = SPEC_REQUIRED, .expected = "cubp"),
         ROW_I64(OciDevice, major, "major", .flags = SPEC_ALWAYS, .min = 0, .max = 0xfff),
         ROW_I64(OciDevice, minor, "minor", .flags = SPEC_ALWAYS, .min = 0, .max = 0xfffff),
@@ -403,8 +411,7 @@ static const SpecField linux_rows[] = {
         ROW_ID_MAPS(OciLinux, gid_maps, n_gid_maps, "gidMappings"),
         ROW_FLAT("timeOffsets", &time_offsets_table),
         ROW_LIST(OciLinux, devices, n_devices, OciDevice, "devices", &device_table),
-        ROW_STR(OciLinux, cgroups_path, "cgroupsPath", .valid = has_no_dotdot,
-                .expected = "a path without \"..\""),
+        ROW_STR(OciLinux, cgroups_path, "cgroupsPath", NO_DOTDOT),
         ROW_PTR(OciLinux, resources, OciResources, "resources", &oci_resources_table),
         ROW_PTR(OciLinux, seccomp, OciSeccomp, "seccomp", &oci_seccomp_table),
         ROW_MAP(OciLinux, sysctls, n_sysctls, "sysctl"),
@@ -417,7 +424,7 @@ static const SpecField linux_rows[] = {
         ROW_FLAT("personality", &personality_table),
         ROW_RAW(OciLinux, intel_rdt_json, "intelRdt"),
         ROW_KEYED(OciLinux, net_devices, n_net_devices, OciNetDevice, "netDevices",
-                  &net_device_table),
+                  &net_device_table, INTERFACE),
         ROW_OBJ(OciLinux, memory_policy, OciMemoryPolicy, "memoryPolicy", &memory_policy_table),
 };
 static const SpecTable linux_table = SPEC_TABLE(OciLinux, linux_rows);

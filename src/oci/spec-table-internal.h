@@ -56,11 +56,11 @@ typedef struct SpecField {
         SpecKind kind;
         unsigned flags;
         size_t offset;
-        size_t has;               /* 1 + offset of the bool that tells absent; 0: none */
-        size_t count;             /* 1 + offset of the number of items; 0: none */
-        const SpecTable *table;   /* OBJ, PTR, LIST, KEYED */
-        const char *const *names; /* texts: the values there are, ends in NULL */
-        bool (*valid)(const char *value);
+        size_t has;                       /* 1 + offset of the bool that tells absent; 0: none */
+        size_t count;                     /* 1 + offset of the number of items; 0: none */
+        const SpecTable *table;           /* OBJ, PTR, LIST, KEYED */
+        const char *const *names;         /* texts: the values there are, ends in NULL */
+        bool (*valid)(const char *value); /* MAP, KEYED: the key */
         const char *expected; /* texts: what `valid` wants; CHAR: the characters there are */
         int64_t min;          /* numbers; min and max both 0: whatever the type holds */
         uint64_t max;

@@ -184,8 +184,12 @@ static int check_list(const SpecField *f, const SpecPath *here, const void *obj,
         for (size_t i = 0; r >= 0 && i < spec_count(f, obj); i++) {
                 SpecPath at = { .up = here, .index = i };
                 const char *p = spec_item(f, obj, i);
-                if (f->kind == SPEC_KEYED)
-                        at.key = *(char *const *)(const void *)p;
+                if (f->kind == SPEC_KEYED) {
+                        at.key = str_or(*(char *const *)(const void *)p, "");
+                        if (f->valid && !f->valid(at.key))
+                                return spec_err(err, ERR_INVALID, here, "\"%.200s\" is not %s",
+                                                at.key, f->expected);
+                }
                 r = spec_table_check(f->table, &at, p, err);
         }
         return r;
