@@ -46,8 +46,8 @@ int spec_cgroup_check_parent(const SpecNode *node, const char *parent, Err *err)
                 return err_set(
                         err, ERR_INVALID,
                         "linux.cgroup_parent: \"%.200s\" is a systemd slice, but this daemon's "
-                        "cgroup driver is cgroupfs; make the client's driver (kubelet: cgroupDriver) "
-                        "the same",
+                        "cgroup driver is cgroupfs; make the client's driver (kubelet: "
+                        "cgroupDriver) the same",
                         parent);
         return 0;
 }
