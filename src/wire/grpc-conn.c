@@ -190,6 +190,11 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
         case NGHTTP2_DATA:
                 forgive_flood(c);
                 break;
+        case NGHTTP2_GOAWAY:
+                /* only now: nghttp2 sends a PING before all that waits */
+                if (c->stage == CONN_DRAIN_NOTICE)
+                        (void)nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, NULL);
+                break;
         case NGHTTP2_HEADERS:
                 forgive_flood(c);
                 call = call_of(session, frame->hd.stream_id);
@@ -301,15 +306,17 @@ static int send_frames(GrpcConn *c)
         return r;
 }
 
+/* Not while the peer leaves too many answers unread. */
+static bool may_read(const GrpcConn *c)
+{
+        return !c->out ||
+               nghttp2_session_get_outbound_queue_size(c->session) <= GRPC_OUTBOUND_FRAMES_MAX;
+}
+
 static void set_events(GrpcConn *c)
 {
-        uint32_t events = 0;
+        uint32_t events = (c->out ? EPOLLOUT : 0) | (may_read(c) ? EPOLLIN : 0);
 
-        if (c->out)
-                events |= EPOLLOUT;
-        if (!c->out ||
-            nghttp2_session_get_outbound_queue_size(c->session) <= GRPC_OUTBOUND_FRAMES_MAX)
-                events |= EPOLLIN;
         if (events != c->events) {
                 c->events = events;
                 loop_fd_set_events(c->io, events);
@@ -349,6 +356,10 @@ static int receive(GrpcConn *c)
                         return -EPROTO;
                 if ((size_t)n < sizeof(buf))
                         return 0;
+                /* answers and window updates leave while more comes in */
+                int r = send_frames(c);
+                if (r < 0 || !may_read(c))
+                        return r;
         }
         return 0;
 }
@@ -491,14 +502,11 @@ void grpc_conn_free(GrpcConn *c)
  * it has come back, the final word. */
 void grpc_conn_stop(GrpcConn *c)
 {
-        static const uint8_t mark[8] = "taredrn";
-
         if (c->stage == CONN_HANDSHAKE) {
                 say_goodbye(c, NGHTTP2_NO_ERROR);
         } else if (c->stage == CONN_OPEN) {
                 c->stage = CONN_DRAIN_NOTICE;
                 (void)nghttp2_submit_shutdown_notice(c->session);
-                (void)nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, mark);
                 loop_timer_set(c->timer, clock_mono_ns() + GRPC_DRAIN_MS * NS_PER_MS);
         }
         grpc_conn_wake(c);
