@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tare-shim - the supervisor of one pod; started by tared from a sealed memfd.
+ * docs/protocol/shim.md.
+ *
+ *     tare-shim --pod-id ID --state-dir DIR --socket-fd N [--pause-fd N] [--log-fd N]
+ * [--deadline-ms N] tare-shim --undo --state-dir DIR     what is left of a pod whose shim died, by
+ * its record */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/fault.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "shim/shim.h"
+
+int main(int argc, char **argv)
+{
+        ShimOptions opt;
+        Err err = {};
+
+        if (io_sane_stdio() < 0)
+                return EXIT_FAILURE;
+        log_set_program("tare-shim");
+        fault_init();
+        if (shim_options_parse(argc, argv, &opt, &err) < 0) {
+                log_error("tare-shim: %s", err.msg);
+                return 2;
+        }
+        if (shim_run(&opt, &err) < 0) {
+                log_error("pod=%s tare-shim: %s", opt.pod_id ? opt.pod_id : "", err.msg);
+                return EXIT_FAILURE;
+        }
+        return EXIT_SUCCESS;
+}

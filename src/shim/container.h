@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* container.h - one container of the pod, from Prepare to Delete. Internal to src/shim.
+ *
+ *     (none) --prepare--> PREPARING --> PREPARED --start--> STARTING --> RUNNING
+ *     RUNNING --init reaped--> ENDING --recorded, told--> EXITED
+ *     PREPARED, EXITED --delete--> DELETING --> (none)
+ *
+ * A start without prepare begins at STARTING. A start that fails goes back to PREPARED (its root is
+ * used up then) or away. Delete in PREPARING, STARTING, RUNNING or ENDING waits for the state to
+ * settle, and kills what runs. */
+#ifndef TARE_SHIM_CONTAINER_H
+#define TARE_SHIM_CONTAINER_H
+
+#include "shim/job.h"
+#include "shim/shim-internal.h"
+
+#define CONTAINER_ID_MAX 200
+
+typedef enum ContainerPhase {
+        CONTAINER_PREPARING,
+        CONTAINER_PREPARED,
+        CONTAINER_STARTING,
+        CONTAINER_RUNNING,
+        CONTAINER_ENDING,
+        CONTAINER_EXITED,
+        CONTAINER_DELETING,
+} ContainerPhase;
+
+/* The container's stdin, and its terminal: what attach will use. */
+typedef struct ContainerStdio {
+        int stdin_fd;  /* writing end of its stdin; -EBADF: /dev/null or a terminal */
+        int master_fd; /* of its terminal */
+        bool tty;
+        bool want_stdin; /* a pipe, whose writing end stays here */
+        bool has_log;
+        uint32_t log; /* of log-client.h, when has_log */
+} ContainerStdio;
+
+struct Container {
+        Shim *shim;
+        Container *next;
+        unsigned refs;
+        bool gone; /* not in the list any more */
+        char *id;
+        ContainerPhase phase;
+        bool prepared; /* came by Prepare */
+        Call waiting;  /* prepare, then start */
+
+        int root_fd; /* a detached mount; given to the creator at start */
+        uint32_t uid, gid, *additional_gids;
+        size_t n_additional_gids;
+
+        char *bundle;
+        bool systemd_cgroup;
+        bool launched;   /* a creator ran: there may be a cgroup */
+        bool shares_pid; /* its end does not end its processes */
+        ContainerStdio io;
+        Err *start_err; /* of a start whose remains are being swept away */
+        Proc *init;
+        pid_t pid;
+        uint64_t start_time;
+        int64_t started_at, oom_kills_at_start;
+
+        unsigned ending; /* things that the exit record waits for */
+        ExitRecord exit;
+
+        LoopSource *kill_timer; /* delete waits for the end no longer than this */
+        Call *deletes;
+        size_t n_deletes;
+};
+
+Container *container_new(Shim *s, const char *id);
+Container *container_find(Shim *s, const char *id);
+/* NOT_FOUND names the id. */
+int container_get(Shim *s, const char *id, Container **ret, Err *err);
+Container *container_ref(Container *c);
+void container_unref(Container *c);
+/* Out of the list; the list's reference goes. */
+void container_drop(Container *c);
+const char *container_state_name(const Container *c);
+
+/* Its job has been started and the shim's copies are no longer needed. */
+void container_close_stdio(Container *c);
+/* The init was made: phase RUNNING, watched from now on. Takes the pidfd. */
+void container_set_running(Container *c, pid_t pid, uint64_t start_time, int pidfd);
+/* SIGKILL to the init; false: there is none. */
+bool container_kill_init(Container *c);
+/* A step of PREPARING, STARTING or ENDING is over: an asked-for delete goes on. */
+void container_settled(Container *c);
+/* As DeleteContainer; call.conn 0: nobody waits. */
+void container_delete(Container *c, Call call);
+void container_fill_exit(const Container *c, Tare__Shim__V1__ExitEvent *ret);
+
+/* Jobs on the container's cgroup get its id, bundle and driver: */
+typedef struct ContainerRef {
+        const char *id, *bundle;
+        bool systemd_cgroup;
+} ContainerRef;
+ContainerRef container_job_ref(const Container *c);
+
+#endif

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exec.c - Exec: a process beside a container's init, with descriptors that the client brought.
+ *
+ *     creator forked --> runtime_exec() makes the process as our child --> watched --> reply at its
+ * end
+ *
+ * At the timeout the process and all its descendants that can be found are killed, by a job that
+ * waits for them to be gone; the reply (TIMEOUT) comes when the process has been reaped. A client
+ * that goes away ends nothing.
+ *
+ * With process.terminal, the one descriptor (stdin) is a unix socket to which the runtime sends the
+ * terminal's master, as to an OCI console socket: the shim is not in the data path. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "base/trace.h"
+#include "oci/runtime-spec.h"
+#include "runtime/runtime.h"
+#include "shim/container.h"
+#include "shim/job.h"
+#include "shim/shim-internal.h"
+#include "sys/pidfd.h"
+
+#define TREE_MAX     4096 /* processes of one exec that a timeout ends */
+#define TREE_ROUNDS  8    /* looks for new ones */
+#define TREE_END_MS  1000
+#define CHILDREN_MAX ((size_t)1 << 20) /* bytes of a list of children */
+
+struct Exec {
+        Shim *shim;
+        Exec *next;
+        Container *c;
+        char *id;
+        Call call;
+        Job *creator; /* NULL: it is done */
+        Proc *proc;   /* NULL: not yet, or reaped */
+        pid_t pid;
+        LoopSource *timer;
+        uint64_t timeout_ms;
+        bool timed_out, killing, exited;
+        int status;
+};
+
+typedef struct ExecArg {
+        const Container *c;
+        const char *process_json, *runtime_root;
+        int stdio[3];
+} ExecArg;
+
+typedef struct ExecMade {
+        pid_t pid;
+} ExecMade;
+
+static void exec_free(Exec *e)
+{
+        Exec **link = &e->shim->execs;
+
+        while (*link != e)
+                link = &(*link)->next;
+        *link = e->next;
+        e->shim->n_execs--;
+        loop_source_free(e->timer);
+        container_unref(e->c);
+        free(e->id);
+        free(e);
+}
+
+/* --- in the creator --- */
+
+static int read_process(const ExecArg *a, OciProcess **ret, Err *err)
+{
+        _cleanup_json_ Json *j = NULL;
+
+        int r = json_parse(a->process_json, strlen(a->process_json), JSON_CONFIG_MAX, &j, err);
+        if (r >= 0)
+                r = oci_process_from_json(j, ret, err);
+        return r;
+}
+
+static int fill_stdio(const ExecArg *a, bool terminal, RuntimeExec *opt, Err *err)
+{
+        if (terminal) {
+                if (a->stdio[0] < 0 || a->stdio[1] >= 0 || a->stdio[2] >= 0)
+                        return err_set(err, ERR_INVALID,
+                                       "a terminal needs one descriptor, stdin: a unix socket that "
+                                       "receives the master");
+                opt->console_fd = a->stdio[0];
+                return 0;
+        }
+        for (int i = 0; i < 3; i++) {
+                opt->stdio[i] =
+                        a->stdio[i] >= 0 ? a->stdio[i] : open("/dev/null", O_RDWR | O_CLOEXEC);
+                if (opt->stdio[i] < 0)
+                        return err_sys(err, errno, "open /dev/null");
+        }
+        return 0;
+}
+
+static int exec_child(JobChild *jc, void *arg, Err *err)
+{
+        const ExecArg *a = arg;
+        const Container *c = a->c;
+        _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
+        _cleanup_(oci_process_freep) OciProcess *process = NULL;
+        _cleanup_free_ char *path = path_join(c->bundle, "config.json");
+        RuntimeContext ctx = { .root = a->runtime_root, .systemd_cgroup = c->systemd_cgroup };
+        RuntimeExec opt = RUNTIME_EXEC_INIT;
+        RuntimeProcess made = { .pidfd = -EBADF };
+        TraceSpan span = trace_begin("shim.exec");
+
+        int r = oci_spec_read(AT_FDCWD, path, &spec, err);
+        if (r >= 0)
+                r = read_process(a, &process, err);
+        if (r >= 0)
+                r = fill_stdio(a, process->terminal, &opt, err);
+        if (r < 0)
+                return r;
+        opt.init_pid = c->pid;
+        opt.init_start_time = c->start_time;
+        opt.spec = spec;
+        opt.process = process;
+        opt.sibling = true;
+        job_step(jc, "exec");
+        r = runtime_exec(&ctx, &opt, &made, err);
+        trace_end(&span, c->id);
+        if (r < 0)
+                return r;
+        ExecMade result = { .pid = made.pid };
+        return job_result(jc, &result, sizeof(result), &made.pidfd, 1, err);
+}
+
+/* --- the end of a process tree, in a job --- */
+
+typedef struct Tree {
+        pid_t pids[TREE_MAX];
+        int pidfds[TREE_MAX];
+        size_t n;
+} Tree;
+
+static bool tree_add(Tree *t, pid_t pid)
+{
+        for (size_t i = 0; i < t->n; i++)
+                if (t->pids[i] == pid)
+                        return false;
+        if (t->n == TREE_MAX)
+                return false;
+        int pidfd = pidfd_open_pid(pid);
+        if (pidfd < 0)
+                return false;
+        t->pids[t->n] = pid;
+        t->pidfds[t->n++] = pidfd;
+        (void)pidfd_kill(pidfd, SIGSTOP); /* so that it makes no more while we look */
+        return true;
+}
+
+static void add_children(Tree *t, pid_t pid, bool *ret_new)
+{
+        char dir[32];
+        struct dirent *d;
+
+        snprintf(dir, sizeof(dir), "/proc/%d/task", pid);
+        _cleanup_closedir_ DIR *tasks = opendir(dir);
+        while (tasks && (d = readdir(tasks))) {
+                _cleanup_strbuf_ StrBuf list = {};
+                _cleanup_free_ char *file = xasprintf("%s/children", d->d_name);
+                if (d->d_name[0] == '.' ||
+                    io_read_file(dirfd(tasks), file, CHILDREN_MAX, &list) < 0)
+                        continue;
+                _cleanup_strv_ char **pids = strv_split(list.data, " \n");
+                for (size_t i = 0; pids && pids[i]; i++)
+                        *ret_new |= tree_add(t, (pid_t)strtol(pids[i], NULL, 10));
+        }
+}
+
+static void wait_for_tree(const Tree *t)
+{
+        uint64_t end = clock_mono_ns() + TREE_END_MS * NS_PER_MS;
+
+        for (size_t i = 0; i < t->n; i++) {
+                uint64_t now = clock_mono_ns();
+                struct pollfd p = { .fd = t->pidfds[i], .events = POLLIN };
+                if (now >= end || poll(&p, 1, (int)((end - now) / NS_PER_MS) + 1) <= 0)
+                        return; /* held by the kernel; killed it is */
+        }
+}
+
+static int kill_tree_child(JobChild *jc, void *arg, Err *err)
+{
+        pid_t pid = *(pid_t *)arg;
+        Tree *t = xnew(Tree);
+        bool more = true;
+
+        (void)err;
+        job_step(jc, "find the process's children");
+        (void)tree_add(t, pid);
+        for (int round = 0; more && round < TREE_ROUNDS; round++) {
+                more = false;
+                for (size_t i = 0; i < t->n; i++)
+                        add_children(t, t->pids[i], &more);
+        }
+        job_step(jc, "kill");
+        /* Also those whose parent ended before: they are in its session's group unless they left.
+         */
+        if (getpgid(pid) == pid)
+                (void)kill(-pid, SIGKILL);
+        for (size_t i = 0; i < t->n; i++)
+                (void)pidfd_kill(t->pidfds[i], SIGKILL); /* ESRCH: gone */
+        job_step(jc, "wait");
+        wait_for_tree(t);
+        return 0;
+}
+
+/* --- in the loop --- */
+
+static void answer_timeout(Exec *e)
+{
+        Err err = {};
+
+        err_set(&err, ERR_TIMEOUT,
+                "exec in container '%s': it ran longer than %llu ms and was killed", e->c->id,
+                (unsigned long long)e->timeout_ms);
+        server_reply_err(e->shim->server, e->call, &err);
+        exec_free(e);
+}
+
+/* Deferred: orphans of the killed tree that have come to us go before the reply. */
+static void finish_timeout(void *userdata)
+{
+        Exec *e = userdata;
+
+        procs_collect(e->shim->procs);
+        answer_timeout(e);
+}
+
+static void exec_ended(Exec *e)
+{
+        if (e->timed_out) {
+                if (!e->killing)
+                        loop_add_defer(e->shim->loop, finish_timeout, e);
+                return;
+        }
+        Reply reply = TARE__SHIM__V1__REPLY__INIT;
+        Tare__Shim__V1__ExecReply exec = TARE__SHIM__V1__EXEC_REPLY__INIT;
+        exec.exit_code = process_exit_code(e->status);
+        exec.pid = e->pid;
+        reply.result_case = TARE__SHIM__V1__REPLY__RESULT_EXEC;
+        reply.exec = &exec;
+        server_reply(e->shim->server, e->call, &reply);
+        exec_free(e);
+}
+
+static void on_exec_exit(void *userdata, int status)
+{
+        Exec *e = userdata;
+
+        e->proc = NULL;
+        e->status = status;
+        e->exited = true;
+        exec_ended(e);
+}
+
+static void kill_done(void *userdata, JobResult *res)
+{
+        Exec *e = userdata;
+
+        if (res->r < 0) {
+                log_warning("ctr=%s exec pid %d after its timeout: %s, ignoring", e->c->id, e->pid,
+                            res->err.msg);
+                if (e->proc)
+                        (void)pidfd_kill(proc_pidfd(e->proc), SIGKILL);
+        }
+        e->killing = false;
+        if (e->exited)
+                exec_ended(e);
+}
+
+static void start_kill(Exec *e)
+{
+        Shim *s = e->shim;
+        Err err = {};
+        JobSpec job = { .name = "kill exec",
+                        .fn = kill_tree_child,
+                        .arg = &e->pid,
+                        .deadline_ms = s->deadline_ms,
+                        .done = kill_done,
+                        .userdata = e };
+
+        if (job_start(s->loop, s->procs, &job, NULL, &err) < 0) {
+                log_warning("ctr=%s %s, ignoring", e->c->id, err.msg);
+                (void)pidfd_kill(proc_pidfd(e->proc), SIGKILL);
+                return;
+        }
+        e->killing = true;
+}
+
+static void on_timeout(void *userdata)
+{
+        Exec *e = userdata;
+
+        e->timed_out = true;
+        if (e->creator)
+                job_cancel(e->creator); /* exec_made() follows */
+        else if (e->proc)
+                start_kill(e);
+}
+
+static void exec_made(void *userdata, JobResult *res)
+{
+        Exec *e = userdata;
+        ExecMade made;
+
+        e->creator = NULL;
+        if (res->r < 0 && e->timed_out) {
+                answer_timeout(e);
+                return;
+        }
+        if (res->r < 0) {
+                (void)err_wrap(&res->err, res->r, "exec in container '%s'", e->c->id);
+                server_reply_err(e->shim->server, e->call, &res->err);
+                exec_free(e);
+                return;
+        }
+        tare_assert(res->len == sizeof(made) && res->n_fds == 1);
+        memcpy(&made, res->data, sizeof(made));
+        e->pid = made.pid;
+        e->proc = proc_track(e->shim->procs, made.pid, take_fd(res->fds[0]), on_exec_exit, e);
+        if (e->timed_out)
+                start_kill(e);
+}
+
+static Exec *find_exec(const Shim *s, const Container *c, const char *id)
+{
+        for (Exec *e = s->execs; e; e = e->next)
+                if (e->c == c && str_eq(e->id, id))
+                        return e;
+        return NULL;
+}
+
+static int check_request(Shim *s, const Tare__Shim__V1__ExecRequest *req, const Frame *frame,
+                         Container **ret, Err *err)
+{
+        Container *c;
+        size_t n = (size_t)req->has_stdin + req->has_stdout + req->has_stderr;
+
+        int r = container_get(s, req->container_id, &c, err);
+        if (r < 0)
+                return r;
+        if (!c->init)
+                return err_set(err, ERR_PRECONDITION, "container '%s' is not running (%s)", c->id,
+                               container_state_name(c));
+        if (frame->n_fds != n)
+                return err_set(err, ERR_INVALID, "exec: %zu descriptors came, %zu are announced",
+                               frame->n_fds, n);
+        if (!str_empty(req->exec_id)) {
+                r = shim_check_id("exec id", req->exec_id, err);
+                if (r < 0)
+                        return r;
+                if (find_exec(s, c, req->exec_id))
+                        return err_set(err, ERR_EXISTS, "exec '%s' runs in container '%s' already",
+                                       req->exec_id, c->id);
+        }
+        if (s->n_execs >= SHIM_EXECS_MAX)
+                return err_set(err, ERR_NO_SPACE, "a pod has at most %d execs at a time",
+                               SHIM_EXECS_MAX);
+        *ret = c;
+        return 0;
+}
+
+int shim_exec(Shim *s, Call call, const Request *request, Frame *frame, Err *err)
+{
+        const Tare__Shim__V1__ExecRequest *req = request->exec;
+        const bool has[3] = { req->has_stdin, req->has_stdout, req->has_stderr };
+        Container *c = NULL;
+        size_t next = 0;
+
+        int r = check_request(s, req, frame, &c, err);
+        if (r < 0)
+                return r;
+        ExecArg arg = { .c = c,
+                        .process_json = req->process_json,
+                        .runtime_root = s->opt->state_dir };
+        for (int i = 0; i < 3; i++)
+                arg.stdio[i] = has[i] ? frame->fds[next++] : -EBADF;
+        Exec *e = xnew(Exec);
+        *e = (Exec){ .shim = s,
+                     .next = s->execs,
+                     .c = container_ref(c),
+                     .id = xstrdup(req->exec_id),
+                     .call = call,
+                     .timeout_ms = req->timeout_ms };
+        s->execs = e;
+        s->n_execs++;
+        JobSpec job = { .name = "exec",
+                        .fn = exec_child,
+                        .arg = &arg,
+                        .keep = { arg.stdio[0], arg.stdio[1], arg.stdio[2] },
+                        .n_keep = 3,
+                        .deadline_ms = s->deadline_ms,
+                        .creates = true,
+                        .done = exec_made,
+                        .userdata = e };
+        r = job_start(s->loop, s->procs, &job, &e->creator, err);
+        if (r < 0) {
+                exec_free(e);
+                return r;
+        }
+        if (req->timeout_ms > 0)
+                e->timer = loop_add_timer(s->loop, clock_mono_ns() + req->timeout_ms * NS_PER_MS,
+                                          on_timeout, e);
+        return 0;
+}
+
+int shim_kill_exec(Shim *s, Call call, const Request *request, Frame *frame, Err *err)
+{
+        const Tare__Shim__V1__KillExecRequest *req = request->kill_exec;
+        Container *c;
+
+        (void)frame;
+        int r = container_get(s, req->container_id, &c, err);
+        if (r < 0)
+                return r;
+        Exec *e = str_empty(req->exec_id) ? NULL : find_exec(s, c, req->exec_id);
+        if (!e)
+                return err_set(err, ERR_NOT_FOUND, "no exec '%.200s' runs in container '%s'",
+                               req->exec_id, c->id);
+        if (req->signal < 1 || req->signal > SIGRTMAX)
+                return err_set(err, ERR_INVALID, "signal %d: there is none", req->signal);
+        if (!e->proc)
+                return err_set(err, ERR_PRECONDITION, "exec '%s' has not begun yet", e->id);
+        r = pidfd_kill(proc_pidfd(e->proc), req->signal);
+        if (r < 0 && r != -ESRCH) /* it has just ended: what a kill is for */
+                return err_sys(err, -r, "signal %d to exec '%s'", req->signal, e->id);
+        server_reply_empty(s->server, call);
+        return 0;
+}

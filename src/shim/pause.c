@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pause.c - see pause.h.
+ *
+ * The pause process lives as long as its pod and is in reach of the pod's containers, which share
+ * its PID namespace. It has nothing that they could use: an empty read-only root that is not
+ * reachable from elsewhere, no descriptor, no capability, an unprivileged user, no way to gain
+ * privileges. */
+#include "shim/pause.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/mount.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "sys/mount.h"
+#include "sys/ns.h"
+#include "sys/pidfd.h"
+
+#define PAUSE_USER 65535 /* not one that images use; its files would be nobody's */
+#define CAP_LAST   63
+
+static int enter_empty_root(Err *err)
+{
+        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+                return err_sys(err, errno, "make its mounts private");
+        _cleanup_close_ int root = mount_fs_detached("tmpfs", "tare-pause", "size=4k,mode=555",
+                                                     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+                                                             MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+        if (root < 0)
+                return err_sys(err, -root, "make an empty root");
+        int r = mount_move(root, AT_FDCWD, "/");
+        if (r < 0)
+                return err_sys(err, -r, "mount an empty root");
+        if (fchdir(root) < 0)
+                return err_sys(err, errno, "enter an empty root");
+        if (syscall(SYS_pivot_root, ".", ".") < 0)
+                return err_sys(err, errno, "pivot into an empty root");
+        if (umount2(".", MNT_DETACH) < 0)
+                return err_sys(err, errno, "detach the host's root");
+        return chdir("/") < 0 ? err_sys(err, errno, "enter an empty root") : 0;
+}
+
+static int drop_privileges(Err *err)
+{
+        /* beyond the kernel's last capability: EINVAL */
+        for (int cap = 0; cap <= CAP_LAST; cap++)
+                if (prctl(PR_CAPBSET_DROP, cap) < 0 && errno != EINVAL)
+                        return err_sys(err, errno, "drop capability %d", cap);
+        if (setgroups(0, NULL) < 0 || setresgid(PAUSE_USER, PAUSE_USER, PAUSE_USER) < 0 ||
+            setresuid(PAUSE_USER, PAUSE_USER, PAUSE_USER) < 0)
+                return err_sys(err, errno, "become user %d", PAUSE_USER);
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return err_sys(err, errno, "set no_new_privs");
+        return 0;
+}
+
+_Noreturn static void run_pause(int program_fd, int gate, int status)
+{
+        static char *const argv[] = { (char *)"tare-pause", NULL };
+        static char *const envp[] = { NULL };
+        Err err = {};
+        char go;
+
+        /* The creator moves us into our cgroup first. */
+        ssize_t n = read(gate, &go, 1);
+        if (n != 1)
+                _exit(1);
+        (void)setsid();
+        int r = enter_empty_root(&err);
+        if (r >= 0)
+                r = drop_privileges(&err);
+        if (r >= 0) {
+                for (int fd = 0; fd <= STDERR_FILENO; fd++)
+                        close(fd);
+                syscall(SYS_execveat, program_fd, "", argv, envp, AT_EMPTY_PATH);
+                err_sys(&err, errno, "execute tare-pause");
+        }
+        (void)io_write_full(status, &err, sizeof(err)); /* the creator sees a silent end too */
+        _exit(1);
+}
+
+/* Waits for the exec: it closes the pipe. */
+static int wait_for_exec(int status, int pidfd, Err *err)
+{
+        Err theirs = {};
+
+        ssize_t n = io_read_full(status, &theirs, sizeof(theirs));
+        if (n == (ssize_t)sizeof(theirs))
+                return err_copy(err, &theirs);
+        struct pollfd p = { .fd = pidfd, .events = POLLIN };
+        if (n != 0 || poll(&p, 1, 0) != 0)
+                return err_set(err, ERR_INTERNAL, "tare-pause ended before it was executed");
+        return 0;
+}
+
+int pause_start(int program_fd, const Cgroup *cg, pid_t *ret_pid, int *ret_pidfd, Err *err)
+{
+        int gate[2], status[2];
+
+        if (pipe2(gate, O_CLOEXEC) < 0)
+                return err_sys(err, errno, "make a pipe");
+        _cleanup_close_ int gate_r = gate[0], gate_w = gate[1];
+        if (pipe2(status, O_CLOEXEC) < 0)
+                return err_sys(err, errno, "make a pipe");
+        _cleanup_close_ int status_r = status[0], status_w = status[1];
+        _cleanup_close_ int pidfd = -EBADF;
+        pid_t pid = ns_clone(CLONE_NEWPID | CLONE_NEWNS | CLONE_PARENT, 0, -EBADF, &pidfd);
+        if (pid == 0) {
+                close(gate_w); /* else the gate would never end when the creator dies */
+                run_pause(program_fd, gate_r, status_w);
+        }
+        if (pid < 0)
+                return err_sys(err, (int)-pid, "make a PID namespace");
+        status_w = fd_close(status_w);
+
+        int r = cg ? cgroup_join(cg, pid, err) : 0;
+        if (r >= 0) {
+                r = io_write_full(gate_w, "g", 1);
+                if (r < 0)
+                        err_sys(err, -r, "let tare-pause go");
+        }
+        if (r >= 0)
+                r = wait_for_exec(status_r, pidfd, err);
+        if (r < 0) {
+                (void)pidfd_kill(pidfd, SIGKILL); /* ESRCH: gone already */
+                return r;
+        }
+        *ret_pid = pid;
+        *ret_pidfd = take_fd(pidfd);
+        return 0;
+}

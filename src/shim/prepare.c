@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* prepare.c - PrepareContainer: the root as a detached overlay, the user resolved in it, and a look
+ * at the host paths, all in one job. The mount never shows in the host's mount table; the shim
+ * holds it by descriptor until the creator takes it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "base/trace.h"
+#include "runtime/runtime.h"
+#include "shim/container.h"
+#include "shim/host-path.h"
+#include "shim/job.h"
+#include "shim/shim-internal.h"
+#include "sys/mount.h"
+
+#define LOWER_DIRS_MAX 500 /* the kernel's own limit */
+#define GROUPS_MAX     65536
+
+typedef Tare__Shim__V1__PrepareContainerRequest PrepareRequest;
+typedef Tare__Shim__V1__PrepareContainerReply PrepareReply;
+
+/* --- the request --- */
+
+static int check_dir(const char *what, const char *path, Err *err)
+{
+        if (!path_is_absolute(path))
+                return err_set(err, ERR_INVALID, "%s '%.300s' is not an absolute path", what, path);
+        return 0;
+}
+
+static int check_request(const PrepareRequest *req, Err *err)
+{
+        int r = shim_check_id("container id", req->container_id, err);
+
+        if (r >= 0 && (!req->rootfs || req->rootfs->n_lower_dirs == 0))
+                r = err_set(err, ERR_INVALID, "a root needs at least one lower_dir");
+        if (r >= 0 && req->rootfs->n_lower_dirs > LOWER_DIRS_MAX)
+                r = err_set(err, ERR_TOO_LARGE, "%zu layers are over the kernel's limit of %d",
+                            req->rootfs->n_lower_dirs, LOWER_DIRS_MAX);
+        for (size_t i = 0; r >= 0 && i < req->rootfs->n_lower_dirs; i++)
+                r = check_dir("lower_dir", req->rootfs->lower_dirs[i], err);
+        if (r >= 0 && !str_empty(req->rootfs->upper_dir)) {
+                r = check_dir("upper_dir", req->rootfs->upper_dir, err);
+                if (r >= 0)
+                        r = check_dir("work_dir", req->rootfs->work_dir, err);
+        }
+        if (r >= 0 && req->n_host_paths > HOST_PATHS_MAX)
+                r = err_set(err, ERR_TOO_LARGE, "%zu host paths are over the limit of %d",
+                            req->n_host_paths, HOST_PATHS_MAX);
+        if (r >= 0 && req->n_supplemental_groups > GROUPS_MAX)
+                r = err_set(err, ERR_TOO_LARGE, "%zu groups are over the limit of %d",
+                            req->n_supplemental_groups, GROUPS_MAX);
+        return r;
+}
+
+/* --- the job; its memory ends with it --- */
+
+static int make_root(const Tare__Shim__V1__RootFs *fs, Err *err)
+{
+        char **lower = xnew_array(char *, fs->n_lower_dirs + 1);
+        bool writable = !str_empty(fs->upper_dir);
+
+        for (size_t i = 0; i < fs->n_lower_dirs; i++)
+                lower[i] = fs->lower_dirs[i];
+        int fd = mount_overlay_detached(lower, writable ? fs->upper_dir : NULL,
+                                        writable ? fs->work_dir : NULL);
+        if (fd < 0)
+                return err_sys(err, -fd, "mount an overlay of %zu layers, the top one '%s'%s%s",
+                               fs->n_lower_dirs, lower[0], writable ? ", upper " : "",
+                               writable ? fs->upper_dir : "");
+        return fd;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+        uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+        return (x > y) - (x < y);
+}
+
+/* Both lists, ascending, each once, without the primary group. */
+static void merge_groups(const PrepareRequest *req, const RuntimeUser *user, PrepareReply *reply)
+{
+        size_t n = 0, image = req->strict_groups ? 0 : user->n_additional_gids;
+        uint32_t *all = xnew_array(uint32_t, image + req->n_supplemental_groups);
+
+        for (size_t i = 0; i < image; i++)
+                all[n++] = user->additional_gids[i];
+        for (size_t i = 0; i < req->n_supplemental_groups; i++)
+                all[n++] = req->supplemental_groups[i];
+        qsort(all, n, sizeof(*all), compare_ids);
+        reply->additional_gids = all;
+        for (size_t i = 0; i < n; i++) {
+                size_t k = reply->n_additional_gids;
+                if (all[i] != reply->gid && (k == 0 || all[k - 1] != all[i]))
+                        all[reply->n_additional_gids++] = all[i];
+        }
+}
+
+static int look_at_host(const PrepareRequest *req, PrepareReply *reply, Err *err)
+{
+        reply->host_paths = xnew_array(Tare__Shim__V1__HostPathInfo *, req->n_host_paths);
+        for (size_t i = 0; i < req->n_host_paths; i++) {
+                int r = host_path_look(req->host_paths[i], &reply->host_paths[i], err);
+                if (r < 0)
+                        return r;
+                reply->n_host_paths++;
+        }
+        return 0;
+}
+
+static int prepare_child(JobChild *jc, void *arg, Err *err)
+{
+        const PrepareRequest *req = arg;
+        PrepareReply reply = TARE__SHIM__V1__PREPARE_CONTAINER_REPLY__INIT;
+        RuntimeUser user = {};
+        TraceSpan span = trace_begin("shim.prepare");
+
+        job_step(jc, "overlay");
+        int root = make_root(req->rootfs, err);
+        if (root < 0)
+                return root;
+        job_step(jc, "user");
+        int r = runtime_user_resolve(root, req->user, &user, err);
+        if (r < 0)
+                return r;
+        reply.uid = user.uid;
+        reply.gid = req->has_gid ? req->gid : user.gid;
+        reply.home = user.home;
+        merge_groups(req, &user, &reply);
+        job_step(jc, "host paths");
+        r = look_at_host(req, &reply, err);
+        if (r < 0)
+                return r;
+        size_t len = tare__shim__v1__prepare_container_reply__get_packed_size(&reply);
+        uint8_t *packed = xcalloc(1, len);
+        tare__shim__v1__prepare_container_reply__pack(&reply, packed);
+        trace_end(&span, req->container_id);
+        return job_result(jc, packed, len, &root, 1, err);
+}
+
+/* --- the loop --- */
+
+static int take_result(Container *c, JobResult *res, Err *err)
+{
+        if (res->r < 0)
+                return err_copy(err, &res->err);
+        PrepareReply *made =
+                tare__shim__v1__prepare_container_reply__unpack(NULL, res->len, res->data);
+        if (!made || res->n_fds != 1) {
+                if (made)
+                        tare__shim__v1__prepare_container_reply__free_unpacked(made, NULL);
+                return err_set(err, ERR_INTERNAL, "prepare container: its result is not whole");
+        }
+        c->root_fd = take_fd(res->fds[0]);
+        c->uid = made->uid;
+        c->gid = made->gid;
+        c->n_additional_gids = made->n_additional_gids;
+        c->additional_gids =
+                made->n_additional_gids
+                        ? xmemdup(made->additional_gids, made->n_additional_gids * sizeof(uint32_t))
+                        : NULL;
+        c->phase = CONTAINER_PREPARED;
+        Reply reply = TARE__SHIM__V1__REPLY__INIT;
+        reply.result_case = TARE__SHIM__V1__REPLY__RESULT_PREPARE_CONTAINER;
+        reply.prepare_container = made;
+        server_reply(c->shim->server, c->waiting, &reply);
+        tare__shim__v1__prepare_container_reply__free_unpacked(made, NULL);
+        return 0;
+}
+
+static void prepare_done(void *userdata, JobResult *res)
+{
+        Container *c = userdata;
+        Err err = {};
+
+        if (take_result(c, res, &err) < 0) {
+                (void)err_wrap(&err, -1, "container '%s'", c->id);
+                server_reply_err(c->shim->server, c->waiting, &err);
+                c->phase = CONTAINER_PREPARED; /* nothing is left: a delete finds nothing to do */
+                if (c->n_deletes == 0)
+                        container_drop(c);
+        }
+        container_settled(c);
+        container_unref(c);
+}
+
+int shim_prepare_container(Shim *s, Call call, const Request *request, Frame *frame, Err *err)
+{
+        PrepareRequest *req = request->prepare_container;
+
+        (void)frame;
+        int r = check_request(req, err);
+        if (r < 0)
+                return r;
+        if (container_find(s, req->container_id))
+                return err_set(err, ERR_EXISTS, "container '%s' is there already",
+                               req->container_id);
+        if (s->n_containers >= SHIM_CONTAINERS_MAX)
+                return err_set(err, ERR_NO_SPACE, "a pod has at most %d containers",
+                               SHIM_CONTAINERS_MAX);
+        Container *c = container_new(s, req->container_id);
+        c->prepared = true;
+        c->phase = CONTAINER_PREPARING;
+        c->waiting = call;
+        JobSpec job = { .name = "prepare container",
+                        .fn = prepare_child,
+                        .arg = req,
+                        .deadline_ms = s->deadline_ms,
+                        .done = prepare_done,
+                        .userdata = c };
+        r = job_start(s->loop, s->procs, &job, NULL, err);
+        if (r < 0)
+                container_drop(c);
+        else
+                container_ref(c);
+        return r;
+}
