@@ -217,8 +217,9 @@ static int add_architectures(scmp_filter_ctx ctx, const SeccompProfile *p, Err *
         return 0;
 }
 
-/* Four instructions at least: the kernel's numbers only grow, so what is above every number that
- * the profile names did not exist for its author. */
+/* The start of a filter that answers ENOSYS to what is newer than the profile: the kernel's numbers
+ * only grow, so one above all that the profile names did not exist for its author. The return
+ * itself follows. 0: none is wanted. */
 static size_t newer_calls(const SeccompProfile *p, uint32_t default_action,
                           struct sock_filter out[5])
 {

@@ -87,16 +87,16 @@ int tty_make_raw(int fd)
         return tcsetattr(fd, TCSANOW, &mode) < 0 ? -errno : 0;
 }
 
-int tty_set_opost(int fd, int on)
+int tty_set_onlcr(int fd, bool on)
 {
         struct termios mode;
 
         if (tcgetattr(fd, &mode) < 0)
                 return -errno;
         if (on)
-                mode.c_oflag |= OPOST;
+                mode.c_oflag |= ONLCR;
         else
-                mode.c_oflag &= ~(tcflag_t)OPOST;
+                mode.c_oflag &= ~(tcflag_t)ONLCR;
         return tcsetattr(fd, TCSANOW, &mode) < 0 ? -errno : 0;
 }
 

@@ -3,6 +3,7 @@
 #ifndef TARE_SYS_TTY_H
 #define TARE_SYS_TTY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -16,8 +17,8 @@ int tty_resize(int fd, uint16_t rows, uint16_t columns);
 int tty_make_controlling(int slave_fd);
 /* Raw mode, for a terminal of ours that only carries bytes. */
 int tty_make_raw(int fd);
-/* Output bytes unchanged (no "\n" -> "\r\n"); the rest as it is. */
-int tty_set_opost(int fd, int on);
+/* Off: output keeps "\n" as it is, where a new terminal makes it "\r\n". */
+int tty_set_onlcr(int fd, bool on);
 /* Sends the master over a unix socket, with a name in the message ("/dev/pts/0"), as OCI console
  * sockets want it. */
 int tty_send_master(int sock, int master_fd, const char *name);
