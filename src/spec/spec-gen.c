@@ -80,6 +80,44 @@ int spec_process_build(SpecBuild *b, Err *err)
         return 0;
 }
 
+static int add_sizes(char *const *list, const char *what, size_t *total, Err *err)
+{
+        for (size_t i = 0; list && list[i]; i++) {
+                size_t n = strlen(list[i]) + 1;
+                if (n > SPEC_STRING_MAX)
+                        return err_set(
+                                err, ERR_TOO_LARGE,
+                                "%s \"%.50s...\" has %zu bytes; the kernel takes at most %zu: "
+                                "put it into a file",
+                                what, list[i], n, SPEC_STRING_MAX);
+                *total += n + sizeof(char *);
+        }
+        return 0;
+}
+
+/* What execve() would refuse is better refused here, where it can be named. */
+static int check_sizes(SpecBuild *b, Err *err)
+{
+        const OciProcess *p = b->spec->process;
+        size_t total = 0;
+
+        if (strv_len(p->args) > SPEC_ARGS_MAX || strv_len(p->env) > SPEC_ENV_MAX)
+                return err_set(
+                        err, ERR_TOO_LARGE,
+                        "%zu arguments and %zu variables with the image's; at most %d and %d",
+                        strv_len(p->args), strv_len(p->env), SPEC_ARGS_MAX, SPEC_ENV_MAX);
+        int r = add_sizes(p->args, "argument", &total, err);
+        if (r == 0)
+                r = add_sizes(p->env, "variable", &total, err);
+        if (r == 0 && total > SPEC_STRINGS_MAX)
+                r = err_set(
+                        err, ERR_TOO_LARGE,
+                        "command, args and envs have %zu bytes together; the kernel takes at most "
+                        "%zu: put large values into files",
+                        total, SPEC_STRINGS_MAX);
+        return r;
+}
+
 static void join_namespace(OciSpec *spec, OciNsType type, const char *path)
 {
         spec->linux.namespaces[type].present = true;
@@ -130,9 +168,10 @@ int spec_namespaces_build(SpecBuild *b, Err *err)
 }
 
 static int (*const build_steps[])(SpecBuild *b, Err *err) = {
-        spec_process_build,   spec_env_build,         spec_namespaces_build, spec_mounts_build,
-        spec_caps_build,      spec_security_build,    spec_seccomp_build,    spec_devices_build,
-        spec_resources_build, spec_annotations_build,
+        spec_process_build,    spec_env_build,         check_sizes,
+        spec_namespaces_build, spec_mounts_build,      spec_caps_build,
+        spec_security_build,   spec_seccomp_build,     spec_devices_build,
+        spec_resources_build,  spec_annotations_build,
 };
 
 int spec_generate(const SpecInput *in, OciSpec **ret, char ***ret_notes, Err *err)
@@ -153,8 +192,10 @@ int spec_generate(const SpecInput *in, OciSpec **ret, char ***ret_notes, Err *er
                         .spec = spec };
         for (size_t i = 0; i < array_len(build_steps) && r == 0; i++)
                 r = build_steps[i](&b, err);
-        if (r == 0)
-                r = oci_spec_check(spec, err);
+        Err check = {};
+        if (r == 0 && oci_spec_check(spec, &check) < 0)
+                r = err_set(err, ERR_INTERNAL, "the generated config.json is not valid: %s",
+                            check.msg);
         if (r == 0 && ret_notes)
                 *ret_notes = take_ptr(b.notes);
         strv_free(b.notes);

@@ -29,7 +29,10 @@
 #define SPEC_ANNOTATIONS_MAX   4096
 #define SPEC_SYSCTLS_MAX       256
 #define SPEC_IMAGE_VOLUMES_MAX 256
-#define SPEC_SECCOMP_TEXT_MAX  ((size_t)1 << 20) /* bytes of a localhost profile */
+/* Of arguments and environment, as the kernel has them by default. */
+#define SPEC_STRING_MAX       ((size_t)128 << 10) /* bytes of one, with its NUL */
+#define SPEC_STRINGS_MAX      ((size_t)2 << 20)   /* bytes of all */
+#define SPEC_SECCOMP_TEXT_MAX ((size_t)1 << 20)   /* bytes of a localhost profile */
 
 typedef struct SpecNode {
         char **capabilities; /* all that the daemon has: "CAP_CHOWN"; ALL and privileged mean these

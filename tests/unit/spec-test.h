@@ -339,6 +339,7 @@ static inline size_t run_device_sources(const SpecRun *run, SpecDeviceSource *s)
                         s[n++] = one;
                         one.below = "sub/two";
                         one.type = 'b';
+                        one.minor++;
                 }
                 s[n++] = one;
         }

@@ -75,7 +75,7 @@ TEST(spec_process, many_variables)
 {
         SpecRun run;
         run_parse(&run, NULL, NULL, NULL, 0);
-        size_t n = SPEC_ENV_MAX;
+        size_t n = SPEC_ENV_MAX - 2;
         run.container->envs = xnew_array(Runtime__V1__KeyValue *, n);
         run.container->n_envs = n;
         for (size_t i = 0; i < n; i++) {
@@ -90,6 +90,30 @@ TEST(spec_process, many_variables)
         ASSERT_OK_ERR(run.r, run.err);
         ASSERT_EQ(strv_len(run.spec->process->env), n / 2 + 2);
         ASSERT_STREQ(strv_env_get(run.spec->process->env, "V7"), "15");
+        run_done(&run);
+}
+
+TEST(spec_process, what_execve_would_refuse)
+{
+        _cleanup_free_ char *long_value = xcalloc(1, SPEC_STRING_MAX + 1);
+        SpecRun run;
+        memset(long_value, 'x', SPEC_STRING_MAX);
+        run_parse(&run, NULL, "{'command': ['sh', 'A']}", NULL, 0);
+        str_assign(&run.container->command[1], long_value);
+        run_generate(&run, 0, NULL);
+        ASSERT_ERR(run.r, E2BIG);
+        ASSERT_CONTAINS(run.err.msg, "argument \"xxx");
+        long_value[SPEC_STRING_MAX - 1] = 0;
+        str_assign(&run.container->command[1], long_value);
+        run_generate(&run, 0, NULL);
+        ASSERT_OK_ERR(run.r, run.err);
+        oci_spec_freep(&run.spec);
+        json_putp(&run.json);
+        for (int i = 0; i < 16; i++)
+                strv_push_take(&run.image->env, xasprintf("X%d=%s", i, long_value + 10));
+        run_generate(&run, 0, NULL);
+        ASSERT_ERR(run.r, E2BIG);
+        ASSERT_CONTAINS(run.err.msg, "bytes together");
         run_done(&run);
 }
 
