@@ -6,6 +6,6 @@ set -eu
 cd "$1"
 for file in "$2"-*.c; do
         [ -e "$file" ] || continue
-        links=$(sed -n '1,10s|^/\* links: \(.*\) \*/$|\1|p' "$file")
+        links=$(sed -n '1,30s|^/\* links: \(.*\) \*/$|\1|p' "$file")
         echo "${file%.c}:${links:-base}"
 done | LC_ALL=C sort

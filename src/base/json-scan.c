@@ -337,6 +337,7 @@ int json_scan(const char *text, size_t len, Err *err)
 {
         _cleanup_(scan_done) Scan s = { .text = text, .len = len, .err = err };
 
+        strbuf_reserve(&s.keys, 1); /* never NULL: memcmp() wants that also for empty keys */
         int r = scan_value(&s);
         if (r < 0)
                 return r;
