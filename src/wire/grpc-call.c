@@ -321,7 +321,8 @@ void grpc_call_headers_done(GrpcCall *call)
                 return;
         }
         if (!call->method) {
-                fail_code(call, GRPC_UNIMPLEMENTED, "unknown method %s", call->path);
+                fail_code(call, GRPC_UNIMPLEMENTED, "unknown method %s",
+                          str_or(call->path, "(no :path)"));
                 return;
         }
         if (!call->method->handler) {

@@ -434,6 +434,10 @@ static int session_new(GrpcConn *c)
                 return -ENOMEM;
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_no_closed_streams(option, 1);
+        /* grpc-go before 1.56 (kubelet and crictl before 1.28) sends the socket's path as
+         * :authority, which nghttp2 would refuse. What of HTTP matters to gRPC, grpc-call.c checks
+         * itself. */
+        nghttp2_option_set_no_http_messaging(option, 1);
         int r = nghttp2_session_server_new2(&c->session, c->server->callbacks, c, option);
         nghttp2_option_del(option);
         if (r != 0)

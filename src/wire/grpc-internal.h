@@ -31,9 +31,11 @@
 #define GRPC_HANDSHAKE_MS          10000 /* for preface and SETTINGS of a new connection */
 #define GRPC_DRAIN_MS              1000  /* for the answer to the PING behind the first GOAWAY */
 #define GRPC_GOODBYE_MS            5000 /* for the last bytes of a connection that is being ended */
-/* Frames that cost us and carry nothing: PING, SETTINGS, RST_STREAM, PRIORITY, empty DATA. */
-#define GRPC_FLOOD_BURST 1000
-#define GRPC_FLOOD_PER_S 100
+/* Frames that cost us and carry nothing: PING, SETTINGS, RST_STREAM, PRIORITY, empty DATA. Below
+ * nghttp2's own limit on resets (1000, 33 per second), which ends a connection as INTERNAL_ERROR.
+ */
+#define GRPC_FLOOD_BURST 800
+#define GRPC_FLOOD_PER_S 30
 #define GRPC_OUTBOUND_FRAMES_MAX                                                                   \
         1024 /* queued while the peer does not read: we stop reading too                           \
               */

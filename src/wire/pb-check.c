@@ -45,6 +45,13 @@ typedef struct Cursor {
         const uint8_t *p, *end;
 } Cursor;
 
+static Cursor cursor_over(const void *data, size_t len)
+{
+        const uint8_t *p = data ? data : (const uint8_t *)""; /* an empty message may be NULL */
+
+        return (Cursor){ .p = p, .end = p + len };
+}
+
 typedef struct Seen {
         uint64_t bits[SEEN_FIELDS / 64];
 } Seen;
@@ -259,8 +266,7 @@ int pb_check_size(const ProtobufCMessageDescriptor *desc, const void *data, size
 {
         Walk w = { .err = err };
         Path top = { .name = desc->short_name, .depth = 1 };
-        Cursor body = { .p = data, .end = (const uint8_t *)data + len };
-        int r = walk_message(&w, desc, body, &top);
+        int r = walk_message(&w, desc, cursor_over(data, len), &top);
 
         if (r < 0)
                 return r;
@@ -292,10 +298,9 @@ void pb_repair_packed(const ProtobufCMessageDescriptor *desc, void *data, size_t
 {
         Walk w = { .repair = true };
         Path top = { .name = desc->short_name, .depth = 1 };
-        Cursor body = { .p = data, .end = (const uint8_t *)data + len };
 
         /* our own bytes: the walk can only end early at a depth that no message of ours has */
-        (void)walk_message(&w, desc, body, &top);
+        (void)walk_message(&w, desc, cursor_over(data, len), &top);
 }
 
 static void make_string_sendable(char *s)

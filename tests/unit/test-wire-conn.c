@@ -84,7 +84,7 @@ TEST(flood, made_resets)
         Rig *rig = rig_new_open();
         _cleanup_strbuf_ StrBuf b = {};
 
-        for (int32_t i = 0; i < 10000; i++) {
+        for (int32_t i = 0; i < 5000; i++) {
                 rig->n_hanging = 0;
                 add_made_reset(&b, i);
                 peer_read(rig);
@@ -100,7 +100,7 @@ TEST(flood, resets)
         Rig *rig = rig_new_open();
         _cleanup_strbuf_ StrBuf b = {};
 
-        for (int32_t i = 0; i < 10000; i++) {
+        for (int32_t i = 0; i < 5000; i++) {
                 rig->n_hanging = 0;
                 add_reset(&b, i);
                 peer_read(rig);

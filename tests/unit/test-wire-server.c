@@ -57,6 +57,9 @@ TEST(server, refused_requests)
                 { { .type = "application/grpc+json" }, "", 0, "13", ":status: 415" },
                 { { .type = "application/grpc+proto" }, "\0\0\0\0\0", 5, "0", NULL },
                 { { .type = "application/grpc;x=y" }, "\0\0\0\0\0", 5, "0", NULL },
+                { { .authority = "/run/tare/a b.sock" }, "\0\0\0\0\0", 5, "0", NULL },
+                { { .path = "" }, "", 0, "12", "no :path" },
+                { { .path = "/a\xff\n" }, "", 0, "12", "unknown method /a? \n" },
                 { { .path = "/x" }, "", 0, "12", "unknown method /x\n" },
                 { { .timeout = "5" }, "", 0, "3", "grpc-timeout" },
                 { { .timeout = "5S" }, "\0\0\0\0\0", 5, "0", NULL },
@@ -154,7 +157,6 @@ TEST(server, held_bytes_are_bounded)
         Rig *rig = rig_new_open();
         _cleanup_strbuf_ StrBuf b = {};
         _cleanup_free_ char *zeros = xcalloc(1, 16384);
-        _cleanup_frame_ Frame f = {};
 
         for (int32_t id = 1; id <= 9; id += 2) {
                 add_request(&b, id, (Request){}, 0);

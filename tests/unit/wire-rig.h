@@ -153,7 +153,7 @@ static void add_header(StrBuf *block, const char *name, const char *value)
 }
 
 typedef struct Request {
-        const char *method, *path, *type, *timeout;
+        const char *method, *path, *type, *timeout, *authority;
 } Request;
 
 static void add_request(StrBuf *b, int32_t id, Request r, uint8_t flags)
@@ -162,8 +162,9 @@ static void add_request(StrBuf *b, int32_t id, Request r, uint8_t flags)
 
         add_header(&block, ":method", r.method ? r.method : "POST");
         add_header(&block, ":scheme", "http");
-        add_header(&block, ":path", r.path ? r.path : VERSION);
-        add_header(&block, ":authority", "localhost");
+        if (!r.path || *r.path)
+                add_header(&block, ":path", r.path ? r.path : VERSION);
+        add_header(&block, ":authority", r.authority ? r.authority : "localhost");
         add_header(&block, "content-type", r.type ? r.type : "application/grpc");
         add_header(&block, "te", "trailers");
         if (r.timeout)
