@@ -33,10 +33,12 @@ static void check_refused(const char *text, const char *message)
 
 TEST(toml, types)
 {
-        _cleanup_(toml_freep) TomlValue *v = parse(
-                "s = \"a\\u00e9\\n\" # comment\r\ni = -1_000\nh = 0xDEAD_beef\nf = 6.5e-1\nb = true\n"
-                "d = 2026-11-22 10:00:00Z\nld = 2026-11-22T10:00:00.5\nday = 2024-02-29\nt = 23:59:60\n"
-                "n = -nan\nz = -inf\nmin = -9223372036854775808\n");
+        _cleanup_(toml_freep) TomlValue *v =
+                parse("s = \"a\\u00e9\\n\" # comment\r\ni = -1_000\n"
+                      "h = 0xDEAD_beef\nf = 6.5e-1\nb = true\n"
+                      "d = 2026-11-22 10:00:00Z\nld = 2026-11-22T10:00:00.5\n"
+                      "day = 2024-02-29\nt = 23:59:60\n"
+                      "n = -nan\nz = -inf\nmin = -9223372036854775808\n");
 
         ASSERT_EQ(v->type, TOML_TABLE);
         ASSERT_EQ(v->n_items, 12);

@@ -132,15 +132,15 @@ static inline int test_main_(int argc, char **argv)
         } while (0)
 
 /* ASSERT_ERR(expr): negative. ASSERT_ERR(expr, EINVAL): exactly -EINVAL. */
-#define ASSERT_ERR(...)                    ASSERT_ERR_PICK_(__VA_ARGS__, ASSERT_ERR_2_, ASSERT_ERR_1_)(__VA_ARGS__)
-#define ASSERT_ERR_PICK_(a, b, macro, ...) macro
-#define ASSERT_ERR_1_(expr)                                                                        \
+#define ASSERT_ERR(...)             ERR_PICK_(__VA_ARGS__, ERR_IS_, ERR_ANY_)(__VA_ARGS__)
+#define ERR_PICK_(a, b, macro, ...) macro
+#define ERR_ANY_(expr)                                                                             \
         do {                                                                                       \
                 long long r_ = (long long)(expr);                                                  \
                 if (r_ >= 0)                                                                       \
                         TEST_FAIL("%s: %lld, expected an error", #expr, r_);                       \
         } while (0)
-#define ASSERT_ERR_2_(expr, num)                                                                   \
+#define ERR_IS_(expr, num)                                                                         \
         do {                                                                                       \
                 long long r_ = (long long)(expr), want_ = (num) < 0 ? (num) : -(num);              \
                 if (r_ != want_)                                                                   \
