@@ -54,7 +54,8 @@ static inline void test_register_(const char *name, CMUnitTestFunction fn)
         }                                                                                          \
         static void test_##module##_##test(__attribute__((unused)) void **state_)
 
-/* A folder of this program's own, made at first use and removed at its end. Borrowed. */
+/* A folder of this program's own, made at first use (which must not be in a forked child) and
+ * removed at its end. Borrowed. */
 __attribute__((unused)) static inline const char *test_tmpdir(void)
 {
         if (!test_program_.tmpdir) {
