@@ -78,7 +78,7 @@ def pss_kib(pid):
 
 def test_idle_connections_are_small(client, server):
     process, socket = server
-    if "asan" in subprocess.run(["ldd", server_path()], capture_output=True, text=True).stdout:
+    if b"__asan_init" in server_path().read_bytes():
         pytest.skip("a sanitizer's memory is not ours")
     before = pss_kib(process.pid)
     holder = subprocess.Popen([client, socket, "idle", "500"], stdin=subprocess.PIPE,
