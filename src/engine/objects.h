@@ -28,11 +28,11 @@ struct Pod {
         Runtime__V1__RunPodSandboxRequest *request; /* config and handler as asked */
         PodState state;
         bool stopping,
-                removing;   /* a Stop or Remove is under way; recorded, finished after a restart */
-        bool unclaimed;     /* ready, but nobody has been told the id */
-        int64_t created_at; /* ns since the epoch */
-        char *dir;          /* <state>/pods/<id> */
-        char *netns_path;   /* NULL: host network */
+                removing; /* a Stop or Remove is under way; recorded, finished after a restart */
+        uint64_t unclaimed_ns; /* since when nobody has been told the id; 0: somebody has */
+        int64_t created_at;    /* ns since the epoch */
+        char *dir;             /* <state>/pods/<id> */
+        char *netns_path;      /* NULL: host network */
         char *ipc_path, *uts_path, *pid_path;
         char *hostname;
         char *cgroup_parent;
@@ -43,7 +43,11 @@ struct Pod {
         Json *cni_result; /* NULL before, and with the host's network */
         char **ips;
         Supervisor *supervisor; /* NULL: gone */
-        Map *containers;        /* id -> Container */
+        /* the engine's own */
+        struct Engine *engine;
+        void *gone_waiter; /* the operation that waits for the supervisor to go */
+        bool waited_for_name;
+        Map *containers; /* id -> Container */
 };
 
 /*   MAKING -> CREATED -> RUNNING -> EXITED    (CREATED -> EXITED: start failed) */
@@ -60,12 +64,14 @@ struct Container {
         Pod *pod;
         Runtime__V1__CreateContainerRequest *request;
         ContainerState state;
-        bool removing, unclaimed;
-        char *image_id;   /* sha256:... */
-        char *image_ref;  /* repo digest, else id */
-        char **chain_ids; /* layers under its root: kept while it exists */
-        char *bundle;     /* <pod dir>/containers/<id> */
-        char *log_path;   /* absolute; NULL: none */
+        bool removing;
+        uint64_t unclaimed_ns;
+        void *exit_waiter; /* the operation that waits for its exit */
+        char *image_id;    /* sha256:... */
+        char *image_ref;   /* repo digest, else id */
+        char **chain_ids;  /* layers under its root: kept while it exists */
+        char *bundle;      /* <pod dir>/containers/<id> */
+        char *log_path;    /* absolute; NULL: none */
         char *cgroups_path;
         uint32_t uid, gid;
         uint32_t *additional_gids;
@@ -83,6 +89,7 @@ struct Image {
         char *id; /* "sha256:" + config digest */
         char **repo_tags, **repo_digests;
         char *manifest_digest;
+        char **digests;      /* of its documents in content/: index, manifest, configuration */
         char **chain_ids;    /* lowest first */
         uint64_t size_bytes; /* compressed content: config, layers, manifest */
         bool pinned;

@@ -216,7 +216,8 @@ static void answer_waits(Op *op, const Err *err)
         while (op->waits) {
                 EngineWait *w = op->waits;
                 op->waits = w->next;
-                w->done(w->data, op->result_id, err);
+                if (w->done)
+                        w->done(w->data, op->result_id, err);
                 wait_free(w);
         }
 }
@@ -454,7 +455,8 @@ static void answer_now(void *userdata)
         EngineWait *w = userdata;
 
         w->defer = NULL;
-        w->done(w->data, w->id, w->err);
+        if (w->done)
+                w->done(w->data, w->id, w->err);
         wait_free(w);
 }
 

@@ -38,7 +38,8 @@ typedef struct OpStep {
         int (*undo)(Op *op, Err *err);
         unsigned deadline_s; /* of run and of undo; 0: OP_DEADLINE_S */
 } OpStep;
-#define OP_DEADLINE_S 60
+#define OP_DEADLINE_S   60
+#define OP_OWN_DEADLINE UINT32_MAX /* the step has a timer of its own */
 
 typedef struct OpVerb {
         const char *name;    /* "RunPodSandbox" */

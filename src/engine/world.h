@@ -28,6 +28,7 @@ typedef struct EngineConfig {
         const char *cni_conf_dir;
         char **cni_bin_dirs;
         const char *cni_cache_dir;
+        unsigned cni_timeout_s;      /* of each plugin */
         const char *netns_dir;       /* /run/netns */
         const char *registry_config; /* hosts.toml folder; NULL: none */
         const char *snapshotter;

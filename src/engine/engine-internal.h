@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine-internal.h - what the files of engine/ share. For this folder only.
+ *
+ * Memory is the truth while the daemon runs; the stores are its journal. A pod or container is
+ * recorded as MAKING before the first kernel object of it exists, and again when it is complete:
+ * two commits a verb. */
+#ifndef TARE_ENGINE_INTERNAL_H
+#define TARE_ENGINE_INTERNAL_H
+
+#include "base/map.h"
+#include "content/content.h"
+#include "engine/engine.h"
+#include "engine/op.h"
+#include "engine/supervisor.h"
+#include "network/cni.h"
+#include "snapshot/snapshot.h"
+#include "spec/spec-gen.h"
+#include "store/store.h"
+
+#define ENGINE_UNCLAIMED_NS                                                                        \
+        (240 * UINT64_C(1000000000)) /* a result that nobody took is undone then */
+#define ENGINE_KILL_WAIT_S 30        /* for a process to go after SIGKILL */
+
+typedef struct LayerFacts {
+        uint64_t bytes, inodes;
+} LayerFacts;
+
+struct Engine {
+        const EngineConfig *config;
+        World *world;
+        Store *run, *durable;
+        Ops *ops;
+        Map *pods, *containers; /* id -> object */
+        Map *pod_keys;          /* key -> Pod */
+        Map *images;            /* id -> Image */
+        Map *image_names;       /* every tag and digest reference -> Image */
+        Map *layers;            /* chain id -> LayerFacts */
+        Content *content;
+        Snapshots *snapshots;
+        SpecNode node;
+        OciDevice *devices;
+        size_t n_devices;
+        CniConfig *cni; /* NULL: not ready, and why: */
+        char *cni_reason;
+        LoopSource *unclaimed_timer;
+        Op **name_waits; /* runs that wait for a name whose holder is being removed */
+        size_t n_name_waits;
+        uint64_t next_ingest, next_exec;
+        struct UsageSampler *usage;
+};
+
+/* --- engine.c --- */
+Pod *engine_pod(Engine *e, const char *id); /* exact id */
+Container *engine_container(Engine *e, const char *id);
+void engine_pod_free(Engine *e, Pod *p); /* out of all maps, too; wakes who waits for its name */
+void engine_container_free(Engine *e, Container *c);
+char *engine_pod_key(const Runtime__V1__PodSandboxMetadata *m);
+char *engine_container_key(const Runtime__V1__ContainerMetadata *m);
+/* "pod/<id>" for op.h; freed by the caller. */
+char *engine_object(const char *kind, const char *id);
+EngineWait *engine_answer(Engine *e, const char *id, const Err *err, EngineDone done, void *data);
+/* Copies by packing. */
+void *engine_copy_message(const ProtobufCMessage *m);
+bool engine_same_message(const ProtobufCMessage *a, const ProtobufCMessage *b);
+void engine_wait_name(Engine *e, Op *op);
+void engine_arm_unclaimed(Engine *e);
+/* A configured runtime by its handler name ("": the default). NOT_FOUND names the known ones. */
+int engine_find_runtime(const EngineConfig *c, const char *handler, const EngineRuntime **ret,
+                        Err *err);
+
+/* --- records.c --- */
+int record_save_pod(Engine *e, const Pod *p, bool with_request, Err *err);
+int record_save_container(Engine *e, const Container *c, bool with_request, Err *err);
+int record_save_image(Engine *e, const Image *i, Err *err);
+int record_load_runtime(Engine *e, Err *err);
+int record_load_images(Engine *e, Err *err);
+
+/* --- node.c --- */
+int node_learn(Engine *e, Err *err);
+void node_done(Engine *e);
+
+/* --- pods --- */
+extern const OpVerb verb_run_pod, verb_stop_pod, verb_remove_pod;
+extern const SupervisorEvents pod_supervisor_events;
+int pod_connect(Engine *e, Pod *p, Err *err);
+char *pod_socket_path(const Pod *p);
+bool pod_host_network(const Pod *p);
+const Runtime__V1__NamespaceOption *pod_namespaces(const Pod *p); /* NULL: not given */
+/* Steps that Run undoes with, Stop and Remove run. All are repeatable. */
+int pod_step_network_down(Op *op, Pod *p, Err *err);
+int pod_step_supervisor_down(Op *op, Pod *p, Err *err);
+int pod_step_leftovers(Op *op, Pod *p, Err *err);
+int pod_step_files_gone(Op *op, Pod *p, Err *err);
+int pod_step_network_up(Op *op, Pod *p, Err *err);
+void pod_reload_network(Engine *e);
+/* Ends what a dead supervisor's containers left running: their cgroups. In a process. */
+void reap_pod(Engine *e, Pod *p);
+
+/* --- containers --- */
+extern const OpVerb verb_create_container, verb_start_container, verb_stop_container,
+        verb_remove_container;
+void container_exited(Engine *e, Container *c, const Tare__Shim__V1__ExitEvent *ev);
+/* Marked as exited since its supervisor has died: from its exit record, else 137 ShimDied. */
+void container_lost(Engine *e, Container *c);
+int container_shim_delete(Op *op, Container *c, Err *err);
+int container_files_gone(Container *c, Err *err);
+EngineWait *container_remove(Container *c, EngineDone done, void *data);
+
+/* --- calls to the supervisor from a step --- */
+/* The reply's part that a step wants; NULL: nothing to look at. */
+typedef int (*StepReply)(Op *op, const Tare__Shim__V1__Reply *reply, Err *err);
+/* Sends and returns OP_WAIT; the step ends with the reply. NOT_FOUND is fine if `gone_ok`. */
+int step_call(Op *op, Pod *p, Tare__Shim__V1__Request *req, StepReply on_reply, bool gone_ok,
+              const char *waits_for);
+
+/* --- images --- */
+extern const OpVerb verb_pull_image;
+Image *image_find(Engine *e, const char *reference);
+void image_free(Image *i);
+/* Drops layers and blobs that no image and no container needs; the deleting goes on in a process.
+ */
+void images_collect(Engine *e, char *const *chain_ids, char *const *digests);
+/* Moves a folder to the trash and has it deleted. */
+void image_trash(Engine *e, const char *path);
+void image_sweep(Engine *e, char *const *paths);
+/* name moves from the image that had it. */
+void image_add_name(Engine *e, Image *i, const char *name, bool is_tag);
+
+/* --- recover.c, usage.c --- */
+int recover(Engine *e, Err *err);
+void usage_free(Engine *e);
+void usage_forget(Engine *e, const char *container_id);
+
+#endif

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* images.c - the images that are present: finding, naming, removing, and what nobody needs any
+ * more. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/engine-internal.h"
+
+#define SWEEP_DEADLINE_S 3600
+
+void image_free(Image *i)
+{
+        if (!i)
+                return;
+        free(i->id);
+        strv_free(i->repo_tags);
+        strv_free(i->repo_digests);
+        free(i->manifest_digest);
+        strv_free(i->digests);
+        strv_free(i->chain_ids);
+        free(i->username);
+        if (i->config)
+                image_config_free(i->config);
+        free(i->config_json);
+        free(i);
+}
+
+/* --- finding --- */
+
+static Image *find_by_id(Engine *e, const char *text)
+{
+        const char *hex = str_skip_prefix(text, "sha256:"), *key;
+        size_t len;
+        void *value;
+        Image *found = NULL;
+
+        hex = hex ? hex : text;
+        len = strlen(hex);
+        if (len == 0 || len > ID_LEN || strspn(hex, "0123456789abcdef") != len)
+                return NULL;
+        for (size_t i = 0; map_next(e->images, &i, &key, &value);) {
+                if (strncmp(key + strlen("sha256:"), hex, len) != 0)
+                        continue;
+                if (found)
+                        return NULL;
+                found = value;
+        }
+        return found;
+}
+
+/* A name first: an image may be called "cafe". */
+Image *image_find(Engine *e, const char *reference)
+{
+        _cleanup_(image_ref_done) ImageRef ref = {};
+        _cleanup_free_ char *name = NULL;
+        Image *i = map_get(e->images, reference);
+
+        if (i || str_empty(reference))
+                return i;
+        if (image_ref_parse(reference, &ref, NULL) == 0) {
+                name = ref.digest ? image_ref_digested(&ref, ref.digest) : image_ref_tagged(&ref);
+                i = map_get(e->image_names, name);
+        }
+        return i ? i : find_by_id(e, reference);
+}
+
+int engine_find_image(Engine *e, const char *reference, const Image **ret, Err *err)
+{
+        *ret = image_find(e, reference);
+        return *ret ? 0 : err_set(err, ERR_NOT_FOUND, "image \"%s\" is not present", reference);
+}
+
+int engine_image_config(Engine *e, const Image *image, const ImageConfig **ret,
+                        const char **ret_json, Err *err)
+{
+        Image *i = map_get(e->images, image->id);
+        StrBuf text = {};
+        int r = 0;
+
+        if (!i->config) {
+                r = content_read_blob(e->content, i->id, &text, err);
+                if (r == 0)
+                        r = image_config_parse(text.data, text.len, &i->config, err);
+                if (r == 0)
+                        i->config_json = strbuf_take(&text);
+                strbuf_done(&text);
+        }
+        if (r < 0)
+                return err_wrap(err, r, "configuration of image %.19s", image->id);
+        *ret = i->config;
+        if (ret_json)
+                *ret_json = i->config_json;
+        return 0;
+}
+
+/* --- naming --- */
+
+static void strv_drop(char **v, const char *s)
+{
+        size_t i = 0;
+
+        while (v && v[i] && strcmp(v[i], s) != 0)
+                i++;
+        if (!v || !v[i])
+                return;
+        free(v[i]);
+        for (; v[i]; i++)
+                v[i] = v[i + 1];
+}
+
+void image_add_name(Engine *e, Image *i, const char *name, bool is_tag)
+{
+        Image *holder = map_get(e->image_names, name);
+        char ***list = is_tag ? &i->repo_tags : &i->repo_digests;
+
+        if (holder && holder != i) {
+                strv_drop(holder->repo_tags, name);
+                strv_drop(holder->repo_digests, name);
+                (void)record_save_image(e, holder,
+                                        NULL); /* the new holder's record wins at a start */
+        }
+        map_set(e->image_names, name, i);
+        if (!strv_contains(*list, name))
+                strv_push(list, name);
+}
+
+/* --- the trash --- */
+
+static void sweep_done(void *data, int code, const StrBuf *out, const StrBuf *err_out)
+{
+        if (code != 0)
+                log_warning("deleting from the trash: %s, ignoring: the next start tries again",
+                            str_or(err_out->data, "failed"));
+}
+
+void image_sweep(Engine *e, char *const *paths)
+{
+        World *w = e->world;
+        _cleanup_json_ Json *request = json_object_new_object();
+        _cleanup_free_ char *text = NULL;
+        Err err = {};
+
+        if (strv_len(paths) == 0)
+                return;
+        json_add_strv(request, "paths", paths);
+        text = json_print(request);
+        WorldExec x = {
+                .path = e->config->image_worker,
+                .argv = (char *[]){ (char *)"tare-image", (char *)"sweep", NULL },
+                .env = environ,
+                .input = text,
+                .input_len = strlen(text),
+                .output_max = 1 << 20,
+                .deadline_ns = w->now_mono(w) + SWEEP_DEADLINE_S * NS_PER_S,
+                .done = sweep_done,
+                .data = e,
+        };
+        if (!w->exec(w, &x, &err))
+                log_warning("deleting from the trash: %s, ignoring: the next start tries again",
+                            err.msg);
+}
+
+void image_trash(Engine *e, const char *path)
+{
+        char *moved = NULL;
+        Err err = {};
+
+        if (content_trash(e->content, path, &moved, &err) == 0)
+                image_sweep(e, (char *[]){ moved, NULL });
+        else if (err.kind != ERR_NOT_FOUND)
+                log_warning("%s, ignoring", err.msg);
+        free(moved);
+}
+
+static bool chain_needed(Engine *e, const char *chain_id)
+{
+        const char *key;
+        void *value;
+
+        for (size_t i = 0; map_next(e->images, &i, &key, &value);)
+                if (strv_contains(((Image *)value)->chain_ids, chain_id))
+                        return true;
+        for (size_t i = 0; map_next(e->containers, &i, &key, &value);)
+                if (strv_contains(((Container *)value)->chain_ids, chain_id))
+                        return true;
+        return false;
+}
+
+static bool digest_needed(Engine *e, const char *digest)
+{
+        const char *key;
+        void *value;
+
+        for (size_t i = 0; map_next(e->images, &i, &key, &value);)
+                if (strv_contains(((Image *)value)->digests, digest))
+                        return true;
+        return false;
+}
+
+/* The record goes first: a layer without a record is trash at the next start, the other way round
+ * is a lie. */
+void images_collect(Engine *e, char *const *chain_ids, char *const *digests)
+{
+        _cleanup_strv_ char **trash = NULL;
+
+        for (size_t i = 0; chain_ids && chain_ids[i]; i++) {
+                char *moved = NULL;
+                if (chain_needed(e, chain_ids[i]))
+                        continue;
+                _cleanup_free_ char *path = snapshot_layer_path(e->snapshots, chain_ids[i]);
+                (void)store_delete(e->durable, STORE_LAYER, chain_ids[i], NULL);
+                free(map_remove(e->layers, chain_ids[i]));
+                if (content_trash(e->content, path, &moved, NULL) == 0)
+                        strv_push_take(&trash, moved);
+        }
+        for (size_t i = 0; digests && digests[i]; i++)
+                if (!digest_needed(e, digests[i]))
+                        (void)content_remove_blob(e->content, digests[i], NULL); /* gone is gone */
+        image_sweep(e, trash);
+}
+
+/* --- RemoveImage --- */
+
+static int remove_forget(Op *op, Err *err)
+{
+        return store_delete(op->engine->durable, STORE_IMAGE, op->subject, err);
+}
+
+static void remove_finish(Op *op, const Err *err)
+{
+        Engine *e = op->engine;
+        Image *i = map_get(e->images, op->subject);
+
+        if (err || !i)
+                return;
+        map_remove(e->images, i->id);
+        for (size_t k = 0; i->repo_tags && i->repo_tags[k]; k++)
+                map_remove(e->image_names, i->repo_tags[k]);
+        for (size_t k = 0; i->repo_digests && i->repo_digests[k]; k++)
+                map_remove(e->image_names, i->repo_digests[k]);
+        log_info("image=%s removed", i->id);
+        images_collect(e, i->chain_ids, i->digests);
+        image_free(i);
+}
+
+static const OpStep remove_steps[] = { { "forget", remove_forget, NULL, 0 }, {} };
+static const OpVerb verb_remove_image = { .name = "RemoveImage",
+                                          .steps = remove_steps,
+                                          .finish = remove_finish };
+
+EngineWait *engine_remove_image(Engine *e, const char *reference, EngineDone done, void *data)
+{
+        Image *i = image_find(e, reference);
+        _cleanup_free_ char *object = NULL;
+        Op *op;
+
+        if (!i)
+                return engine_answer(e, reference, NULL, done, data);
+        object = engine_object("img", i->id);
+        op = op_find(e->ops, &verb_remove_image, object);
+        if (!op) {
+                op = op_start(e->ops, &verb_remove_image, object, i->id, "", NULL);
+                op->result_id = xstrdup(i->id);
+        }
+        return op_wait(op, done, data);
+}
+
+void engine_fs_usage(Engine *e, FsUsage *ret)
+{
+        const char *key;
+        void *value;
+
+        *ret = (FsUsage){ .timestamp = e->world->now_real(e->world) };
+        snprintf(ret->mountpoint, sizeof(ret->mountpoint), "%s", snapshots_root(e->snapshots));
+        snprintf(ret->container_mountpoint, sizeof(ret->container_mountpoint), "%s",
+                 snapshots_root(e->snapshots));
+        for (size_t i = 0; map_next(e->layers, &i, &key, &value);) {
+                ret->image_bytes += ((LayerFacts *)value)->bytes;
+                ret->image_inodes += ((LayerFacts *)value)->inodes;
+        }
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pod-network.c - the pod's network as a step: the plugins of a CniRun one after the other, each a
+ * process with a deadline. A failed ADD is followed by DEL through the step's undo. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/engine-internal.h"
+
+void pod_reload_network(Engine *e)
+{
+        CniConfig *config = NULL;
+        Err err = {};
+
+        if (cni_config_load(e->config->cni_conf_dir, e->config->cni_bin_dirs, &config, &err) < 0) {
+                str_assign(&e->cni_reason, err.msg);
+                cni_config_unref(e->cni);
+                e->cni = NULL;
+                return;
+        }
+        cni_config_unref(e->cni);
+        e->cni = config;
+}
+
+typedef struct Walk { /* op->wait while a plugin runs */
+        Op *op;
+        Pod *pod;
+        CniRun *run;
+        CniVerb verb;
+        WorldProcess *process;
+} Walk;
+
+static void walk_free(Walk *k)
+{
+        cni_run_free(k->run);
+        free(k);
+}
+
+static void cancel_walk(Op *op)
+{
+        Walk *k = op->wait;
+        World *w = op->engine->world;
+
+        if (!k)
+                return;
+        if (k->process)
+                w->exec_cancel(w, k->process);
+        walk_free(k);
+        op->wait = NULL;
+}
+
+static int take_result(Walk *k, Err *err)
+{
+        Pod *p = k->pod;
+        CniResult result = {};
+        int r;
+
+        if (k->verb == CNI_DEL) {
+                p->network_up = false;
+                return 0;
+        }
+        r = cni_run_result(k->run, &result, err);
+        if (r < 0)
+                return r;
+        strv_free(p->ips);
+        p->ips = take_ptr(result.ips);
+        if (p->cni_result)
+                json_object_put(p->cni_result);
+        p->cni_result = result.json ? json_object_get(result.json) : NULL;
+        cni_result_done(&result);
+        return 0;
+}
+
+static int walk_on(Walk *k, Err *err);
+
+static void plugin_done(void *data, int code, const StrBuf *out, const StrBuf *err_out)
+{
+        Walk *k = data;
+        Op *op = k->op;
+        Err err = {};
+        int r;
+
+        k->process = NULL;
+        r = cni_run_done(k->run, code, str_or(out->data, ""), out->len, str_or(err_out->data, ""),
+                         &err);
+        if (r >= 0)
+                r = walk_on(k, &err);
+        if (r == OP_WAIT)
+                return;
+        op->wait = NULL;
+        walk_free(k);
+        op_resume(op, r, r < 0 ? &err : NULL);
+}
+
+/* OP_WAIT: a plugin runs. 0: all have, and the result is kept. */
+static int walk_on(Walk *k, Err *err)
+{
+        World *w = k->op->engine->world;
+        CniExec x;
+        int r = cni_run_next(k->run, &x, err);
+
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return take_result(k, err);
+        WorldExec exec = {
+                .path = x.path,
+                .argv = (char *[]){ (char *)x.path, NULL },
+                .env = x.env,
+                .input = x.input,
+                .input_len = x.input_len,
+                .output_max = CNI_OUTPUT_MAX,
+                .deadline_ns = w->now_mono(w) + k->op->engine->config->cni_timeout_s * NS_PER_S,
+                .done = plugin_done,
+                .data = k,
+        };
+        k->process = w->exec(w, &exec, err);
+        if (!k->process)
+                return err_wrap(err, -err->num, "network plugin %s", x.plugin);
+        op_waits(k->op, k, cancel_walk, "network plugin %s (%s, pid %d)", x.plugin,
+                 k->verb == CNI_DEL ? "DEL" : "ADD", w->exec_pid(k->process));
+        return OP_WAIT;
+}
+
+/* --- what the plugins are told --- */
+
+typedef struct Ports {
+        CniPortMapping *items;
+        size_t n;
+} Ports;
+
+static const char *protocol_name(Runtime__V1__Protocol p)
+{
+        return p == RUNTIME__V1__PROTOCOL__UDP    ? "udp"
+               : p == RUNTIME__V1__PROTOCOL__SCTP ? "sctp"
+                                                  : "tcp";
+}
+
+static Ports host_ports(const Runtime__V1__PodSandboxConfig *config)
+{
+        Ports ports = { .items = xnew_array(CniPortMapping, config->n_port_mappings) };
+
+        for (size_t i = 0; i < config->n_port_mappings; i++) {
+                const Runtime__V1__PortMapping *m = config->port_mappings[i];
+                if (m->host_port <= 0)
+                        continue;
+                ports.items[ports.n++] = (CniPortMapping){
+                        .host_port = (uint32_t)m->host_port,
+                        .container_port = (uint32_t)m->container_port,
+                        .protocol = protocol_name(m->protocol),
+                        .host_ip = str_empty(m->host_ip) ? NULL : m->host_ip,
+                };
+        }
+        return ports;
+}
+
+static Json *annotations_json(const Runtime__V1__PodSandboxConfig *config)
+{
+        Json *j = json_object_new_object();
+
+        for (size_t i = 0; i < config->n_annotations; i++)
+                json_add_str(j, config->annotations[i]->key, config->annotations[i]->value);
+        return j;
+}
+
+static int walk(Op *op, Pod *p, CniVerb verb, Err *err)
+{
+        Engine *e = op->engine;
+        const Runtime__V1__PodSandboxConfig *config = p->request->config;
+        const Runtime__V1__DNSConfig *dns = config->dns_config;
+        Ports ports = host_ports(config);
+        _cleanup_json_ Json *annotations = annotations_json(config);
+        _cleanup_strv_ char **servers = NULL, **searches = NULL, **options = NULL;
+        CniAttachment att = {
+                .container_id = p->id,
+                .netns = p->netns_path,
+                .ifname = "eth0",
+                .pod_namespace = config->metadata->namespace_,
+                .pod_name = config->metadata->name,
+                .pod_uid = config->metadata->uid,
+                .ports = ports.items,
+                .n_ports = ports.n,
+                .cgroup_path = p->cgroup_parent,
+                .pod_annotations = annotations,
+                .cache_dir = e->config->cni_cache_dir,
+        };
+        Walk *k;
+        CniRun *run = NULL;
+        int r;
+
+        for (size_t i = 0; dns && i < dns->n_servers; i++)
+                strv_push(&servers, dns->servers[i]);
+        for (size_t i = 0; dns && i < dns->n_searches; i++)
+                strv_push(&searches, dns->searches[i]);
+        for (size_t i = 0; dns && i < dns->n_options; i++)
+                strv_push(&options, dns->options[i]);
+        att.dns_servers = servers;
+        att.dns_searches = searches;
+        att.dns_options = options;
+        r = cni_run_new(e->cni, verb, &att, &run, err);
+        free(ports.items);
+        if (r < 0)
+                return r;
+        k = xnew(Walk);
+        *k = (Walk){ .op = op, .pod = p, .run = run, .verb = verb };
+        r = walk_on(k, err);
+        if (r != OP_WAIT)
+                walk_free(k);
+        return r;
+}
+
+/* --- steps --- */
+
+int pod_step_network_up(Op *op, Pod *p, Err *err)
+{
+        Engine *e = op->engine;
+
+        if (pod_host_network(p))
+                return 0;
+        pod_reload_network(e);
+        if (!e->cni)
+                return err_set(err, ERR_UNAVAILABLE, "the pod network is not ready: %s",
+                               e->cni_reason);
+        p->network_up = true;
+        return walk(op, p, CNI_ADD, err);
+}
+
+int pod_step_network_down(Op *op, Pod *p, Err *err)
+{
+        if (!p->network_up)
+                return 0;
+        return walk(op, p, CNI_DEL, err);
+}
