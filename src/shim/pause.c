@@ -70,7 +70,7 @@ _Noreturn static void run_pause(int program_fd, int gate, int status)
         Err err = {};
         char go;
 
-        /* The creator moves us into our cgroup first. */
+        /* The creator moves us into our cgroup and records us first. */
         ssize_t n = read(gate, &go, 1);
         if (n != 1)
                 _exit(1);
@@ -102,7 +102,20 @@ static int wait_for_exec(int status, int pidfd, Err *err)
         return 0;
 }
 
-int pause_start(int program_fd, const Cgroup *cg, pid_t *ret_pid, int *ret_pidfd, Err *err)
+/* Places it, records it, lets it go. */
+static int release(const PauseOptions *opt, pid_t pid, int gate, Err *err)
+{
+        int r = opt->cg ? cgroup_join(opt->cg, pid, err) : 0;
+
+        if (r >= 0)
+                r = opt->record(opt->userdata, pid, err);
+        if (r < 0)
+                return r;
+        r = io_write_full(gate, "g", 1);
+        return r < 0 ? err_sys(err, -r, "let tare-pause go") : 0;
+}
+
+int pause_start(const PauseOptions *opt, int *ret_pidfd, Err *err)
 {
         int gate[2], status[2];
 
@@ -116,25 +129,18 @@ int pause_start(int program_fd, const Cgroup *cg, pid_t *ret_pid, int *ret_pidfd
         pid_t pid = ns_clone(CLONE_NEWPID | CLONE_NEWNS | CLONE_PARENT, 0, -EBADF, &pidfd);
         if (pid == 0) {
                 close(gate_w); /* else the gate would never end when the creator dies */
-                run_pause(program_fd, gate_r, status_w);
+                run_pause(opt->program_fd, gate_r, status_w);
         }
         if (pid < 0)
                 return err_sys(err, (int)-pid, "make a PID namespace");
         status_w = fd_close(status_w);
-
-        int r = cg ? cgroup_join(cg, pid, err) : 0;
-        if (r >= 0) {
-                r = io_write_full(gate_w, "g", 1);
-                if (r < 0)
-                        err_sys(err, -r, "let tare-pause go");
-        }
+        int r = release(opt, pid, gate_w, err);
         if (r >= 0)
                 r = wait_for_exec(status_r, pidfd, err);
         if (r < 0) {
                 (void)pidfd_kill(pidfd, SIGKILL); /* ESRCH: gone already */
                 return r;
         }
-        *ret_pid = pid;
         *ret_pidfd = take_fd(pidfd);
         return 0;
 }

@@ -8,9 +8,17 @@
 #include "base/err.h"
 #include "sys/cgroup.h"
 
+typedef struct PauseOptions {
+        int program_fd;   /* the sealed memfd */
+        const Cgroup *cg; /* NULL: the caller's */
+        /* Called when the process is there and waits for us: whoever finds the record after our
+         * death finds it too; without a record it ends with us. */
+        int (*record)(void *userdata, pid_t pid, Err *err);
+        void *userdata;
+} PauseOptions;
+
 /* Called in a child of the shim that has entered the pod's namespaces: the pause process becomes
- * the shim's child. program_fd: the sealed memfd. cg NULL: the caller's cgroup. Returns when it has
- * been executed. */
-int pause_start(int program_fd, const Cgroup *cg, pid_t *ret_pid, int *ret_pidfd, Err *err);
+ * the shim's child. Returns when it has been executed. */
+int pause_start(const PauseOptions *opt, int *ret_pidfd, Err *err);
 
 #endif

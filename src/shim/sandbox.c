@@ -276,6 +276,15 @@ static int step_pause_cgroup(Making *m, Err *err)
         return r;
 }
 
+static int record_pause(void *userdata, pid_t pid, Err *err)
+{
+        Making *m = userdata;
+
+        m->rec->pause_pid = pid;
+        m->rec->pause_start_time = process_start_time(pid);
+        return sandbox_record_write(m->arg->state_fd, m->rec, err);
+}
+
 static int step_pause(Making *m, Err *err)
 {
         if (!m->req->shared_pid)
@@ -285,10 +294,12 @@ static int step_pause(Making *m, Err *err)
                                "a shared PID namespace needs tare-pause, and the shim was started "
                                "without --pause-fd");
         Cgroup *cg = str_empty(m->req->cgroup_path) ? NULL : cgroup_new(m->req->cgroup_path);
-        int r = pause_start(m->arg->pause_program_fd, cg, &m->rec->pause_pid, &m->pause_pidfd, err);
+        PauseOptions opt = { .program_fd = m->arg->pause_program_fd,
+                             .cg = cg,
+                             .record = record_pause,
+                             .userdata = m };
+        int r = pause_start(&opt, &m->pause_pidfd, err);
         cgroup_free(cg);
-        if (r >= 0)
-                m->rec->pause_start_time = process_start_time(m->rec->pause_pid);
         return r;
 }
 
