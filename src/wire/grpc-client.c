@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/str.h"
+#include "wire/grpc-client-internal.h"
 #include "wire/grpc-codec-internal.h"
 #include "wire/pb-check.h"
 #include "wire/wire.h"
@@ -210,10 +211,21 @@ static int session_new(GrpcClient *c)
         return 0;
 }
 
-static int connect_to(GrpcClient *c, Err *err)
+/* Takes fd. */
+static int start_session(GrpcClient *c, int fd, Err *err)
 {
         disconnect(c);
+        c->fd = fd;
+        if (session_new(c) < 0)
+                return err_set(err, ERR_INTERNAL, "connect to %s: out of memory", c->path);
+        int r = pump(c, err);
+        return r < 0 ? r : 0;
+}
+
+static int connect_to(GrpcClient *c, Err *err)
+{
         int fd = io_unix_connect(c->path);
+
         if (fd == -ENOENT || fd == -ECONNREFUSED)
                 return err_set(err, ERR_UNAVAILABLE,
                                "nothing listens on %s: %s; start the daemon, or give its address",
@@ -222,30 +234,44 @@ static int connect_to(GrpcClient *c, Err *err)
                 return err_set(err, ERR_DENIED, "may not connect to %s; become root", c->path);
         if (fd < 0)
                 return err_sys(err, -fd, "connect to %s", c->path);
-        c->fd = fd;
-        if (session_new(c) < 0)
-                return err_set(err, ERR_INTERNAL, "connect to %s: out of memory", c->path);
-        int r = pump(c, err);
-        return r < 0 ? r : 0;
+        return start_session(c, fd, err);
 }
 
-int grpc_client_open(const char *address, GrpcClient **ret, Err *err)
+static GrpcClient *client_new(const char *path)
 {
-        _cleanup_(grpc_client_freep) GrpcClient *c = xnew(GrpcClient);
-        const char *path = str_skip_prefix(address, "unix://");
+        GrpcClient *c = xnew(GrpcClient);
 
         c->fd = -EBADF;
-        path = path ? path : str_skip_prefix(address, "unix:");
-        path = path ? path : address;
-        if (path[0] != '/')
-                return err_set(err, ERR_INVALID,
-                               "address %s: expected unix:///PATH or an absolute path", address);
         c->path = xstrdup(path);
         tare_assert(nghttp2_session_callbacks_new(&c->callbacks) == 0);
         nghttp2_session_callbacks_set_on_header_callback(c->callbacks, on_header);
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c->callbacks, on_data_chunk);
         nghttp2_session_callbacks_set_on_stream_close_callback(c->callbacks, on_stream_close);
+        return c;
+}
+
+int grpc_client_open(const char *address, GrpcClient **ret, Err *err)
+{
+        const char *path = str_skip_prefix(address, "unix://");
+
+        path = path ? path : str_skip_prefix(address, "unix:");
+        path = path ? path : address;
+        if (path[0] != '/')
+                return err_set(err, ERR_INVALID,
+                               "address %s: expected unix:///PATH or an absolute path", address);
+        _cleanup_(grpc_client_freep) GrpcClient *c = client_new(path);
         int r = connect_to(c, err);
+        if (r < 0)
+                return r;
+        *ret = take_ptr(c);
+        return 0;
+}
+
+int grpc_client_adopt_fd(int fd, GrpcClient **ret, Err *err)
+{
+        _cleanup_(grpc_client_freep) GrpcClient *c = client_new("/");
+        int r = start_session(c, fd, err);
+
         if (r < 0)
                 return r;
         *ret = take_ptr(c);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grpc-client.h - gRPC calls over a unix socket, for the command line. Blocking, one call at a time. */
+/* grpc-client.h - gRPC calls over a unix socket, for the command line. Blocking, one call at a
+ * time. */
 #ifndef TARE_WIRE_GRPC_CLIENT_H
 #define TARE_WIRE_GRPC_CLIENT_H
 
@@ -13,7 +14,8 @@ typedef struct GrpcClient GrpcClient;
 int grpc_client_open(const char *address, GrpcClient **ret, Err *err);
 void grpc_client_free(GrpcClient *c);
 /* method: "/runtime.v1.RuntimeService/Version". timeout_ms 0: none. A status that is not OK becomes
- * err with the kind of that code and the server's message. *ret: protobuf_c_message_free_unpacked(). */
+ * err with the kind of that code and the server's message. *ret:
+ * protobuf_c_message_free_unpacked(). */
 int grpc_client_call(GrpcClient *c, const char *method, const ProtobufCMessage *req,
                      const ProtobufCMessageDescriptor *response, unsigned timeout_ms,
                      ProtobufCMessage **ret, Err *err);
