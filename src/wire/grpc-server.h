@@ -10,8 +10,9 @@
  * Life of a call. The handler is called once with the whole request. It answers at once or later
  * with grpc_call_reply() / grpc_call_fail() (exactly one, which ends the call), after zero or more
  * grpc_call_send() for a streaming method. When the client's deadline passes, or it cancels or
- * disconnects, `cancelled` (if set) is called once and the call is dead: nothing may be sent any more, and
- * the handler's side must drop its pointer. Otherwise the pointer is good until reply or fail. */
+ * disconnects, `cancelled` (if set) is called once and the call is dead: nothing may be sent any
+ * more, and the handler's side must drop its pointer. Otherwise the pointer is good until reply or
+ * fail. */
 #ifndef TARE_WIRE_GRPC_SERVER_H
 #define TARE_WIRE_GRPC_SERVER_H
 
@@ -34,15 +35,15 @@ typedef void (*GrpcCancelled)(void *data, GrpcCall *call, ErrKind why);
 typedef struct GrpcMethod {
         const char *path; /* "/runtime.v1.RuntimeService/Version" */
         const ProtobufCMessageDescriptor *request, *response;
-        bool streaming; /* server-streaming */
+        bool streaming;      /* server-streaming */
         GrpcHandler handler; /* NULL: UNIMPLEMENTED, "METHOD is not implemented by tare" */
 } GrpcMethod;
 
 /* methods: ends with a row without path; borrowed for the life of the server. Takes listen_fd
  * (listening unix socket). Peers must be uid 0 or the server's own uid, else they are dropped. */
 GrpcServer *grpc_server_new(Loop *loop, int listen_fd, const GrpcMethod *methods, void *userdata);
-/* Refuses new connections and streams (GOAWAY), lets running calls end; `drained` is called when none
- * is left. */
+/* Refuses new connections and streams (GOAWAY), lets running calls end; `drained` is called when
+ * none is left. */
 void grpc_server_stop(GrpcServer *s, void (*drained)(void *data), void *data);
 /* Drops everything that is left; `cancelled` callbacks run. */
 void grpc_server_free(GrpcServer *s);
@@ -52,8 +53,9 @@ void grpc_call_set_data(GrpcCall *call, void *data, GrpcCancelled cancelled);
 void *grpc_call_data(const GrpcCall *call);
 const char *grpc_call_method(const GrpcCall *call);
 uint64_t grpc_call_deadline_ns(const GrpcCall *call); /* CLOCK_MONOTONIC; 0: none */
-/* Streaming: queues one message; the queue of one call is at most 4 * WIRE_MESSAGE_MAX, over that the
- * call is failed with RESOURCE_EXHAUSTED and -ENOBUFS returned. msg is packed at once; not kept. */
+/* Streaming: queues one message; the queue of one call is at most 4 * WIRE_MESSAGE_MAX, over that
+ * the call is failed with RESOURCE_EXHAUSTED and -ENOBUFS returned. msg is packed at once; not
+ * kept. */
 int grpc_call_send(GrpcCall *call, const ProtobufCMessage *msg);
 /* Ends the call with status OK; msg NULL only for a streaming method. */
 void grpc_call_reply(GrpcCall *call, const ProtobufCMessage *msg);
@@ -66,7 +68,9 @@ typedef struct GrpcServerStats {
 } GrpcServerStats;
 void grpc_server_stats(const GrpcServer *s, GrpcServerStats *ret);
 /* Called after each ended call, for metrics; code is the gRPC status. May be NULL. */
-void grpc_server_set_observer(GrpcServer *s, void (*fn)(void *data, const char *method, int code,
-                                                        uint64_t duration_ns), void *data);
+void grpc_server_set_observer(GrpcServer *s,
+                              void (*fn)(void *data, const char *method, int code,
+                                         uint64_t duration_ns),
+                              void *data);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pb-check.h - a walk over a protobuf message by its protobuf-c descriptor, before it is decoded.
- * Pure function of its input. Refuses: truncated or malformed fields, invalid UTF-8 or NUL in string
- * fields, nesting deeper than PB_DEPTH_MAX, a decoded size over PB_DECODED_MAX. */
+ * Pure function of its input. Refuses: truncated or malformed fields, invalid UTF-8 or NUL in
+ * string fields, nesting deeper than PB_DEPTH_MAX, a decoded size over PB_DECODED_MAX. */
 #ifndef TARE_WIRE_PB_CHECK_H
 #define TARE_WIRE_PB_CHECK_H
 
@@ -9,7 +9,7 @@
 
 #include "base/err.h"
 
-#define PB_DEPTH_MAX 32
+#define PB_DEPTH_MAX   32
 #define PB_DECODED_MAX ((size_t)64 << 20) /* bytes */
 
 /* INVALID, with the path of the field: "RunPodSandboxRequest.config.metadata.name: not UTF-8". */

@@ -7,8 +7,8 @@
 #ifndef TARE_WIRE_WIRE_H
 #define TARE_WIRE_WIRE_H
 
-#define WIRE_MESSAGE_MAX ((size_t)16 << 20) /* bytes of one gRPC message, each way */
+#define WIRE_MESSAGE_MAX     ((size_t)16 << 20) /* bytes of one gRPC message, each way */
 #define WIRE_CONNECTIONS_MAX 512
-#define WIRE_STREAMS_MAX 256 /* concurrent streams of one connection */
+#define WIRE_STREAMS_MAX     256 /* concurrent streams of one connection */
 
 #endif
