@@ -14,7 +14,7 @@
 
 static bool key_may_pass(char *const *patterns, const char *key)
 {
-        if (str_skip_prefix(key, CONTAINERD) || str_skip_prefix(key, CRIO))
+        if (str_empty(key) || str_skip_prefix(key, CONTAINERD) || str_skip_prefix(key, CRIO))
                 return false;
         /* '*' stops at '/', as in containerd's configuration. */
         for (; patterns && *patterns; patterns++)

@@ -112,9 +112,12 @@ static void run(const SpecNode *node, uint8_t found, const Runtime__V1__CreateCo
         int r = spec_generate(&in, &spec, &notes, &err);
         if (r == 0)
                 check_result(node, spec, req->config);
-        else
+        else {
+                if (err.kind == ERR_INTERNAL)
+                        fprintf(stderr, "%s\n", err.msg);
                 tare_assert(err.kind != ERR_NONE && err.kind != ERR_INTERNAL && err.msg[0] &&
                             r == -err.num);
+        }
 }
 
 static void ask_all(const SpecNode *node, const Runtime__V1__CreateContainerRequest *req)
