@@ -21,6 +21,7 @@ typedef struct Scan {
         const char *text;
         size_t len, at;
         int depth;
+        size_t n_values, n_containers;
         StrBuf keys; /* the bytes of all keys in `list` */
         Key *list;
         size_t n_list, list_cap;
@@ -302,6 +303,8 @@ static int scan_container(Scan *s)
 
         if (++s->depth > JSON_DEPTH_MAX)
                 return fail_kind(s, ERR_TOO_LARGE, "nested too deep");
+        if (++s->n_containers > JSON_CONTAINERS_MAX)
+                return fail_kind(s, ERR_TOO_LARGE, "too many objects and arrays");
         s->at++;
         skip_space(s);
         for (bool more = peek(s) != close; more;) {
@@ -324,6 +327,8 @@ static int scan_value(Scan *s)
 {
         skip_space(s);
         int c = peek(s);
+        if (++s->n_values > JSON_VALUES_MAX)
+                return fail_kind(s, ERR_TOO_LARGE, "too many values");
         if (c == '{' || c == '[')
                 return scan_container(s);
         if (c == '"')

@@ -10,8 +10,9 @@
 
 #include "base/err.h"
 
-/* RFC 8259, one document, and: depth <= JSON_DEPTH_MAX, no key twice in an object, no NUL in a
- * string, no lone surrogate, integers within -2^63 .. 2^64-1. Errors name line and column. */
+/* RFC 8259, one document, and: depth <= JSON_DEPTH_MAX, no more values than json.h says, no key
+ * twice in an object, no NUL in a string, no lone surrogate, integers within -2^63 .. 2^64-1.
+ * Errors name line and column. */
 int json_scan(const char *text, size_t len, Err *err);
 
 #endif

@@ -2,8 +2,9 @@
 /* json.h - JSON documents from outside, bounded and strict; a thin face over json-c.
  *
  * json_parse() refuses, before json-c sees the text: more bytes than the limit, nesting deeper than
- * JSON_DEPTH_MAX, a key twice in one object, invalid UTF-8, NUL, and anything after the document.
- * A Json is json-c's object: json_object_put() drops it; getters borrow.
+ * JSON_DEPTH_MAX, more values than JSON_VALUES_MAX, a key twice in one object, invalid UTF-8, NUL,
+ * and anything after the document. A Json is json-c's object: json_object_put() drops it; getters
+ * borrow.
  *
  * Getters take the object, a key and `path` (the object's own path, "" at the top) for the error:
  * "process.cwd: expected a string". A missing or null member: the getter returns 0 and *ret stays;
@@ -22,8 +23,12 @@
 
 typedef struct json_object Json;
 
-#define JSON_DEPTH_MAX  64
-#define JSON_CONFIG_MAX ((size_t)4 << 20) /* bytes: config.json, manifests, CNI files */
+#define JSON_DEPTH_MAX 64
+/* json-c takes some 760 bytes an object and 70 a value, whatever their length in the text: without
+ * these, 4 MiB of "{}," cost a gigabyte. */
+#define JSON_CONTAINERS_MAX 65536 /* objects and arrays */
+#define JSON_VALUES_MAX     524288
+#define JSON_CONFIG_MAX     ((size_t)4 << 20) /* bytes: config.json, manifests, CNI files */
 
 __attribute__((unused)) static inline void json_putp(Json **j)
 {

@@ -175,6 +175,27 @@ TEST(json, limits)
 
 /* 200,000 keys of one object: the check for twins must not be quadratic (the test would time out).
  */
+static int parse_repeated(const char *item, size_t n)
+{
+        _cleanup_strbuf_ StrBuf b = {};
+        _cleanup_json_ Json *j = NULL;
+
+        strbuf_addc(&b, '[');
+        for (size_t i = 0; i < n; i++)
+                strbuf_addf(&b, "%s%s", i ? "," : "", item);
+        strbuf_addc(&b, ']');
+        return json_parse(b.data, b.len, JSON_CONFIG_MAX, &j, NULL);
+}
+
+/* The array itself counts. */
+TEST(json, counts_are_limited)
+{
+        ASSERT_OK(parse_repeated("0", JSON_VALUES_MAX - 1));
+        ASSERT_ERR(parse_repeated("0", JSON_VALUES_MAX), E2BIG);
+        ASSERT_OK(parse_repeated("[]", JSON_CONTAINERS_MAX - 1));
+        ASSERT_ERR(parse_repeated("{}", JSON_CONTAINERS_MAX), E2BIG);
+}
+
 TEST(json, many_keys)
 {
         _cleanup_strbuf_ StrBuf b = {};
