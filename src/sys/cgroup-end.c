@@ -199,6 +199,8 @@ static void sleep_ns(uint64_t ns)
 
 static bool pids_all_in(const Pids *some, const Pids *all)
 {
+        if (all->n == 0)
+                return some->n == 0;
         for (size_t i = 0; i < some->n; i++)
                 if (!bsearch(&some->p[i], all->p, all->n, sizeof(*all->p), compare_pids))
                         return false;

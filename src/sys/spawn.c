@@ -29,6 +29,10 @@
 
 #define STACK_BYTES (64 * 1024)
 
+/* Functions of the child: their stack vanishes without a return, which AddressSanitizer would
+ * remember against the next use of its addresses. */
+#define IN_CHILD __attribute__((no_sanitize("address"), noinline))
+
 typedef struct Child {
         const Spawn *opt;
         sigset_t mask;    /* what it blocks in the end */
@@ -38,7 +42,7 @@ typedef struct Child {
         int error; /* > 0: errno of what failed before the program ran */
 } Child;
 
-static int join_cgroup(int dir)
+IN_CHILD static int join_cgroup(int dir)
 {
         int fd = openat(dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);
 
@@ -52,7 +56,7 @@ static int join_cgroup(int dir)
 }
 
 /* What a handler is set for, exec would reset, but only exec; what is ignored stays ignored. */
-static void reset_signals(bool handled_too)
+IN_CHILD static void reset_signals(bool handled_too)
 {
         struct sigaction sa;
 
@@ -67,7 +71,7 @@ static void reset_signals(bool handled_too)
 }
 
 /* Copies above all target numbers first, so that no dup3() overwrites a source. */
-static int move_fds(const Child *c, int *ret_exec_fd)
+IN_CHILD static int move_fds(const Child *c, int *ret_exec_fd)
 {
         const Spawn *o = c->opt;
         int n = 3 + (int)o->n_fds;
@@ -99,7 +103,7 @@ static int move_fds(const Child *c, int *ret_exec_fd)
         return 0;
 }
 
-static int prepare(const Child *c, int *ret_exec_fd)
+IN_CHILD static int prepare(const Child *c, int *ret_exec_fd)
 {
         const Spawn *o = c->opt;
 
@@ -116,7 +120,7 @@ static int prepare(const Child *c, int *ret_exec_fd)
 }
 
 /* On its own stack in the parent's memory: writes nothing there but c->error. */
-__attribute__((no_sanitize("address"), noinline)) static int child_main(void *arg)
+IN_CHILD static int child_main(void *arg)
 {
         static char *const no_env[] = { NULL };
         Child *c = arg;

@@ -80,23 +80,38 @@ static void drop(Cgroup *cg)
         cgroup_free(cg);
 }
 
-/* A process that sleeps, and with forks > 0 so many children of it. */
-static pid_t start(int forks)
+/* A process that sleeps; with a cgroup it goes there by itself, and then makes so many children. */
+static pid_t start_in(const Cgroup *cg, int forks)
 {
+        int ready[2];
+        char c;
+
+        ASSERT_OK(pipe2(ready, O_CLOEXEC));
         pid_t pid = fork();
         if (pid == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                if (cg && cgroup_join(cg, 0, NULL) < 0)
+                        _exit(1);
                 for (int i = 0; i < forks; i++)
                         if (fork() == 0)
                                 break;
-                /* Never left behind, wherever the test fails. */
-                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                (void)!write(ready[1], "r", 1);
                 for (;;)
                         pause();
         }
         ASSERT_TRUE(pid > 0);
         tare_assert(n_started < array_len(started));
         started[n_started++] = pid;
+        close(ready[1]);
+        for (int i = 0; i <= forks; i++)
+                ASSERT_EQ(read(ready[0], &c, 1), 1);
+        close(ready[0]);
         return pid;
+}
+
+static pid_t start(void)
+{
+        return start_in(NULL, 0);
 }
 
 static int reap(pid_t pid)
@@ -139,7 +154,7 @@ TEST(cgroup, create_join_remove_with_missing_parents)
         Cgroup *cg = make("a/b/c");
         ASSERT_TRUE(cgroup_exists(cg));
         ASSERT_OK_ERR(cgroup_create(cg, &err), err); /* again: fine */
-        pid_t pid = start(0);
+        pid_t pid = start();
         ASSERT_OK_ERR(cgroup_join(cg, pid, &err), err);
 
         static const char *const controllers[] = { "", "cpu", "cpuset", "memory", "pids" };
@@ -195,7 +210,7 @@ TEST(cgroup, join_of_a_process_that_is_gone)
 {
         Err err = { 0 };
         Cgroup *cg = make("gone");
-        pid_t pid = start(0);
+        pid_t pid = start();
 
         ASSERT_OK(kill(pid, SIGKILL));
         (void)reap(pid);
@@ -266,14 +281,12 @@ TEST(cgroup, kill_reaches_folders_below)
         Cgroup *cg = make("kill");
         Cgroup *near = make("kill/near");
         Cgroup *far = make("kill/x/far");
-        pid_t one = start(0), two = start(4);
+        pid_t one = start_in(near, 0), two = start_in(far, 4);
 
-        ASSERT_OK_ERR(cgroup_join(near, one, &err), err);
-        ASSERT_OK_ERR(cgroup_join(far, two, &err), err);
         _cleanup_free_ pid_t *pids = NULL;
         size_t n = 0;
         ASSERT_OK(cgroup_pids(cg, &pids, &n));
-        ASSERT_TRUE(n >= 2);
+        ASSERT_EQ(n, 6);
         ASSERT_OK_ERR(cgroup_kill(cg, SIGKILL, &err), err);
         ASSERT_EQ(reap(one), SIGKILL);
         ASSERT_EQ(reap(two), SIGKILL);
@@ -310,7 +323,7 @@ TEST(cgroup, other_signals_go_to_each)
 {
         Err err = { 0 };
         Cgroup *cg = make("term");
-        pid_t one = start(0), two = start(0);
+        pid_t one = start(), two = start();
 
         ASSERT_OK_ERR(cgroup_join(cg, one, &err), err);
         ASSERT_OK_ERR(cgroup_join(cg, two, &err), err);
@@ -324,7 +337,7 @@ TEST(cgroup, freeze_thaw_and_kill_while_frozen)
 {
         Err err = { 0 };
         Cgroup *cg = make("frozen");
-        pid_t pid = start(0);
+        pid_t pid = start();
 
         ASSERT_OK_ERR(cgroup_join(cg, pid, &err), err);
         ASSERT_FALSE(cgroup_is_frozen(cg));
@@ -351,7 +364,7 @@ TEST(cgroup, kill_of_what_a_v1_freezer_holds)
         if (!cgroup_has_controller("freezer") || cgroup_controller_is_v2("freezer"))
                 TEST_SKIP("cgroups: no freezer of v1");
         Cgroup *cg = make("held");
-        pid_t pid = start(0);
+        pid_t pid = start();
 
         ASSERT_OK_ERR(cgroup_join(cg, pid, &err), err);
         ASSERT_OK(cgroup_write(cg, "freezer", "freezer.state", "FROZEN"));
@@ -368,7 +381,7 @@ TEST(cgroup, kill_and_remove_without_a_v2_folder)
                 TEST_SKIP("cgroups: not hybrid");
         Cgroup *up = make("only-v1");
         Cgroup *cg = make("only-v1/x");
-        pid_t pid = start(0);
+        pid_t pid = start();
 
         _cleanup_close_ int dir = cgroup_open_dir(up, "");
         ASSERT_OK(dir);
@@ -467,7 +480,7 @@ TEST(cgroup, born_inside_by_clone3_then_the_rest)
         if (!cgroup_mount_point(""))
                 TEST_SKIP("cgroups: no v2");
         Cgroup *cg = make("born");
-        pid_t pid = start(0);
+        pid_t pid = start();
         ASSERT_OK_ERR(cgroup_join_rest(cg, pid, &err), err);
         _cleanup_free_ char *path = NULL;
         ASSERT_OK(cgroup_path_of(pid, "", &path));
