@@ -28,7 +28,6 @@ static const SysctlOwner sysctl_owners[] = {
         { "kernel.msg_next_id", OWNER_IPC },
         { "kernel.sem_next_id", OWNER_IPC },
         { "kernel.shm_next_id", OWNER_IPC },
-        { "kernel.auto_msgmni", OWNER_IPC },
         { "kernel.domainname", OWNER_UTS },
 };
 
