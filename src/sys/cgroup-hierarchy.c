@@ -13,6 +13,8 @@
 
 #define MOUNTINFO_BYTES_MAX   (64U << 20)
 #define PROC_CGROUP_BYTES_MAX (256U << 10)
+#define USUAL_PLACE           "/sys/fs/cgroup"
+#define ROOT_INODE            1 /* of a hierarchy's root, in either version */
 
 /* Options of a v1 mount that are not controllers. */
 static const char *const v1_flags[] = {
@@ -94,26 +96,32 @@ static void add_v1_controllers(CgroupHierarchy *h, char *super)
                         strv_push(&h->controllers, one);
 }
 
-/* Takes the hierarchy of a line, unless something else is mounted over it by now. */
-static void add_hierarchy(CgroupHierarchies *all, const MountLine *m, bool v2)
+/* -EBADF when no cgroup file system of that version is there (any more). */
+static int open_mount(const char *point, bool v2)
 {
         struct statfs fs;
 
-        unescape(m->point);
-        unescape(m->root);
-        _cleanup_close_ int fd = open(m->point, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int fd = open(point, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0 || fstatfs(fd, &fs) < 0 ||
             fs.f_type != (v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC))
-                return;
+                return -EBADF;
+        return take_fd(fd);
+}
+
+/* fd is taken over; options: controllers and flags of v1, changed. */
+static void add_hierarchy(CgroupHierarchies *all, int fd, const char *point, const char *root,
+                          bool v2, char *options)
+{
         CgroupHierarchy *h = &all->items[all->n++];
+
         h->v2 = v2;
-        h->fd = take_fd(fd);
-        h->mount = xstrdup(m->point);
-        h->root = xstrdup(m->root);
+        h->fd = fd;
+        h->mount = xstrdup(point);
+        h->root = xstrdup(root);
         if (v2)
                 add_v2_controllers(h);
         else
-                add_v1_controllers(h, m->super);
+                add_v1_controllers(h, options);
 }
 
 static void read_mountinfo(CgroupHierarchies *all)
@@ -134,11 +142,72 @@ static void read_mountinfo(CgroupHierarchies *all)
                 bool again = false; /* the same hierarchy in a second place */
                 for (size_t i = 0; i < all->n; i++)
                         again = again || str_eq(seen[i], m.device);
-                if (again)
+                unescape(m.point);
+                unescape(m.root);
+                int fd = again ? -EBADF : open_mount(m.point, v2);
+                if (fd < 0)
                         continue;
                 seen[all->n] = m.device;
-                add_hierarchy(all, &m, v2);
+                add_hierarchy(all, fd, m.point, m.root, v2, m.super);
         }
+}
+
+static void forget(CgroupHierarchies *all)
+{
+        for (size_t i = 0; i < all->n; i++) {
+                fd_close(all->items[i].fd);
+                free(all->items[i].mount);
+                free(all->items[i].root);
+                strv_free(all->items[i].controllers);
+        }
+        *all = (CgroupHierarchies){ 0 };
+}
+
+/* One line "4:cpu,cpuacct:/path" of /proc/self/cgroup, if its hierarchy is mounted, whole, where
+ * all the world mounts it. */
+static bool add_usual(CgroupHierarchies *all, char *line)
+{
+        char point[256];
+        struct stat st;
+
+        (void)strsep(&line, ":");
+        char *list = strsep(&line, ":");
+        if (!line || all->n == CGROUP_HIERARCHIES_MAX)
+                return false;
+        bool v2 = !*list;
+        const char *name = str_skip_prefix(list, "name=");
+        if (snprintf(point, sizeof(point), v2 ? "%s%s" : "%s/%s", USUAL_PLACE,
+                     name ? name : list) >= (int)sizeof(point))
+                return false;
+        int fd = open_mount(point, v2);
+        if (fd < 0 && v2) {
+                snprintf(point, sizeof(point), "%s/unified", USUAL_PLACE);
+                fd = open_mount(point, v2);
+        }
+        if (fd < 0)
+                return false;
+        if (fstat(fd, &st) < 0 || st.st_ino != ROOT_INODE) {
+                fd_close(fd); /* a part of it, as in a container */
+                return false;
+        }
+        add_hierarchy(all, fd, point, "/", v2, list);
+        return true;
+}
+
+/* Where a node mounts them as usual, this says the same as mountinfo, which takes the longer the
+ * more is mounted; false: it cannot say, and *all is empty. */
+static bool read_usual(CgroupHierarchies *all)
+{
+        _cleanup_strbuf_ StrBuf text = { 0 };
+
+        if (io_read_file(AT_FDCWD, "/proc/self/cgroup", PROC_CGROUP_BYTES_MAX, &text) < 0)
+                return false;
+        for (char *rest = text.data, *line; (line = strsep(&rest, "\n"));)
+                if (*line && !add_usual(all, line)) {
+                        forget(all);
+                        return false;
+                }
+        return all->n > 0;
 }
 
 const CgroupHierarchies *cgroup_hierarchies(void)
@@ -147,7 +216,8 @@ const CgroupHierarchies *cgroup_hierarchies(void)
         static bool known;
 
         if (!known) {
-                read_mountinfo(&all);
+                if (!read_usual(&all))
+                        read_mountinfo(&all);
                 known = true;
         }
         return &all;

@@ -19,9 +19,9 @@ typedef enum CgroupMode { CGROUP_V1, CGROUP_V2, CGROUP_HYBRID } CgroupMode;
 
 typedef struct Cgroup Cgroup;
 
-/* Hierarchies from /proc/self/mountinfo, read at the first call of any function here and kept for
- * the process, with one O_PATH descriptor each: a child that closes all descriptors calls none of
- * these. */
+/* Hierarchies as /proc/self/cgroup and mountinfo tell, read at the first call of any function here
+ * and kept for the process, with one O_PATH descriptor each: a child that closes all descriptors
+ * calls none of these. */
 CgroupMode cgroup_mode(void);
 bool cgroup_has_controller(const char *controller); /* "memory", in either version */
 bool cgroup_controller_is_v2(const char *controller);

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* links: sys */
 /* test-sys-cgroup.c - cgroups of this machine, only below /tare-test-<pid>, as root. */
-#include "unit/test.h"
-
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
+#include "unit/sys-child.h"
 
 #include "base/clock.h"
 #include "sys/cgroup.h"
@@ -123,6 +118,67 @@ static int reap(pid_t pid)
                         started[i] = 0;
         ASSERT_EQ(waitpid(pid, &status, 0), pid);
         return status;
+}
+
+/* First, because hierarchies are looked for once in a process: only v2, at an odd place, found by
+ * mountinfo. */
+CHILD_TEST(cgroup, mounted_in_an_odd_place, CLONE_NEWNS)
+{
+        Err err = { 0 };
+
+        enter_tmpfs();
+        CHECK(mkdir("odd place", 0755) == 0);
+        if (mount("cgroup2", "odd place", "cgroup2", 0, NULL) < 0)
+                CHILD_SKIP("cgroups: no v2");
+        (void)umount2("/sys/fs/cgroup", MNT_DETACH);
+        CHECK_EQ(cgroup_mode(), CGROUP_V2);
+        _cleanup_free_ char *want = xasprintf("%s/odd place", test_tmpdir());
+        CHECK(str_eq(cgroup_mount_point(""), want));
+        CHECK(!cgroup_has_controller("rw"));
+        CHECK(!cgroup_mount_point("memory") || cgroup_controller_is_v2("memory"));
+
+        _cleanup_free_ char *path = xasprintf("/tare-test-%d", getpid());
+        Cgroup *cg = cgroup_new(path);
+        CHECK_OK(cgroup_create(cg, &err));
+        pid_t pid = fork();
+        if (pid == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                pause();
+        }
+        CHECK_OK(cgroup_join(cg, pid, &err));
+        CHECK_OK(cgroup_kill(cg, SIGKILL, &err));
+        CHECK_EQ(waitpid(pid, NULL, 0), pid);
+        CHECK_OK(cgroup_remove(cg, REMOVE_MS, &err));
+        cgroup_free(cg);
+}
+
+/* As in a container without a cgroup namespace: only a part of the hierarchy is mounted. */
+CHILD_TEST(cgroup, only_a_part_is_mounted, CLONE_NEWNS)
+{
+        char dir[64], text[16];
+
+        enter_tmpfs();
+        CHECK(mkdir("all", 0755) == 0 && mkdir("part", 0755) == 0);
+        if (mount("cgroup2", "all", "cgroup2", 0, NULL) < 0)
+                CHILD_SKIP("cgroups: no v2");
+        snprintf(dir, sizeof(dir), "all/tare-test-%d", getpid());
+        CHECK(mkdir(dir, 0755) == 0);
+        snprintf(text, sizeof(text), "%d", getpid());
+        int procs = open(xasprintf("%s/cgroup.procs", dir), O_WRONLY | O_CLOEXEC);
+        bool joined = write(procs, text, strlen(text)) > 0;
+        bool mounted = mount(dir, "part", NULL, MS_BIND, NULL) == 0;
+        (void)umount2("/sys/fs/cgroup", MNT_DETACH);
+        int root_procs = open("all/cgroup.procs", O_WRONLY | O_CLOEXEC);
+        (void)umount2("all", MNT_DETACH);
+        char *path = NULL;
+        int r = cgroup_path_of(0, "", &path);
+        CHECK(write(root_procs, text, strlen(text)) > 0); /* out again, before any check */
+        CHECK(mount("cgroup2", "all", "cgroup2", 0, NULL) == 0);
+        (void)umount2("part", MNT_DETACH);
+        CHECK(rmdir(dir) == 0);
+        CHECK(joined && mounted);
+        CHECK_OK(r);
+        CHECK(str_eq(path, "/"));
 }
 
 TEST(cgroup, mode_names_what_is_mounted)
