@@ -427,3 +427,8 @@ void engine_operations(Engine *e, const char *pod_id, bool recent,
 {
         ops_describe(e->ops, pod_id, recent, ret);
 }
+
+bool engine_has_recursive_read_only(const Engine *e)
+{
+        return e->node.recursive_read_only;
+}

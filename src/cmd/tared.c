@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tared - the node daemon; src/daemon/daemon.h. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/fault.h"
+#include "base/io.h"
+#include "base/trace.h"
+#include "daemon/daemon.h"
+
+int main(int argc, char **argv)
+{
+        DaemonOptions opt;
+        Err err = {};
+        int r;
+
+        if (io_sane_stdio() < 0)
+                return EXIT_FAILURE;
+        log_set_program("tared");
+        fault_init();
+        trace_init();
+        if (daemon_options_parse(argc, argv, &opt, &err) < 0) {
+                fprintf(stderr, "tared: %s\n", err.msg);
+                return 2;
+        }
+        if (opt.help) {
+                fputs(daemon_help(), stdout);
+                return EXIT_SUCCESS;
+        }
+        if (opt.version) {
+                puts("tared version " TARE_VERSION);
+                return EXIT_SUCCESS;
+        }
+        if (opt.reference) {
+                _cleanup_free_ char *text = daemon_config_reference();
+                fputs(text, stdout);
+                return EXIT_SUCCESS;
+        }
+        r = daemon_run(&opt, &err);
+        if (r < 0)
+                fprintf(stderr, "tared: %s\n", err.msg);
+        return r < 0 ? EXIT_FAILURE : r;
+}

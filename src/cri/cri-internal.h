@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cri-internal.h - what the files of cri/ share. For this folder only. */
+#ifndef TARE_CRI_INTERNAL_H
+#define TARE_CRI_INTERNAL_H
+
+#include "base/json.h"
+#include "cri/cri.h"
+
+/* Memory of one answer, freed as a whole. */
+typedef struct Arena {
+        void **items;
+        size_t n;
+} Arena;
+void *arena_alloc(Arena *a, size_t size); /* zeroed */
+char *arena_take(Arena *a, char *s);      /* owns s from now on */
+char *arena_printf(Arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void arena_done(Arena *a);
+#define _cleanup_arena_ __attribute__((cleanup(arena_done)))
+/* A message of T, initialised: arena_message(a, Runtime__V1__Image, runtime__v1__image__init). */
+#define arena_message(a, T, init)                                                                  \
+        ({                                                                                         \
+                T *m_ = arena_alloc((a), sizeof(T));                                               \
+                init(m_);                                                                          \
+                m_;                                                                                \
+        })
+/* Appends to the repeated field list/n. */
+#define arena_push(a, list, n, item)                                                               \
+        do {                                                                                       \
+                (list) = arena_grow((a), (list), (n), sizeof(*(list)));                            \
+                (list)[(n)++] = (item);                                                            \
+        } while (0)
+void *arena_grow(Arena *a, void *list, size_t n, size_t size);
+
+/* A call that waits for a verb: answers with `reply` made from the id, or with the error. */
+typedef struct Pending Pending;
+typedef const ProtobufCMessage *(*ReplyFn)(Arena *a, const char *id);
+Pending *pending_new(GrpcCall *call, ReplyFn reply);
+void pending_done(void *data, const char *id, const Err *err); /* an EngineDone */
+void pending_set_wait(Pending *p, EngineWait *wait);
+GrpcCall *pending_finish(Pending *p); /* frees it; the call is to be answered */
+
+/* A protobuf message as JSON with the names of the .proto (as Go's encoding has them), empty
+ * members left out. */
+Json *pb_to_json(const ProtobufCMessage *m);
+
+/* Both tables are exact matches; selector NULL-safe. T is a map entry type with key and value. */
+#define labels_match(want, n_want, have, n_have)                                                   \
+        ({                                                                                         \
+                bool all_ = true;                                                                  \
+                for (size_t i_ = 0; i_ < (n_want) && all_; i_++) {                                 \
+                        bool found_ = false;                                                       \
+                        for (size_t k_ = 0; k_ < (n_have) && !found_; k_++)                        \
+                                found_ = str_eq((want)[i_]->key, (have)[k_]->key) &&               \
+                                         str_eq((want)[i_]->value, (have)[k_]->value);             \
+                        all_ = found_;                                                             \
+                }                                                                                  \
+                all_;                                                                              \
+        })
+
+/* Map entries of one type as another of the same layout: labels go from request to answer
+ * unchanged. */
+#define borrow_labels(to, from)                                                                    \
+        do {                                                                                       \
+                (to)->n_labels = (from)->n_labels;                                                 \
+                (to)->labels = (void *)(from)->labels;                                             \
+                (to)->n_annotations = (from)->n_annotations;                                       \
+                (to)->annotations = (void *)(from)->annotations;                                   \
+        } while (0)
+
+Runtime__V1__ContainerStatus *cri_container_status(Arena *a, Engine *e, const Container *c);
+Runtime__V1__ContainerState cri_container_state(const Container *c);
+
+#define CRI_HANDLER(name) void name(void *userdata, GrpcCall *call, const ProtobufCMessage *req)
+CRI_HANDLER(cri_version);
+CRI_HANDLER(cri_status);
+CRI_HANDLER(cri_runtime_config);
+CRI_HANDLER(cri_update_runtime_config);
+CRI_HANDLER(cri_run_pod);
+CRI_HANDLER(cri_stop_pod);
+CRI_HANDLER(cri_remove_pod);
+CRI_HANDLER(cri_pod_status);
+CRI_HANDLER(cri_list_pods);
+CRI_HANDLER(cri_create_container);
+CRI_HANDLER(cri_start_container);
+CRI_HANDLER(cri_stop_container);
+CRI_HANDLER(cri_remove_container);
+CRI_HANDLER(cri_list_containers);
+CRI_HANDLER(cri_container_status_call);
+CRI_HANDLER(cri_update_container);
+CRI_HANDLER(cri_reopen_log);
+CRI_HANDLER(cri_exec_sync);
+CRI_HANDLER(cri_container_stats);
+CRI_HANDLER(cri_list_container_stats);
+CRI_HANDLER(cri_list_images);
+CRI_HANDLER(cri_image_status);
+CRI_HANDLER(cri_pull_image);
+CRI_HANDLER(cri_remove_image);
+CRI_HANDLER(cri_image_fs_info);
+CRI_HANDLER(tare_import_image);
+CRI_HANDLER(tare_list_operations);
+CRI_HANDLER(tare_timeline);
+
+#endif

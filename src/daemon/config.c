@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config.c - the configuration of tared: one table for parser, defaults, checks and reference. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/toml.h"
+#include "daemon/daemon.h"
+
+#define CONFIG_FILE_MAX ((size_t)1 << 20)
+
+typedef enum KeyType { KEY_STR, KEY_INT, KEY_STRV } KeyType;
+
+typedef struct Key {
+        const char *table, *name; /* table "": top level */
+        KeyType type;
+        size_t offset;
+        const char *fallback; /* lists: separated by ':' */
+        const char *choices;  /* "a|b"; NULL: any */
+        bool is_path;         /* absolute, or empty */
+        int64_t min, max;
+        const char *text;
+} Key;
+
+#define AT(member) offsetof(DaemonConfig, member)
+static const Key keys[] = {
+        { "", "root", KEY_STR, AT(root), "/var/lib/tare", NULL, true, 0, 0,
+          "Durable state: images and their layers, writable layers." },
+        { "", "state", KEY_STR, AT(state), "/run/tare", NULL, true, 0, 0,
+          "State of this boot: pods, containers, their sockets. A tmpfs." },
+        { "", "listen", KEY_STR, AT(listen), "unix:///run/tare/tared.sock", NULL, false, 0, 0,
+          "The socket that the kubelet, crictl and tare speak to; root only." },
+        { "", "cgroup_driver", KEY_STR, AT(cgroup_driver), "cgroupfs", "cgroupfs|systemd", false, 0,
+          0, "Who makes cgroups. The kubelet learns it by RuntimeConfig." },
+        { "", "cgroup_parent", KEY_STR, AT(cgroup_parent), "/tare", NULL, true, 0, 0,
+          "Parent cgroup of pods that name none (crictl's)." },
+        { "", "shim_cgroup", KEY_STR, AT(shim_cgroup), "/tare-shims", NULL, true, 0, 0,
+          "Cgroup of the pod supervisors, outside of kubepods and of the daemon's service. Empty: "
+          "where the daemon is." },
+        { "", "snapshotter", KEY_STR, AT(snapshotter), "overlay", "overlay", false, 0, 0,
+          "How root file systems are made." },
+        { "", "default_runtime", KEY_STR, AT(default_runtime), "tare", NULL, false, 0, 0,
+          "The [runtimes.NAME] for pods that name no handler." },
+        { "", "netns_dir", KEY_STR, AT(netns_dir), "/run/netns", NULL, true, 0, 0,
+          "Where network namespaces are pinned; network agents look there." },
+        { "", "log_level", KEY_STR, AT(log_level), "info", "debug|info|warning|error", false, 0, 0,
+          "What is written to stderr." },
+        { "", "log_format", KEY_STR, AT(log_format), "text", "text|json", false, 0, 0,
+          "Form of a log line." },
+        { "cni", "conf_dir", KEY_STR, AT(cni_conf_dir), "/etc/cni/net.d", NULL, true, 0, 0,
+          "Network configurations (*.conflist, *.conf, *.json); the first valid one by name is used." },
+        { "cni", "bin_dirs", KEY_STRV, AT(cni_bin_dirs), "/opt/cni/bin:/usr/lib/cni", NULL, true, 0,
+          0, "Where the plugins are." },
+        { "cni", "cache_dir", KEY_STR, AT(cni_cache_dir), "/var/lib/cni", NULL, true, 0, 0,
+          "Results of the plugins are kept below it, in libcni's form." },
+        { "cni", "timeout_s", KEY_INT, AT(cni_timeout_s), "60", NULL, false, 1, 3600,
+          "Seconds that each plugin has; then it is killed and the pod undone." },
+        { "registry", "config_path", KEY_STR, AT(registry_config), "/etc/tare/certs.d", NULL, true,
+          0, 0,
+          "Folder of HOST/hosts.toml files (also _default), as containerd reads them: mirrors, "
+          "certificates, plain HTTP. May be missing." },
+        { "stream", "address", KEY_STR, AT(stream_address), "127.0.0.1", NULL, false, 0, 0,
+          "Address of the streaming server (exec, attach, port-forward)." },
+        { "stream", "port", KEY_INT, AT(stream_port), "0", NULL, false, 0, 65535,
+          "Its port; 0: any free one." },
+        { "metrics", "address", KEY_STR, AT(metrics_address), "", NULL, false, 0, 0,
+          "HOST:PORT for Prometheus metrics; empty: off." },
+};
+
+static const struct {
+        const char *name;
+        size_t offset;
+        const char *text;
+} runtime_keys[] = {
+        { "kind", offsetof(DaemonRuntime, kind), "`builtin`: the runtime inside tare-shim." },
+        { "path", offsetof(DaemonRuntime, path), "Program of another OCI runtime." },
+        { "root", offsetof(DaemonRuntime, root), "Its state folder." },
+};
+
+static void assign(DaemonConfig *c, const Key *k, const char *text)
+{
+        void *field = (char *)c + k->offset;
+
+        switch (k->type) {
+        case KEY_STR:
+                str_assign(field, text);
+                break;
+        case KEY_INT:
+                (void)str_to_i64(text, field); /* a literal of the table */
+                break;
+        case KEY_STRV:
+                strv_free(*(char ***)field);
+                *(char ***)field = strv_split(text, ":");
+                break;
+        }
+}
+
+void daemon_config_defaults(DaemonConfig *c)
+{
+        for (size_t i = 0; i < array_len(keys); i++)
+                assign(c, &keys[i], keys[i].fallback);
+}
+
+void daemon_config_done(DaemonConfig *c)
+{
+        for (size_t i = 0; i < array_len(keys); i++) {
+                void *field = (char *)c + keys[i].offset;
+                if (keys[i].type == KEY_STR)
+                        free(*(char **)field);
+                else if (keys[i].type == KEY_STRV)
+                        strv_free(*(char ***)field);
+        }
+        for (size_t i = 0; i < c->n_runtimes; i++) {
+                free(c->runtimes[i].name);
+                free(c->runtimes[i].kind);
+                free(c->runtimes[i].path);
+                free(c->runtimes[i].root);
+        }
+        *c = (DaemonConfig){};
+}
+
+/* --- parsing --- */
+
+static int bad(const char *file, const TomlValue *v, const char *table, const char *why, Err *err)
+{
+        return err_set(err, ERR_INVALID, "%s:%d: %s%s%s: %s", file, v->line, table,
+                       *table ? "." : "", v->key, why);
+}
+
+static int check_text(const Key *k, const char *s, const char **why)
+{
+        _cleanup_strv_ char **choices = NULL;
+
+        if (k->choices) {
+                choices = strv_split(k->choices, "|");
+                if (!strv_contains(choices, s)) {
+                        *why = k->choices;
+                        return -EINVAL;
+                }
+        }
+        if (k->is_path && *s && s[0] != '/') {
+                *why = "an absolute path";
+                return -EINVAL;
+        }
+        return 0;
+}
+
+static int take_str(const Key *k, const TomlValue *v, const char *file, char **field, Err *err)
+{
+        const char *why = "a string";
+        _cleanup_free_ char *text = NULL;
+
+        if (v->type != TOML_STRING || strlen(v->string) != v->string_len ||
+            check_text(k, v->string, &why) < 0) {
+                text = xasprintf("expected %s", why);
+                return bad(file, v, k->table, text, err);
+        }
+        str_assign(field, v->string);
+        return 0;
+}
+
+static int take_strv(const Key *k, const TomlValue *v, const char *file, char ***field, Err *err)
+{
+        _cleanup_strv_ char **list = NULL;
+        int r = 0;
+
+        if (v->type != TOML_ARRAY)
+                return bad(file, v, k->table, "expected a list of strings", err);
+        for (size_t i = 0; r == 0 && i < v->n_items; i++) {
+                char *s = NULL;
+                v->items[i]->key = v->items[i]->key ? v->items[i]->key : xstrdup(v->key);
+                r = take_str(k, v->items[i], file, &s, err);
+                if (r == 0)
+                        strv_push_take(&list, s);
+        }
+        if (r < 0)
+                return r;
+        strv_free(*field);
+        *field = take_ptr(list);
+        return 0;
+}
+
+static int take_value(DaemonConfig *c, const Key *k, const TomlValue *v, const char *file, Err *err)
+{
+        void *field = (char *)c + k->offset;
+        _cleanup_free_ char *text = NULL;
+
+        if (k->type == KEY_STR)
+                return take_str(k, v, file, field, err);
+        if (k->type == KEY_STRV)
+                return take_strv(k, v, file, field, err);
+        if (v->type != TOML_INTEGER || v->integer < k->min || v->integer > k->max) {
+                text = xasprintf("expected a number from %lld to %lld", (long long)k->min,
+                                 (long long)k->max);
+                return bad(file, v, k->table, text, err);
+        }
+        *(int64_t *)field = v->integer;
+        return 0;
+}
+
+static const Key *find_key(const char *table, const char *name)
+{
+        for (size_t i = 0; i < array_len(keys); i++)
+                if (str_eq(keys[i].table, table) && str_eq(keys[i].name, name))
+                        return &keys[i];
+        return NULL;
+}
+
+static bool is_table(const char *name)
+{
+        for (size_t i = 0; i < array_len(keys); i++)
+                if (str_eq(keys[i].table, name))
+                        return true;
+        return false;
+}
+
+static int parse_runtime(DaemonConfig *c, const TomlValue *t, const char *file, Err *err)
+{
+        DaemonRuntime *r = NULL;
+
+        if (t->type != TOML_TABLE)
+                return bad(file, t, "runtimes", "expected a table", err);
+        for (size_t i = 0; i < c->n_runtimes; i++)
+                if (str_eq(c->runtimes[i].name, t->key))
+                        r = &c->runtimes[i];
+        if (!r) {
+                if (c->n_runtimes == DAEMON_RUNTIMES_MAX)
+                        return bad(file, t, "runtimes", "more than 64 runtimes", err);
+                r = &c->runtimes[c->n_runtimes++];
+                r->name = xstrdup(t->key);
+        }
+        for (size_t i = 0; i < t->n_items; i++) {
+                const TomlValue *v = t->items[i];
+                size_t k = 0;
+                while (k < array_len(runtime_keys) && !str_eq(runtime_keys[k].name, v->key))
+                        k++;
+                if (k == array_len(runtime_keys))
+                        return bad(file, v, t->key, "unknown key (known: kind, path, root)", err);
+                if (v->type != TOML_STRING)
+                        return bad(file, v, t->key, "expected a string", err);
+                str_assign((char **)((char *)r + runtime_keys[k].offset), v->string);
+        }
+        return 0;
+}
+
+static int parse_runtimes(DaemonConfig *c, const TomlValue *t, const char *file, Err *err)
+{
+        int r = 0;
+
+        if (t->type != TOML_TABLE)
+                return bad(file, t, "", "expected tables [runtimes.NAME]", err);
+        for (size_t i = 0; r == 0 && i < t->n_items; i++)
+                r = parse_runtime(c, t->items[i], file, err);
+        return r;
+}
+
+static int parse_table(DaemonConfig *c, const TomlValue *t, const char *name, const char *file,
+                       Err *err)
+{
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < t->n_items; i++) {
+                const TomlValue *v = t->items[i];
+                const Key *k = find_key(name, v->key);
+                if (k)
+                        r = take_value(c, k, v, file, err);
+                else if (!*name && str_eq(v->key, "runtimes"))
+                        r = parse_runtimes(c, v, file, err);
+                else if (!*name && v->type == TOML_TABLE && is_table(v->key))
+                        r = parse_table(c, v, v->key, file, err);
+                else
+                        r = bad(file, v, name, "unknown key (see tared --config-reference)", err);
+        }
+        return r;
+}
+
+int daemon_config_parse(DaemonConfig *c, const char *text, size_t len, const char *name, Err *err)
+{
+        TomlValue *t = NULL;
+        int r = toml_parse(text, len, name, &t, err);
+
+        if (r < 0)
+                return r;
+        r = parse_table(c, t, "", name, err);
+        toml_free(t);
+        return r;
+}
+
+int daemon_config_check(const DaemonConfig *c, Err *err)
+{
+        for (size_t i = 0; i < c->n_runtimes; i++)
+                if (!str_eq(c->runtimes[i].kind, "builtin"))
+                        return err_set(err, ERR_UNSUPPORTED,
+                                       "runtimes.%s: kind \"%s\" is not supported (known: builtin)",
+                                       c->runtimes[i].name, str_or(c->runtimes[i].kind, ""));
+        for (size_t i = 0; i < c->n_runtimes; i++)
+                if (str_eq(c->runtimes[i].name, c->default_runtime))
+                        return 0;
+        return err_set(err, ERR_INVALID, "default_runtime \"%s\": there is no [runtimes.%s]",
+                       c->default_runtime, c->default_runtime);
+}
+
+/* --- files --- */
+
+static int read_one(DaemonConfig *c, const char *path, bool must, Err *err)
+{
+        _cleanup_strbuf_ StrBuf text = {};
+        int r = io_read_file(AT_FDCWD, path, CONFIG_FILE_MAX, &text);
+
+        if (r == -ENOENT && !must)
+                return 0;
+        if (r < 0)
+                return err_sys(err, -r, "read configuration '%s'", path);
+        return daemon_config_parse(c, str_or(text.data, ""), text.len, path, err);
+}
+
+static int only_toml(const struct dirent *d)
+{
+        return d->d_name[0] != '.' && str_has_suffix(d->d_name, ".toml");
+}
+
+static int read_drop_ins(DaemonConfig *c, const char *file, Err *err)
+{
+        const char *slash = strrchr(file, '/');
+        _cleanup_free_ char *dir =
+                xasprintf("%.*s/config.d", slash ? (int)(slash - file) : 1, slash ? file : ".");
+        struct dirent **list = NULL;
+        int n = scandir(dir, &list, only_toml, alphasort), r = 0;
+
+        for (int i = 0; i < n; i++) {
+                _cleanup_free_ char *path = xasprintf("%s/%s", dir, list[i]->d_name);
+                if (r == 0)
+                        r = read_one(c, path, true, err);
+                free(list[i]);
+        }
+        free(list);
+        return r;
+}
+
+static void add_builtin(DaemonConfig *c)
+{
+        for (size_t i = 0; i < c->n_runtimes; i++)
+                if (str_eq(c->runtimes[i].name, "tare"))
+                        return;
+        if (c->n_runtimes == DAEMON_RUNTIMES_MAX)
+                return;
+        c->runtimes[c->n_runtimes].name = xstrdup("tare");
+        c->runtimes[c->n_runtimes++].kind = xstrdup("builtin");
+}
+
+int daemon_config_load(const char *file, DaemonConfig *ret, Err *err)
+{
+        int r;
+
+        *ret = (DaemonConfig){};
+        daemon_config_defaults(ret);
+        r = read_one(ret, file ? file : DAEMON_CONFIG_FILE, file != NULL, err);
+        if (r == 0)
+                r = read_drop_ins(ret, file ? file : DAEMON_CONFIG_FILE, err);
+        add_builtin(ret);
+        if (r == 0)
+                r = daemon_config_check(ret, err);
+        if (r < 0)
+                daemon_config_done(ret);
+        return r;
+}
+
+/* --- printing --- */
+
+static void add_key(Json *j, const DaemonConfig *c, const Key *k)
+{
+        const void *field = (const char *)c + k->offset;
+
+        if (k->type == KEY_STR)
+                json_add_str(j, k->name, str_or(*(char *const *)field, ""));
+        else if (k->type == KEY_INT)
+                json_add_i64(j, k->name, *(const int64_t *)field);
+        else
+                json_add_strv(j, k->name, *(char **const *)field);
+}
+
+char *daemon_config_json(const DaemonConfig *c)
+{
+        _cleanup_json_ Json *j = json_object_new_object();
+        Json *runtimes, *table;
+
+        for (size_t i = 0; i < array_len(keys); i++) {
+                if (*keys[i].table && !json_object_object_get_ex(j, keys[i].table, &table))
+                        table = json_add_obj(j, keys[i].table);
+                add_key(*keys[i].table ? table : j, c, &keys[i]);
+        }
+        runtimes = json_add_obj(j, "runtimes");
+        for (size_t i = 0; i < c->n_runtimes; i++) {
+                Json *r = json_add_obj(runtimes, c->runtimes[i].name);
+                json_add_str_opt(r, "kind", c->runtimes[i].kind);
+                json_add_str_opt(r, "path", c->runtimes[i].path);
+                json_add_str_opt(r, "root", c->runtimes[i].root);
+        }
+        /* the names that tools look for in containerd's answer */
+        json_add_str(j, "stateDir", c->state);
+        json_add_str(j, "rootDir", c->root);
+        return json_print(j);
+}
+
+char *daemon_config_reference(void)
+{
+        StrBuf b = {};
+        const char *table = "";
+
+        strbuf_adds(&b, "| key | default | values | meaning |\n|---|---|---|---|\n");
+        for (size_t i = 0; i < array_len(keys); i++) {
+                const Key *k = &keys[i];
+                table = k->table;
+                strbuf_addf(&b, "| `%s%s%s` | `%s` | %s | %s |\n", table, *table ? "." : "",
+                            k->name, k->fallback,
+                            k->choices            ? k->choices
+                            : k->type == KEY_INT  ? "number"
+                            : k->type == KEY_STRV ? "list of paths"
+                            : k->is_path          ? "path"
+                                                  : "text",
+                            k->text);
+        }
+        for (size_t i = 0; i < array_len(runtime_keys); i++)
+                strbuf_addf(&b, "| `runtimes.NAME.%s` | | text | %s |\n", runtime_keys[i].name,
+                            runtime_keys[i].text);
+        return strbuf_take(&b);
+}

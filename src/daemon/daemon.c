@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* daemon.c - tared from start to end: one process, one loop. */
+#include "daemon/daemon.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/io.h"
+#include "base/loop.h"
+#include "base/trace.h"
+#include "cri/cri.h"
+#include "sys/memfd.h"
+#include "wire/grpc-server.h"
+
+#define STOP_GRACE_NS (2 * NS_PER_S) /* calls that are under way at SIGTERM have so long */
+
+typedef struct Daemon {
+        DaemonConfig config;
+        EngineConfig engine_config;
+        EngineRuntime runtimes[DAEMON_RUNTIMES_MAX];
+        char *effective_json, *image_worker;
+        Loop *loop;
+        World *world;
+        Engine *engine;
+        GrpcServer *server;
+        const char *socket_path;
+        LoopSource *stop_timer;
+        bool stopping;
+} Daemon;
+
+/* The other programs lie beside this one. */
+static int beside(const char *name, char **ret, Err *err)
+{
+        char self[4096];
+        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+        char *slash;
+
+        if (n < 0)
+                return err_sys(err, errno, "read /proc/self/exe");
+        self[n] = 0;
+        slash = strrchr(self, '/');
+        *ret = xasprintf("%.*s/%s", (int)(slash - self), self, name);
+        if (access(*ret, R_OK) < 0)
+                return err_sys(err, errno, "program '%s', which belongs to tared", *ret);
+        return 0;
+}
+
+static int seal(const char *name, int *ret, Err *err)
+{
+        _cleanup_free_ char *path = NULL;
+        int r = beside(name, &path, err);
+
+        if (r < 0)
+                return r;
+        *ret = memfd_from_file(path, name);
+        return *ret < 0 ? err_sys(err, -*ret, "copy '%s' to sealed memory", path) : 0;
+}
+
+static int engine_config_fill(Daemon *d, Err *err)
+{
+        const DaemonConfig *c = &d->config;
+        int r = beside("tare-image", &d->image_worker, err);
+
+        d->effective_json = daemon_config_json(c);
+        d->engine_config = (EngineConfig){
+                .root = c->root,
+                .state = c->state,
+                .version = TARE_VERSION,
+                .systemd_cgroup = str_eq(c->cgroup_driver, "systemd"),
+                .shim_cgroup = c->shim_cgroup,
+                .cgroup_parent = c->cgroup_parent,
+                .cni_conf_dir = c->cni_conf_dir,
+                .cni_bin_dirs = c->cni_bin_dirs,
+                .cni_cache_dir = c->cni_cache_dir,
+                .cni_timeout_s = (unsigned)c->cni_timeout_s,
+                .netns_dir = c->netns_dir,
+                .registry_config = c->registry_config,
+                .snapshotter = c->snapshotter,
+                .default_runtime = c->default_runtime,
+                .runtimes = d->runtimes,
+                .n_runtimes = c->n_runtimes,
+                .image_worker = d->image_worker,
+                .shim_fd = -EBADF,
+                .pause_fd = -EBADF,
+                .effective_json = d->effective_json,
+        };
+        for (size_t i = 0; i < c->n_runtimes; i++)
+                d->runtimes[i] = (EngineRuntime){ c->runtimes[i].name, c->runtimes[i].kind,
+                                                  c->runtimes[i].path, c->runtimes[i].root };
+        if (r == 0)
+                r = seal("tare-shim", &d->engine_config.shim_fd, err);
+        return r == 0 ? seal("tare-pause", &d->engine_config.pause_fd, err) : r;
+}
+
+static void override(char **field, const char *flag)
+{
+        if (flag)
+                str_assign(field, flag);
+}
+
+static int configure(Daemon *d, const DaemonOptions *opt, Err *err)
+{
+        LogLevel level = LOG_INFO_;
+        int r = daemon_config_load(opt->config, &d->config, err);
+
+        if (r < 0)
+                return r;
+        override(&d->config.root, opt->root);
+        override(&d->config.state, opt->state);
+        override(&d->config.listen, opt->listen);
+        override(&d->config.log_level, opt->log_level);
+        if (log_level_parse(d->config.log_level, &level) < 0)
+                return err_set(err, ERR_INVALID,
+                               "log level \"%s\" (known: debug, info, warning, error)",
+                               d->config.log_level);
+        log_set_level(level);
+        log_set_format(str_eq(d->config.log_format, "json") ? LOG_JSON : LOG_TEXT);
+        d->socket_path = str_skip_prefix(d->config.listen, "unix://");
+        if (!d->socket_path || d->socket_path[0] != '/')
+                return err_set(err, ERR_INVALID, "listen \"%s\": expected unix:///PATH",
+                               d->config.listen);
+        return 0;
+}
+
+/* --- the socket --- */
+
+static int listen_on(const char *path, Err *err)
+{
+        char *slash = strrchr(path, '/');
+        _cleanup_free_ char *dir = xstrndup(path, (size_t)(slash - path));
+        int fd, r = *dir ? io_mkdir_p(dir, 0711) : 0;
+
+        if (r < 0)
+                return err_sys(err, -r, "make folder '%s'", dir);
+        fd = io_unix_listen(path, 256);
+        if (fd == -EADDRINUSE)
+                return err_set(
+                        err, ERR_BUSY,
+                        "socket '%s' is in use: another program listens there; stop it, or give "
+                        "this one a path of its own with --listen",
+                        path);
+        return fd < 0 ? err_sys(err, -fd, "listen on '%s'", path) : fd;
+}
+
+/* sd_notify(3): one datagram, nobody has to be there. */
+static void notify_ready(void)
+{
+        const char *path = getenv("NOTIFY_SOCKET");
+        struct sockaddr_un sa = { .sun_family = AF_UNIX };
+        _cleanup_close_ int fd = -EBADF;
+        size_t n = path ? strlen(path) : 0;
+
+        if (n == 0 || n >= sizeof(sa.sun_path) || (path[0] != '/' && path[0] != '@'))
+                return;
+        memcpy(sa.sun_path, path, n);
+        if (path[0] == '@')
+                sa.sun_path[0] = 0;
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0)
+                (void)sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&sa,
+                             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+}
+
+/* --- the end --- */
+
+static void drained(void *data)
+{
+        Daemon *d = data;
+
+        loop_quit(d->loop, EXIT_SUCCESS);
+}
+
+static void on_stop_timer(void *userdata)
+{
+        drained(userdata);
+}
+
+static void on_signal(void *userdata, int signo)
+{
+        Daemon *d = userdata;
+
+        if (d->stopping)
+                return;
+        d->stopping = true;
+        log_info("signal %d: ending; pods go on", signo);
+        d->stop_timer = loop_add_timer(d->loop, clock_mono_ns() + STOP_GRACE_NS, on_stop_timer, d);
+        grpc_server_stop(d->server, drained, d);
+}
+
+static void daemon_free(Daemon *d)
+{
+        grpc_server_free(d->server);
+        engine_free(d->engine);
+        world_linux_free(d->world);
+        if (d->loop) {
+                loop_source_free(d->stop_timer);
+                loop_free(d->loop);
+        }
+        fd_close(d->engine_config.shim_fd);
+        fd_close(d->engine_config.pause_fd);
+        free(d->effective_json);
+        free(d->image_worker);
+        daemon_config_done(&d->config);
+        free(d);
+}
+
+/* Many pods are many descriptors. */
+static void raise_limits(void)
+{
+        struct rlimit l;
+
+        if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+                l.rlim_cur = l.rlim_max;
+                (void)setrlimit(RLIMIT_NOFILE, &l);
+        }
+}
+
+static int start(Daemon *d, const DaemonOptions *opt, Err *err)
+{
+        int fd, r = configure(d, opt, err);
+
+        if (r == 0)
+                r = engine_config_fill(d, err);
+        if (r < 0)
+                return r;
+        d->loop = loop_new();
+        d->world = world_linux_new(d->loop, err);
+        r = engine_new(&d->engine_config, d->world, &d->engine, err);
+        if (r < 0)
+                return r;
+        fd = listen_on(d->socket_path, err);
+        if (fd < 0)
+                return fd;
+        d->server = grpc_server_new(d->loop, fd, cri_methods, d->engine);
+        loop_add_signal(d->loop, SIGTERM, on_signal, d);
+        loop_add_signal(d->loop, SIGINT, on_signal, d);
+        return 0;
+}
+
+int daemon_run(const DaemonOptions *opt, Err *err)
+{
+        Daemon *d = xnew(Daemon);
+        int r;
+
+        d->engine_config.shim_fd = d->engine_config.pause_fd = -EBADF;
+        signal(SIGPIPE, SIG_IGN);
+        signal(SIGHUP, SIG_IGN);
+        umask(0022);
+        raise_limits();
+        r = start(d, opt, err);
+        if (r == 0) {
+                log_info("tared %s serves %s", TARE_VERSION, d->config.listen);
+                notify_ready();
+                r = loop_run(d->loop);
+                (void)unlink(d->socket_path); /* gone already is as good */
+        }
+        daemon_free(d);
+        return r;
+}

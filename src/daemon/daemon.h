@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* daemon.h - tared as a program: its configuration, its socket, its signals.
+ *
+ * Configuration: built-in defaults, then /etc/tare/config.toml (or --config FILE) and its drop-ins
+ * (config.d/ *.toml beside it, by name), then flags. One table (config.c) gives parser, defaults,
+ * checks and the reference that `tared --config-reference` prints. An unknown key is an error with
+ * file and line. */
+#ifndef TARE_DAEMON_DAEMON_H
+#define TARE_DAEMON_DAEMON_H
+
+#include "base/err.h"
+#include "base/log.h"
+#include "engine/world.h"
+
+#define DAEMON_CONFIG_FILE  "/etc/tare/config.toml"
+#define DAEMON_RUNTIMES_MAX 64
+
+typedef struct DaemonRuntime {
+        char *name, *kind, *path, *root;
+} DaemonRuntime;
+
+typedef struct DaemonConfig {
+        char *root, *state, *listen, *cgroup_driver, *cgroup_parent, *shim_cgroup, *snapshotter,
+                *default_runtime, *netns_dir, *log_level, *log_format;
+        char *cni_conf_dir, *cni_cache_dir, **cni_bin_dirs;
+        int64_t cni_timeout_s;
+        char *registry_config;
+        char *stream_address, *metrics_address;
+        int64_t stream_port;
+        DaemonRuntime runtimes[DAEMON_RUNTIMES_MAX];
+        size_t n_runtimes;
+} DaemonConfig;
+
+/* file NULL: DAEMON_CONFIG_FILE, which may be missing; a given one must be there. */
+int daemon_config_load(const char *file, DaemonConfig *ret, Err *err);
+/* One text over what is there already (for tests and the fuzzer). */
+int daemon_config_parse(DaemonConfig *c, const char *text, size_t len, const char *name, Err *err);
+void daemon_config_defaults(DaemonConfig *c);
+int daemon_config_check(const DaemonConfig *c, Err *err);
+void daemon_config_done(DaemonConfig *c);
+char *daemon_config_json(const DaemonConfig *c); /* freed by the caller */
+char *daemon_config_reference(void);             /* markdown; freed by the caller */
+
+typedef struct DaemonOptions {
+        const char *config, *root, *state, *listen, *log_level;
+        bool version, help, reference;
+} DaemonOptions;
+int daemon_options_parse(int argc, char **argv, DaemonOptions *ret, Err *err);
+const char *daemon_help(void);
+
+/* Runs until SIGTERM or SIGINT; pods stay. The exit status. */
+int daemon_run(const DaemonOptions *opt, Err *err);
+
+#endif
