@@ -134,7 +134,7 @@ static const SpecField run_rows[] = {
         ROW_STRV(ImageConfig, env, "Env"),
         ROW_STRV(ImageConfig, entrypoint, "Entrypoint"),
         ROW_STRV(ImageConfig, cmd, "Cmd"),
-        ROW_KEYS(ImageConfig, volumes, "Volumes"),
+        ROW_KEYS(ImageConfig, volumes, "Volumes", .items_max = IMAGE_VOLUMES_MAX),
         ROW_KEYS(ImageConfig, exposed_ports, "ExposedPorts"),
         ROW_MAP(ImageConfig, labels, n_labels, "Labels"),
 };

@@ -17,6 +17,7 @@
 
 #define IMAGE_LAYERS_MAX 512
 #define IMAGE_MANIFESTS_MAX 4096
+#define IMAGE_VOLUMES_MAX 1024 /* each becomes a mount */
 
 typedef enum ImageMedia {
         IMAGE_MEDIA_UNKNOWN,

@@ -45,20 +45,28 @@ static bool is_interface(const char *s)
 }
 #define INTERFACE .valid = is_interface, .expected = "the name of a network interface"
 
+/* Nor a line break: /proc/PID/cgroup and mountinfo are lines. */
 static bool has_no_dotdot(const char *s)
 {
         for (const char *p = s; (p = strstr(p, "..")); p += 2)
                 if ((p == s || p[-1] == '/') && (p[2] == 0 || p[2] == '/'))
                         return false;
-        return true;
+        return !strchr(s, '\n');
 }
-#define NO_DOTDOT .valid = has_no_dotdot, .expected = "a path without \"..\""
+#define NO_DOTDOT .valid = has_no_dotdot, .expected = "a path without \"..\" and line breaks"
 
 /* It starts a line "device hca_handle=1" for the kernel. */
 static bool is_rdma_device(const char *s)
 {
         return *s && s[strcspn(s, " \t\n/=")] == 0;
 }
+
+/* __NEW_UTS_LEN of the kernel */
+static bool is_host_name(const char *s)
+{
+        return strlen(s) <= 64;
+}
+#define HOST_NAME .valid = is_host_name, .expected = "at most 64 bytes long"
 
 static const SpecField id_map_rows[] = {
         ROW_U32(OciIdMap, container_id, "containerID", .flags = SPEC_REQUIRED),
@@ -441,8 +449,8 @@ static const SpecField spec_rows[] = {
         ROW_STR(OciSpec, oci_version, "ociVersion", .flags = SPEC_REQUIRED),
         ROW_PTR(OciSpec, process, OciProcess, "process", &oci_process_table),
         ROW_FLAT("root", &root_table),
-        ROW_STR(OciSpec, hostname, "hostname"),
-        ROW_STR(OciSpec, domainname, "domainname"),
+        ROW_STR(OciSpec, hostname, "hostname", HOST_NAME),
+        ROW_STR(OciSpec, domainname, "domainname", HOST_NAME),
         ROW_LIST(OciSpec, mounts, n_mounts, OciMount, "mounts", &mount_table),
         ROW_OBJ(OciSpec, hooks, OciHooks, "hooks", &hooks_table),
         ROW_MAP(OciSpec, annotations, n_annotations, "annotations"),

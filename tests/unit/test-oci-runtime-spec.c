@@ -295,6 +295,10 @@ static const struct {
         { "root", "null", "root.path: missing" },
         { "root.readonly", "'yes'", "root.readonly: expected true or false, not string" },
         { "hostname", "'h'", "hostname: needs a uts namespace" },
+        { "hostname", "'0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0'",
+          "hostname: \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0\" is not at "
+          "most 64 bytes long" },
+        { "linux.cgroupsPath", "'/a\\nb'", "linux.cgroupsPath: \"/a b\" is not a path" },
         { "domainname", "'d'", "domainname: needs a uts namespace" },
         { "process", "[]", "process: expected an object, not array" },
         { "process.cwd", "'tmp'", "process.cwd: \"tmp\" is not absolute" },
