@@ -3,8 +3,9 @@
  * docs/protocol/shim.md.
  *
  *     tare-shim --pod-id ID --state-dir DIR --socket-fd N [--pause-fd N] [--log-fd N]
- * [--deadline-ms N] tare-shim --undo --state-dir DIR     what is left of a pod whose shim died, by
- * its record */
+ *               [--cgroup PATH] [--deadline-ms N]
+ *     tare-shim --undo|--undo-containers --state-dir DIR [--kill-cgroup PATH]...
+ *               what is left of a pod whose supervisor died */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,9 +27,9 @@ int main(int argc, char **argv)
                 log_error("tare-shim: %s", err.msg);
                 return 2;
         }
-        if (shim_run(&opt, &err) < 0) {
+        int r = shim_run(&opt, &err);
+        if (r < 0)
                 log_error("pod=%s tare-shim: %s", opt.pod_id ? opt.pod_id : "", err.msg);
-                return EXIT_FAILURE;
-        }
-        return EXIT_SUCCESS;
+        shim_options_done(&opt);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -24,12 +24,14 @@
 #include "shim/job.h"
 #include "shim/sandbox.h"
 #include "shim/shim-internal.h"
+#include "sys/cgroup.h"
 
-#define POD_ID_MAX 128
-#define FLUSH_MS   1000
-#define MMAP_BYTES (64 << 10) /* larger blocks are mappings: they go back at once */
-#define TRIM_BYTES (32 << 10)
-#define TOP_PAD    (4 << 10)
+#define POD_ID_MAX   128
+#define FLUSH_MS     1000
+#define KILL_WAIT_MS 10000      /* for the processes of a killed cgroup to go */
+#define MMAP_BYTES   (64 << 10) /* larger blocks are mappings: they go back at once */
+#define TRIM_BYTES   (32 << 10)
+#define TOP_PAD      (4 << 10)
 
 /* --- options --- */
 
@@ -51,7 +53,10 @@ typedef enum Opt {
         OPT_PAUSE,
         OPT_LOG,
         OPT_DEADLINE,
-        OPT_UNDO
+        OPT_UNDO,
+        OPT_UNDO_CONTAINERS,
+        OPT_CGROUP,
+        OPT_KILL_CGROUP,
 } Opt;
 
 static int take_option(int opt, const char *name, const char *arg, ShimOptions *ret, Err *err)
@@ -81,6 +86,19 @@ static int take_option(int opt, const char *name, const char *arg, ShimOptions *
         case OPT_UNDO:
                 ret->undo = true;
                 return 0;
+        case OPT_UNDO_CONTAINERS:
+                ret->undo_containers = true;
+                return 0;
+        case OPT_CGROUP:
+                ret->cgroup = arg;
+                return path_is_absolute(arg)
+                               ? 0
+                               : err_set(err, ERR_INVALID, "--cgroup '%s' is not absolute", arg);
+        case OPT_KILL_CGROUP:
+                strv_push(&ret->kill_cgroups, arg);
+                return path_is_absolute(arg) && strcmp(arg, "/") != 0
+                               ? 0
+                               : err_set(err, ERR_INVALID, "--kill-cgroup '%s' is no cgroup", arg);
         }
         return err_set(err, ERR_INVALID, "unknown option");
 }
@@ -95,6 +113,9 @@ int shim_options_parse(int argc, char **argv, ShimOptions *ret, Err *err)
                 { "log-fd", required_argument, NULL, OPT_LOG },
                 { "deadline-ms", required_argument, NULL, OPT_DEADLINE },
                 { "undo", no_argument, NULL, OPT_UNDO },
+                { "undo-containers", no_argument, NULL, OPT_UNDO_CONTAINERS },
+                { "cgroup", required_argument, NULL, OPT_CGROUP },
+                { "kill-cgroup", required_argument, NULL, OPT_KILL_CGROUP },
                 {},
         };
         int opt, index = 0, r = 0;
@@ -112,9 +133,15 @@ int shim_options_parse(int argc, char **argv, ShimOptions *ret, Err *err)
                 return err_set(err, ERR_INVALID, "'%.100s' is not an option", argv[optind]);
         if (!ret->state_dir)
                 return err_set(err, ERR_INVALID, "--state-dir is missing");
-        if (!ret->undo && (!ret->pod_id || ret->socket_fd < 0))
+        if (!ret->undo && !ret->undo_containers && (!ret->pod_id || ret->socket_fd < 0))
                 return err_set(err, ERR_INVALID, "--pod-id or --socket-fd is missing");
         return 0;
+}
+
+void shim_options_done(ShimOptions *opt)
+{
+        strv_free(opt->kill_cgroups);
+        *opt = (ShimOptions)SHIM_OPTIONS_INIT;
 }
 
 /* --- the process --- */
@@ -151,6 +178,21 @@ static int make_process(Err *err)
         return 0;
 }
 
+/* Outside of the pods' cgroups and of the daemon's service, so that neither's end takes it along.
+ */
+static int join_cgroup(const ShimOptions *opt, Err *err)
+{
+        Cgroup *cg = opt->cgroup ? cgroup_new(opt->cgroup) : NULL;
+        int r = 0;
+
+        if (cg)
+                r = cgroup_create(cg, err);
+        if (cg && r >= 0)
+                r = cgroup_join(cg, 0, err);
+        cgroup_free(cg);
+        return r;
+}
+
 /* The descriptors, and only those, close-on-exec. */
 static int own_descriptors(const ShimOptions *opt, Err *err)
 {
@@ -179,7 +221,25 @@ static int open_state(const char *dir, Err *err)
         return take_fd(fd);
 }
 
-static int undo_and_return(const ShimOptions *opt, Err *err)
+/* Goes on after a failure, so that one stuck container does not keep the others; the first is told.
+ */
+static int undo_containers(const ShimOptions *opt, Err *err)
+{
+        int first = 0;
+
+        for (size_t i = 0; opt->kill_cgroups && opt->kill_cgroups[i]; i++) {
+                Cgroup *cg = cgroup_new(opt->kill_cgroups[i]);
+                int r = cg ? cgroup_kill(cg, SIGKILL, first == 0 ? err : NULL) : 0;
+                if (cg && r >= 0)
+                        r = cgroup_remove(cg, KILL_WAIT_MS, first == 0 ? err : NULL);
+                if (r < 0 && first == 0)
+                        first = r;
+                cgroup_free(cg);
+        }
+        return first;
+}
+
+static int undo_sandbox(const ShimOptions *opt, Err *err)
 {
         _cleanup_(sandbox_record_freep) SandboxRecord *rec = NULL;
         _cleanup_close_ int fd = open(opt->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -204,10 +264,14 @@ static void on_term(void *userdata, int signo)
 
 int shim_run(const ShimOptions *opt, Err *err)
 {
-        if (opt->undo)
-                return undo_and_return(opt, err);
+        if (opt->undo || opt->undo_containers) {
+                int undone = undo_containers(opt, err);
+                return undone < 0 || !opt->undo ? undone : undo_sandbox(opt, err);
+        }
 
-        int r = make_process(err);
+        int r = join_cgroup(opt, err);
+        if (r >= 0)
+                r = make_process(err);
         if (r >= 0)
                 r = own_descriptors(opt, err);
         if (r < 0)

@@ -30,7 +30,11 @@ typedef struct ShimOptions {
         int pause_fd;          /* sealed memfd of tare-pause; -EBADF: none */
         int log_fd;            /* the shim's own log; -EBADF: stderr. Must not block. */
         uint64_t deadline_ms;  /* of everything that may block; 0: SHIM_DEADLINE_MS */
-        bool undo; /* undo the sandbox by its record and return; needs state_dir alone */
+        const char *cgroup;    /* where the supervisor is to live; NULL: where it was started */
+        /* What is left of a pod whose supervisor died; then it returns. state_dir and: */
+        bool undo;            /* the sandbox, by its record, and */
+        bool undo_containers; /* these cgroups, with all that runs in them */
+        char **kill_cgroups;  /* Strv; freed by shim_options_done() */
 } ShimOptions;
 #define SHIM_OPTIONS_INIT                                                                          \
         {                                                                                          \
@@ -39,6 +43,7 @@ typedef struct ShimOptions {
 
 /* getopt over argv into *ret; INVALID names the option. */
 int shim_options_parse(int argc, char **argv, ShimOptions *ret, Err *err);
+void shim_options_done(ShimOptions *opt);
 /* Runs until Shutdown; 0 then. Takes the descriptors, closes every other one but 0, 1 and 2. */
 int shim_run(const ShimOptions *opt, Err *err);
 
