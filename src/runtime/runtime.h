@@ -6,10 +6,10 @@
  * State: <root>/<id>/state.json, written by rename; a folder without it is a create that died, and
  * `delete --force` removes what its record (intent.json) names.
  *
- * How a container is made (src/runtime/create.c has the table): the caller's process prepares fds and
- * cgroups; clone3 makes the init with the new namespaces; both run their own row of one step table and
- * meet at numbered barriers on a socket pair. A step that fails in the init sends its Err to the caller as it
- * is. The init ends waiting at the gate (RUNTIME_CREATED) unless `run_now`. */
+ * How a container is made (src/runtime/create.c has the table): the caller's process prepares fds
+ * and cgroups; clone3 makes the init with the new namespaces; both run their own row of one step
+ * table and meet at numbered barriers on a socket pair. A step that fails in the init sends its Err
+ * to the caller as it is. The init ends waiting at the gate (RUNTIME_CREATED) unless `run_now`. */
 #ifndef TARE_RUNTIME_RUNTIME_H
 #define TARE_RUNTIME_RUNTIME_H
 
@@ -41,14 +41,14 @@ typedef struct RuntimeCreate {
         const OciSpec *spec; /* NULL: read from the bundle */
         int rootfs_fd;       /* a detached mount (fsmount, open_tree) that becomes the root; -EBADF:
                               * spec->root_path. Borrowed. */
-        int stdio[3];        /* the container's 0, 1, 2; -EBADF: inherit. Ignored with a terminal. */
+        int stdio[3]; /* the container's 0, 1, 2; -EBADF: inherit. Ignored with a terminal. */
         const char *console_socket; /* unix socket that gets the terminal's master; NULL: none */
-        int console_fd;      /* connected socket for the same; -EBADF: none */
+        int console_fd;             /* connected socket for the same; -EBADF: none */
         const char *pid_file;
         bool no_pivot, no_new_keyring;
-        bool run_now;        /* do not wait for runtime_start() */
-        bool sibling;        /* CLONE_PARENT, exit_signal 0: the init becomes a child of our parent */
-        bool no_state;       /* the shim keeps the record: no state.json, no folder under root */
+        bool run_now;  /* do not wait for runtime_start() */
+        bool sibling;  /* CLONE_PARENT, exit_signal 0: the init becomes a child of our parent */
+        bool no_state; /* the shim keeps the record: no state.json, no folder under root */
         unsigned preserve_fds; /* fds 3.. that stay open in the container */
 } RuntimeCreate;
 #define RUNTIME_CREATE_INIT                                                                        \
@@ -57,12 +57,13 @@ typedef struct RuntimeCreate {
         }
 
 typedef struct RuntimeProcess {
-        pid_t pid;     /* as the caller's PID namespace sees it */
-        int pidfd;     /* the caller closes it */
+        pid_t pid;           /* as the caller's PID namespace sees it */
+        int pidfd;           /* the caller closes it */
         uint64_t start_time; /* field 22 of /proc/PID/stat */
 } RuntimeProcess;
 
-/* create (and, with run_now, start): on failure nothing is left: no process, mount, cgroup, file. */
+/* create (and, with run_now, start): on failure nothing is left: no process, mount, cgroup, file.
+ */
 int runtime_create(const RuntimeContext *ctx, const RuntimeCreate *opt, RuntimeProcess *ret,
                    Err *err);
 int runtime_start(const RuntimeContext *ctx, const char *id, Err *err);
@@ -71,10 +72,10 @@ int runtime_kill(const RuntimeContext *ctx, const char *id, int signo, bool all,
 int runtime_delete(const RuntimeContext *ctx, const char *id, bool force, Err *err);
 
 typedef struct RuntimeExec {
-        const char *id;            /* with state; or NULL and: */
-        pid_t init_pid;            /*   the init to join, */
-        uint64_t init_start_time;  /*   which must still be this process, */
-        const OciSpec *spec;       /*   and its spec (seccomp, capabilities, cgroup) */
+        const char *id;           /* with state; or NULL and: */
+        pid_t init_pid;           /*   the init to join, */
+        uint64_t init_start_time; /*   which must still be this process, */
+        const OciSpec *spec;      /*   and its spec (seccomp, capabilities, cgroup) */
         const OciProcess *process;
         const char *cgroup; /* sub-cgroup below the container's; NULL: the container's own */
         int stdio[3];
@@ -83,13 +84,15 @@ typedef struct RuntimeExec {
         const char *pid_file;
         bool sibling;
         bool no_new_keyring;
+        bool ignore_paused; /* else a paused container is an error */
         unsigned preserve_fds;
 } RuntimeExec;
 #define RUNTIME_EXEC_INIT                                                                          \
         {                                                                                          \
                 .stdio = { -EBADF, -EBADF, -EBADF }, .console_fd = -EBADF                          \
         }
-/* Joins the container's namespaces and cgroup and starts a process; returns when it has been exec'ed. */
+/* Joins the container's namespaces and cgroup and starts a process; returns when it has been
+ * exec'ed. */
 int runtime_exec(const RuntimeContext *ctx, const RuntimeExec *opt, RuntimeProcess *ret, Err *err);
 
 /* state.json as runtime-spec wants it; freed by the caller with json_object_put(). */
@@ -107,9 +110,9 @@ int64_t runtime_cgroup_oom_kills(const OciSpec *spec, const char *id, bool syste
 /* poststop hooks of a container without state. */
 int runtime_run_poststop(const OciSpec *spec, const char *id, const char *bundle, Err *err);
 
-/* Resolves an image's user string inside a root given by fd: passwd and group are opened with openat2
- * in-root, must be regular files, at most 1 MiB. Digits are never a name; out of range is an error.
- * user: "", "name", "uid", "name:group", "uid:gid". */
+/* Resolves an image's user string inside a root given by fd: passwd and group are opened with
+ * openat2 in-root, must be regular files, at most 1 MiB. Digits are never a name; out of range is
+ * an error. user: "", "name", "uid", "name:group", "uid:gid". */
 typedef struct RuntimeUser {
         uint32_t uid, gid;
         uint32_t *additional_gids; /* from the image's group file, without gid; owned */

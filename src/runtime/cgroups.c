@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cgroups.c - see cgroups.h; and the cgroup calls of runtime.h for callers with their own records.
+ */
+#include "runtime/cgroups.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "runtime/device-bpf.h"
+#include "runtime/resources.h"
+
+#define CGROUP_REMOVE_MS 10000
+
+int cgroups_path(const OciSpec *spec, const char *id, bool systemd, char **ret, Err *err)
+{
+        const char *want = str_or(spec->linux.cgroups_path, "");
+
+        if (systemd)
+                return err_set(err, ERR_UNSUPPORTED,
+                               "the systemd cgroup driver is not supported; run without "
+                               "--systemd-cgroup and give linux.cgroupsPath as a path");
+        if (!*want) {
+                *ret = xasprintf("/%s", id);
+                return 0;
+        }
+        if (path_is_absolute(want)) {
+                *ret = path_normalize(want);
+        } else {
+                _cleanup_free_ char *own = NULL;
+                int r = cgroup_path_of(getpid(), cgroup_mode() == CGROUP_V2 ? "" : "devices", &own);
+                _cleanup_free_ char *joined = path_join(r < 0 ? "/" : own, want);
+                *ret = path_normalize(joined);
+        }
+        if (!str_eq(*ret, "/"))
+                return 0;
+        free(take_ptr(*ret));
+        return err_set(err, ERR_INVALID, "linux.cgroupsPath: '%s' is the root of all cgroups",
+                       want);
+}
+
+/* -- limits ------------------------------------------------------------------------------------ */
+
+static bool is_v2(const char *controller)
+{
+        return *controller ? cgroup_controller_is_v2(controller) : cgroup_mode() == CGROUP_V2;
+}
+
+static int write_one(const Cgroup *cg, const ResourceWrite *w, Err *err)
+{
+        int r = cgroup_write(cg, w->controller, w->file, w->text);
+
+        /* before bfq was the only one left with weights */
+        if (r == -ENOENT && str_eq(w->file, "blkio.bfq.weight"))
+                r = cgroup_write(cg, w->controller, "blkio.weight", w->text);
+        if (r == 0)
+                return 0;
+        if (w->optional && (r == -ENOENT || r == -EOPNOTSUPP))
+                return 0;
+        if (r == -EOPNOTSUPP || r == -ENOENT)
+                return err_set(err, ERR_UNSUPPORTED,
+                               "linux.resources.%s: this machine has no '%s' in cgroup '%s'; leave "
+                               "it out, or enable the controller",
+                               w->property, w->file, cgroup_path(cg));
+        return err_sys(err, -r, "linux.resources.%s: write '%s' to %s of cgroup '%s'", w->property,
+                       w->text, w->file, cgroup_path(cg));
+}
+
+/* A memory limit and the one with swap hold each other: which has to move first depends on the
+ * direction. What fails in the one order is tried in the other. */
+static int write_plan(const Cgroup *cg, const ResourcePlan *p, Err *err)
+{
+        for (size_t i = 0; i < p->n; i++) {
+                const ResourceWrite *w = &p->items[i], *next = w + 1;
+                bool pair = i + 1 < p->n && str_eq(w->file, "memory.limit_in_bytes") &&
+                            str_eq(next->file, "memory.memsw.limit_in_bytes");
+                if (pair && cgroup_write(cg, w->controller, w->file, w->text) == -EINVAL)
+                        (void)cgroup_write(cg, next->controller, next->file, next->text);
+                int r = write_one(cg, w, err);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* All rules through one descriptor a file: they are many. */
+static int write_rules(int dir, const ResourcePlan *p, Err *err)
+{
+        _cleanup_close_ int allow = openat(dir, "devices.allow", O_WRONLY | O_CLOEXEC);
+        _cleanup_close_ int deny = openat(dir, "devices.deny", O_WRONLY | O_CLOEXEC);
+
+        if (allow < 0 || deny < 0)
+                return err_sys(err, errno, "linux.resources.devices: open the files of the cgroup");
+        for (size_t i = 0; i < p->n; i++) {
+                const ResourceWrite *w = &p->items[i];
+                int r = io_write_full(str_eq(w->file, "devices.allow") ? allow : deny, w->text,
+                                      strlen(w->text));
+                if (r < 0)
+                        return err_sys(err, -r, "linux.resources.devices: write '%s' to %s",
+                                       w->text, w->file);
+        }
+        return 0;
+}
+
+static int apply_devices(const Cgroup *cg, const OciResources *r, Err *err)
+{
+        _cleanup_(resource_plan_done) ResourcePlan p = { 0 };
+
+        if (!cgroup_has_controller("devices") || cgroup_controller_is_v2("devices")) {
+                _cleanup_close_ int dir = cgroup_open_dir(cg, "");
+                return dir < 0 ? err_sys(err, -dir, "open cgroup '%s'", cgroup_path(cg))
+                               : device_bpf_attach(dir, r, err);
+        }
+        _cleanup_close_ int dir = cgroup_open_dir(cg, "devices");
+        if (dir < 0)
+                return err_sys(err, -dir, "open cgroup '%s'", cgroup_path(cg));
+        device_plan_v1(r, &p);
+        return write_rules(dir, &p, err);
+}
+
+static int check_before_update(const Cgroup *cg, const OciMemory *m, Err *err)
+{
+        uint64_t used = 0;
+        bool v2 = cgroup_controller_is_v2("memory");
+
+        if (!m->has_check_before_update || !m->check_before_update || !m->has_limit ||
+            m->limit <= 0)
+                return 0;
+        int r = cgroup_read_u64(cg, "memory", v2 ? "memory.current" : "memory.usage_in_bytes",
+                                &used);
+        if (r == 0 && used > (uint64_t)m->limit)
+                return err_set(err, ERR_INVALID,
+                               "linux.resources.memory.limit: %lld is less than the %llu in use",
+                               (long long)m->limit, (unsigned long long)used);
+        return 0;
+}
+
+int cgroups_apply(const Cgroup *cg, const OciResources *res, bool update, Err *err)
+{
+        _cleanup_(resource_plan_done) ResourcePlan p = { 0 };
+
+        /* an update says what changes: rules that it does not have stay */
+        int r = update && (!res || res->n_devices == 0) ? 0 : apply_devices(cg, res, err);
+        if (r < 0 || !res)
+                return r;
+        r = check_before_update(cg, &res->memory, err);
+        if (r == 0)
+                r = resource_plan_make(res, is_v2, &p, err);
+        return r < 0 ? r : write_plan(cg, &p, err);
+}
+
+/* -- steps ------------------------------------------------------------------------------------- */
+
+int cgroups_prepare(Setup *s, Err *err)
+{
+        _cleanup_free_ char *path = NULL;
+        _cleanup_free_ pid_t *pids = NULL;
+        size_t n = 0;
+
+        int r = cgroups_path(s->spec, s->id, s->ctx->systemd_cgroup, &path, err);
+        if (r < 0)
+                return r;
+        s->cgroup = cgroup_new(path);
+        if (!cgroup_exists(s->cgroup))
+                return 0;
+        r = cgroup_pids(s->cgroup, &pids, &n);
+        if (r == 0 && n > 0)
+                return err_set(err, ERR_BUSY,
+                               "linux.cgroupsPath: cgroup '%s' has %zu processes already; another "
+                               "container uses it",
+                               path, n);
+        return 0;
+}
+
+int cgroups_setup(Setup *s, Err *err)
+{
+        int r = cgroup_create(s->cgroup, err);
+
+        if (r == 0)
+                r = cgroups_apply(s->cgroup, s->spec->linux.resources, false, err);
+        return r < 0 ? r : cgroup_join(s->cgroup, s->pid, err);
+}
+
+/* -- for callers with their own records ---------------------------------------------------------
+ */
+
+static int by_spec(const OciSpec *spec, const char *id, bool systemd, Cgroup **ret, Err *err)
+{
+        _cleanup_free_ char *path = NULL;
+        int r = cgroups_path(spec, id, systemd, &path, err);
+
+        if (r == 0)
+                *ret = cgroup_new(path);
+        return r;
+}
+
+int runtime_cgroup_kill(const OciSpec *spec, const char *id, bool systemd, int signo, Err *err)
+{
+        _cleanup_(cgroup_freep) Cgroup *cg = NULL;
+        int r = by_spec(spec, id, systemd, &cg, err);
+
+        return r < 0 ? r : cgroup_kill(cg, signo, err);
+}
+
+int runtime_cgroup_remove(const OciSpec *spec, const char *id, bool systemd, Err *err)
+{
+        _cleanup_(cgroup_freep) Cgroup *cg = NULL;
+        int r = by_spec(spec, id, systemd, &cg, err);
+
+        return r < 0 ? r : cgroup_remove(cg, CGROUP_REMOVE_MS, err);
+}
+
+int runtime_cgroup_update(const OciSpec *spec, const char *id, bool systemd,
+                          const OciResources *res, Err *err)
+{
+        _cleanup_(cgroup_freep) Cgroup *cg = NULL;
+        int r = by_spec(spec, id, systemd, &cg, err);
+
+        return r < 0 ? r : cgroups_apply(cg, res, true, err);
+}
+
+int64_t runtime_cgroup_oom_kills(const OciSpec *spec, const char *id, bool systemd)
+{
+        _cleanup_(cgroup_freep) Cgroup *cg = NULL;
+        uint64_t n;
+
+        if (by_spec(spec, id, systemd, &cg, NULL) < 0)
+                return -1;
+        const char *file =
+                cgroup_controller_is_v2("memory") ? "memory.events" : "memory.oom_control";
+        return cgroup_read_key(cg, "memory", file, "oom_kill", &n) < 0 ? -1 : (int64_t)n;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cgroups.h - the container's cgroup: which one it is by its spec, and its limits. */
+#ifndef TARE_RUNTIME_CGROUPS_H
+#define TARE_RUNTIME_CGROUPS_H
+
+#include "base/cleanup.h"
+#include "oci/runtime-spec.h"
+#include "runtime/setup-internal.h"
+#include "sys/cgroup.h"
+
+DEFINE_CLEANUP(Cgroup, cgroup_free)
+
+/* linux.cgroupsPath as a path below each hierarchy's root; freed by the caller. */
+int cgroups_path(const OciSpec *spec, const char *id, bool systemd, char **ret, Err *err);
+/* Writes the limits. r NULL: only the device rules that every container has. */
+int cgroups_apply(const Cgroup *cg, const OciResources *r, bool update, Err *err);
+
+/* Parent, before the clone: finds the path, refuses one that is in use. */
+int cgroups_prepare(Setup *s, Err *err);
+/* Parent, a step: makes it, sets its limits, moves the init there. */
+int cgroups_setup(Setup *s, Err *err);
+
+#endif

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cli.c - options, dispatch, and how an error is told. */
+#include "runtime/cli.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fault.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/trace.h"
+#include "runtime/exe.h"
+
+#define DEFAULT_ROOT "/run/tare-runtime"
+
+static const CliCommand commands[] = {
+        { "create", "ID", "make a container; it waits for start", cmd_create, 1, true },
+        { "delete", "ID", "remove a container and what it holds", cmd_delete, 1, false },
+        { "exec", "ID COMMAND [ARGUMENT...]", "run another process in a container", cmd_exec, 255,
+          true },
+        { "features", "", "print what this runtime can do, as JSON", cmd_features, 1, false },
+        { "kill", "ID [SIGNAL]", "send a signal to a container", cmd_kill, 1, false },
+        { "list", "", "list containers", cmd_list, 1, false },
+        { "pause", "ID", "stop all processes of a container for a while", cmd_pause, 1, false },
+        { "ps", "ID", "list the processes of a container", cmd_ps, 1, false },
+        { "resume", "ID", "let a paused container go on", cmd_resume, 1, false },
+        { "run", "ID", "create and start a container, and wait for it", cmd_run, 1, true },
+        { "spec", "", "write a config.json to start from", cmd_spec, 1, false },
+        { "start", "ID", "start the program of a created container", cmd_start, 1, false },
+        { "state", "ID", "print the state of a container, as JSON", cmd_state, 1, false },
+        { "update", "ID", "change the limits of a container", cmd_update, 1, false },
+};
+
+/* -- options ----------------------------------------------------------------------------------- */
+
+static const CliOption *find_option(const CliOption *options, size_t n, const char *word,
+                                    const char **ret_value)
+{
+        const char *name = str_skip_prefix(word, "--");
+
+        *ret_value = NULL;
+        if (!name) { /* "-b", "-b=DIR"; Go's flag package takes "-bundle" too */
+                name = word + 1;
+                for (size_t i = 0; i < n; i++) {
+                        if (!options[i].letter || name[0] != options[i].letter)
+                                continue;
+                        if (name[1] == '=')
+                                *ret_value = name + 2;
+                        if (name[1] == 0 || name[1] == '=')
+                                return &options[i];
+                }
+        }
+        size_t len = strcspn(name, "=");
+        for (size_t i = 0; i < n; i++) {
+                if (strlen(options[i].name) != len || strncmp(options[i].name, name, len) != 0)
+                        continue;
+                if (name[len] == '=')
+                        *ret_value = name + len + 1;
+                return &options[i];
+        }
+        return NULL;
+}
+
+static int set_option(const CliOption *o, const char *value, Err *err)
+{
+        uint32_t number;
+
+        switch (o->kind) {
+        case CLI_BOOL:
+                if (value && !str_eq(value, "true") && !str_eq(value, "false"))
+                        return err_set(err, ERR_INVALID, "--%s is true or false, not '%s'", o->name,
+                                       value);
+                *(bool *)o->dest = !value || str_eq(value, "true");
+                return 0;
+        case CLI_STR:
+                *(const char **)o->dest = value;
+                return 0;
+        case CLI_U32:
+                if (str_to_u32(value, &number) < 0)
+                        return err_set(err, ERR_INVALID, "--%s: '%s' is not a number", o->name,
+                                       value);
+                *(unsigned *)o->dest = number;
+                return 0;
+        case CLI_STRV:
+                strv_push(o->dest, value);
+                return 0;
+        case CLI_IGNORED:
+                return 0;
+        }
+        return 0;
+}
+
+int cli_parse(const CliOption *options, size_t n, int argc, char **argv, Err *err)
+{
+        for (int i = 1; i < argc; i++) {
+                const char *word = argv[i], *value;
+                if (str_eq(word, "--"))
+                        return i + 1;
+                if (word[0] != '-' || !word[1])
+                        return i;
+                const CliOption *o = find_option(options, n, word, &value);
+                if (!o)
+                        return err_set(err, ERR_INVALID,
+                                       "%s: option '%s' is not known; see %s --help", argv[0], word,
+                                       argv[0]);
+                if (o->kind != CLI_BOOL && !value) {
+                        if (i + 1 == argc)
+                                return err_set(err, ERR_INVALID, "%s: option '%s' needs a value",
+                                               argv[0], word);
+                        value = argv[++i];
+                }
+                int r = set_option(o, value, err);
+                if (r < 0)
+                        return r;
+        }
+        return argc;
+}
+
+int cli_parse_id(const CliOption *options, size_t n, int argc, char **argv, const char **ret_id,
+                 Err *err)
+{
+        int i = cli_parse(options, n, argc, argv, err);
+
+        if (i < 0)
+                return i;
+        if (argc - i != 1)
+                return err_set(err, ERR_INVALID,
+                               "%s: requires exactly 1 argument, the container's id", argv[0]);
+        *ret_id = argv[i];
+        return 0;
+}
+
+int cli_preserve_fds(unsigned asked, unsigned *ret, Err *err)
+{
+        const char *listen = getenv("LISTEN_FDS");
+        uint32_t n = 0;
+
+        if (listen && str_to_u32(listen, &n) < 0)
+                n = 0;
+        if (asked > 1024 || n > 1024)
+                return err_set(err, ERR_INVALID, "--preserve-fds: more than 1024");
+        for (unsigned fd = 3; fd < 3 + n + asked; fd++)
+                if (fcntl((int)fd, F_GETFD) < 0)
+                        return err_set(err, ERR_INVALID,
+                                       "--preserve-fds: descriptor %u is not open", fd);
+        *ret = n + asked;
+        return 0;
+}
+
+/* -- help ----------------------------------------------------------------------------------------
+ */
+
+static void print_help(void)
+{
+        printf("tare-runtime runs OCI containers.\n\n"
+               "usage: tare-runtime [global options] COMMAND [options] [arguments]\n\nCommands:\n");
+        for (size_t i = 0; i < array_len(commands); i++)
+                printf("  %-9s %-26s %s\n", commands[i].name, commands[i].arguments,
+                       commands[i].help);
+        printf("\nGlobal options:\n"
+               "  --root DIR           where containers are recorded (" DEFAULT_ROOT ")\n"
+               "  --log FILE           where errors are written as well (standard error)\n"
+               "  --log-format FORMAT  text or json\n"
+               "  --debug              say more\n"
+               "  --systemd-cgroup     cgroups by systemd\n"
+               "  --rootless           true, false, auto\n"
+               "  --version            print the version\n");
+}
+
+static int print_version(void)
+{
+        printf("tare-runtime version %s\nspec: 1.3.0\n", TARE_VERSION);
+        return EXIT_SUCCESS;
+}
+
+/* -- main ----------------------------------------------------------------------------------------
+ */
+
+typedef struct Global {
+        const char *root, *log, *log_format, *rootless;
+        bool debug, systemd_cgroup, version, help;
+} Global;
+
+static int open_log(const Global *g, Err *err)
+{
+        log_set_program("tare-runtime");
+        log_set_level(g->debug ? LOG_DEBUG_ : LOG_WARNING_);
+        if (g->log_format && !str_eq(g->log_format, "text") && !str_eq(g->log_format, "json"))
+                return err_set(err, ERR_INVALID, "--log-format: '%s' is none of text, json",
+                               g->log_format);
+        log_set_format(str_eq(g->log_format, "json") ? LOG_JSON : LOG_TEXT);
+        if (str_empty(g->log))
+                return 0;
+        int fd = open(g->log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+        if (fd < 0)
+                return err_sys(err, errno, "--log: open '%s'", g->log);
+        log_set_fd(fd); /* open until this process ends */
+        return 0;
+}
+
+/* In the log for programs, and on standard error for people. */
+static void tell(const Global *g, const Err *err)
+{
+        log_error("%s", err->msg);
+        if (!str_empty(g->log))
+                fprintf(stderr, "tare-runtime: %s\n", err->msg);
+}
+
+static const CliCommand *find_command(const char *name)
+{
+        for (size_t i = 0; i < array_len(commands); i++)
+                if (str_eq(commands[i].name, name))
+                        return &commands[i];
+        return NULL;
+}
+
+static int run_command(const Global *g, int argc, char **argv, char **all, Err *err)
+{
+        const CliCommand *c = find_command(argv[0]);
+        Cli cli = {
+                .ctx = { .root = str_or(g->root, DEFAULT_ROOT),
+                         .systemd_cgroup = g->systemd_cgroup,
+                         .rootless = str_eq(g->rootless, "true") },
+                .debug = g->debug,
+        };
+
+        if (!c) {
+                err_set(err, ERR_INVALID, "no command is called '%s'; see tare-runtime --help",
+                        argv[0]);
+                return EXIT_FAILURE;
+        }
+        if (argc > 1 && (str_eq(argv[1], "--help") || str_eq(argv[1], "-h"))) {
+                printf("usage: tare-runtime %s [options] %s\n\n%s\n", c->name, c->arguments,
+                       c->help);
+                return EXIT_SUCCESS;
+        }
+        int r = c->makes_processes ? exe_hide(all, err) : 0;
+        if (r == 0)
+                r = c->run(&cli, argc, argv, err);
+        return r < 0 ? c->failure : r;
+}
+
+int cli_main(int argc, char **argv)
+{
+        Global g = { 0 };
+        Err err = { 0 };
+        const CliOption options[] = {
+                { "root", 0, CLI_STR, &g.root, NULL },
+                { "log", 0, CLI_STR, &g.log, NULL },
+                { "log-format", 0, CLI_STR, &g.log_format, NULL },
+                { "debug", 0, CLI_BOOL, &g.debug, NULL },
+                { "systemd-cgroup", 0, CLI_BOOL, &g.systemd_cgroup, NULL },
+                { "rootless", 0, CLI_STR, &g.rootless, NULL },
+                { "criu", 0, CLI_STR, &(const char *){ NULL }, NULL },
+                { "version", 'v', CLI_BOOL, &g.version, NULL },
+                { "help", 'h', CLI_BOOL, &g.help, NULL },
+        };
+
+        fault_init();
+        trace_init();
+        int i = cli_parse(options, array_len(options), argc, argv, &err);
+        int r = i < 0 ? i : open_log(&g, &err);
+        if (r < 0) {
+                log_error("%s", err.msg);
+                return EXIT_FAILURE;
+        }
+        if (g.version)
+                return print_version();
+        if (g.help || i == argc || str_eq(argv[i], "help")) {
+                print_help();
+                return EXIT_SUCCESS;
+        }
+        int status = run_command(&g, argc - i, argv + i, argv, &err);
+        if (err.kind != ERR_NONE)
+                tell(&g, &err);
+        if (fflush(stdout) == EOF)
+                return EXIT_FAILURE;
+        return status;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd-control.c - the commands kill, delete, pause, resume, update. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/str.h"
+#include "runtime/cgroups.h"
+#include "runtime/cli.h"
+#include "runtime/state.h"
+
+/* "KILL", "SIGKILL", "kill", "9", "RTMIN+1" */
+static int parse_signal(const char *text, int *ret, Err *err)
+{
+        const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
+        uint32_t number;
+
+        if (str_to_u32(text, &number) == 0 && number > 0 && number < _NSIG) {
+                *ret = (int)number;
+                return 0;
+        }
+        for (int i = 1; i < SIGRTMIN; i++) {
+                const char *abbrev = sigabbrev_np(i);
+                if (abbrev && strcasecmp(abbrev, name) == 0) {
+                        *ret = i;
+                        return 0;
+                }
+        }
+        bool from_max = strncasecmp(name, "RTMAX", 5) == 0;
+        if (from_max || strncasecmp(name, "RTMIN", 5) == 0) {
+                const char *rest = name + 5;
+                number = 0;
+                bool good = !*rest ||
+                            (*rest == (from_max ? '-' : '+') && str_to_u32(rest + 1, &number) == 0);
+                if (good && number <= (uint32_t)(SIGRTMAX - SIGRTMIN)) {
+                        *ret = from_max ? SIGRTMAX - (int)number : SIGRTMIN + (int)number;
+                        return 0;
+                }
+        }
+        return err_set(err, ERR_INVALID, "unknown signal '%s'", text);
+}
+
+int cmd_kill(const Cli *cli, int argc, char **argv, Err *err)
+{
+        bool all = false;
+        int signo = SIGTERM;
+        const CliOption options[] = {
+                { "all", 'a', CLI_BOOL, &all, "all processes of the container" },
+        };
+
+        int i = cli_parse(options, array_len(options), argc, argv, err);
+        if (i < 0)
+                return i;
+        if (argc - i < 1 || argc - i > 2)
+                return err_set(err, ERR_INVALID, "kill: needs the container's id, and a signal");
+        int r = argc - i == 2 ? parse_signal(argv[i + 1], &signo, err) : 0;
+        return r < 0 ? r : runtime_kill(&cli->ctx, argv[i], signo, all, err);
+}
+
+int cmd_delete(const Cli *cli, int argc, char **argv, Err *err)
+{
+        bool force = false;
+        const char *id;
+        const CliOption options[] = {
+                { "force", 'f', CLI_BOOL, &force, "end it when it runs" },
+        };
+
+        int r = cli_parse_id(options, array_len(options), argc, argv, &id, err);
+        return r < 0 ? r : runtime_delete(&cli->ctx, id, force, err);
+}
+
+static int freeze(const Cli *cli, int argc, char **argv, bool on, Err *err)
+{
+        _cleanup_(state_done) State st = { 0 };
+        const char *id;
+
+        int r = cli_parse_id(NULL, 0, argc, argv, &id, err);
+        if (r == 0)
+                r = state_read(&cli->ctx, id, &st, err);
+        if (r < 0)
+                return r;
+        RuntimeStatus status = state_status(&cli->ctx, &st);
+        bool fits = on ? status == RUNTIME_RUNNING || status == RUNTIME_CREATED
+                       : status == RUNTIME_PAUSED;
+        if (!fits || !st.cgroup)
+                return err_set(err, ERR_PRECONDITION, "container not %s: it is %s",
+                               on ? "running" : "paused", runtime_status_name(status));
+        _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(st.cgroup);
+        return cgroup_freeze(cg, on, err);
+}
+
+int cmd_pause(const Cli *cli, int argc, char **argv, Err *err)
+{
+        return freeze(cli, argc, argv, true, err);
+}
+
+int cmd_resume(const Cli *cli, int argc, char **argv, Err *err)
+{
+        return freeze(cli, argc, argv, false, err);
+}
+
+/* -- update --------------------------------------------------------------------------------------
+ */
+
+typedef struct UpdateOptions {
+        const char *file, *blkio_weight, *cpu_period, *cpu_quota, *cpu_burst, *cpu_share,
+                *cpu_rt_period, *cpu_rt_runtime, *cpus, *mems, *memory, *reservation, *swap,
+                *cpu_idle, *pids;
+} UpdateOptions;
+
+typedef struct Number {
+        const char *option, *text;
+        bool *has;
+        int64_t *ret; /* or */
+        uint64_t *ret_u;
+} Number;
+
+static int set_numbers(const Number *numbers, size_t n, Err *err)
+{
+        for (size_t i = 0; i < n; i++) {
+                const Number *k = &numbers[i];
+                if (!k->text)
+                        continue;
+                int r = k->ret ? str_to_i64(k->text, k->ret) : str_to_u64(k->text, k->ret_u);
+                if (r < 0)
+                        return err_set(err, ERR_INVALID, "--%s: '%s' is not a number", k->option,
+                                       k->text);
+                *k->has = true;
+        }
+        return 0;
+}
+
+static int from_options(const UpdateOptions *o, OciResources *r, Err *err)
+{
+        OciCpu *c = &r->cpu;
+        OciMemory *m = &r->memory;
+        uint64_t weight = 0;
+        const Number numbers[] = {
+                { "blkio-weight", o->blkio_weight, &r->blkio.has_weight, NULL, &weight },
+                { "cpu-period", o->cpu_period, &c->has_period, NULL, &c->period },
+                { "cpu-quota", o->cpu_quota, &c->has_quota, &c->quota, NULL },
+                { "cpu-burst", o->cpu_burst, &c->has_burst, NULL, &c->burst },
+                { "cpu-share", o->cpu_share, &c->has_shares, NULL, &c->shares },
+                { "cpu-rt-period", o->cpu_rt_period, &c->has_rt_period, NULL, &c->rt_period },
+                { "cpu-rt-runtime", o->cpu_rt_runtime, &c->has_rt_runtime, &c->rt_runtime, NULL },
+                { "cpu-idle", o->cpu_idle, &c->has_idle, &c->idle, NULL },
+                { "memory", o->memory, &m->has_limit, &m->limit, NULL },
+                { "memory-reservation", o->reservation, &m->has_reservation, &m->reservation,
+                  NULL },
+                { "memory-swap", o->swap, &m->has_swap, &m->swap, NULL },
+                { "pids-limit", o->pids, &r->has_pids_limit, &r->pids_limit, NULL },
+        };
+
+        str_assign(&c->cpus, o->cpus);
+        str_assign(&c->mems, o->mems);
+        int e = set_numbers(numbers, array_len(numbers), err);
+        if (e == 0 && weight > 1000)
+                return err_set(err, ERR_INVALID, "--blkio-weight: more than 1000");
+        r->blkio.weight = (uint16_t)weight;
+        return e;
+}
+
+static int from_file(const char *path, OciResources **ret, Err *err)
+{
+        _cleanup_strbuf_ StrBuf text = { 0 };
+        _cleanup_json_ Json *j = NULL;
+
+        int r = str_eq(path, "-") ? io_read_all(STDIN_FILENO, &text, JSON_CONFIG_MAX)
+                                  : io_read_file(AT_FDCWD, path, JSON_CONFIG_MAX, &text);
+        if (r < 0)
+                return err_sys(err, -r, "--resources: read '%s'", path);
+        r = json_parse(text.data, text.len, JSON_CONFIG_MAX, &j, err);
+        if (r >= 0)
+                r = oci_resources_from_json(j, ret, err);
+        return err_wrap(err, r, "--resources '%s'", path);
+}
+
+static int apply(const Cli *cli, const char *id, const OciResources *res, Err *err)
+{
+        _cleanup_(state_done) State st = { 0 };
+
+        int r = state_read(&cli->ctx, id, &st, err);
+        if (r < 0)
+                return r;
+        if (!st.cgroup || state_status(&cli->ctx, &st) == RUNTIME_STOPPED)
+                return err_set(err, ERR_PRECONDITION, "container not running");
+        _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(st.cgroup);
+        return cgroups_apply(cg, res, true, err);
+}
+
+int cmd_update(const Cli *cli, int argc, char **argv, Err *err)
+{
+        _cleanup_(oci_resources_freep) OciResources *res = NULL;
+        UpdateOptions o = { 0 };
+        const char *id, *ignored;
+        const CliOption options[] = {
+                { "resources", 'r', CLI_STR, &o.file, "file with linux.resources as JSON, or -" },
+                { "blkio-weight", 0, CLI_STR, &o.blkio_weight, "10 to 1000" },
+                { "cpu-period", 0, CLI_STR, &o.cpu_period, "microseconds" },
+                { "cpu-quota", 0, CLI_STR, &o.cpu_quota, "microseconds" },
+                { "cpu-burst", 0, CLI_STR, &o.cpu_burst, "microseconds" },
+                { "cpu-share", 0, CLI_STR, &o.cpu_share, "2 to 262144" },
+                { "cpu-rt-period", 0, CLI_STR, &o.cpu_rt_period, "microseconds" },
+                { "cpu-rt-runtime", 0, CLI_STR, &o.cpu_rt_runtime, "microseconds" },
+                { "cpuset-cpus", 0, CLI_STR, &o.cpus, "list" },
+                { "cpuset-mems", 0, CLI_STR, &o.mems, "list" },
+                { "memory", 0, CLI_STR, &o.memory, "bytes" },
+                { "memory-reservation", 0, CLI_STR, &o.reservation, "bytes" },
+                { "memory-swap", 0, CLI_STR, &o.swap, "bytes of memory and swap" },
+                { "cpu-idle", 0, CLI_STR, &o.cpu_idle, "0 or 1" },
+                { "pids-limit", 0, CLI_STR, &o.pids, "number of processes" },
+                { "kernel-memory", 0, CLI_STR, &ignored, "no effect" },
+                { "kernel-memory-tcp", 0, CLI_STR, &ignored, "no effect" },
+        };
+
+        int r = cli_parse_id(options, array_len(options), argc, argv, &id, err);
+        if (r == 0 && o.file) {
+                r = from_file(o.file, &res, err);
+        } else if (r == 0) {
+                res = xnew(OciResources);
+                r = from_options(&o, res, err);
+        }
+        return r < 0 ? r : apply(cli, id, res, err);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd-create.c - the commands create, run, start. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "runtime/cli.h"
+
+typedef struct CreateOptions {
+        const char *bundle, *console_socket, *pidfd_socket, *pid_file;
+        bool no_pivot, no_new_keyring, detach, keep, no_subreaper;
+        unsigned preserve_fds;
+} CreateOptions;
+
+#define CREATE_OPTIONS(o)                                                                          \
+        { "bundle", 'b', CLI_STR, &(o).bundle, "folder with config.json" },                        \
+                { "console-socket", 0, CLI_STR, &(o).console_socket, "takes the terminal" },       \
+                { "pidfd-socket", 0, CLI_STR, &(o).pidfd_socket, "takes the init's pidfd" },       \
+                { "pid-file", 0, CLI_STR, &(o).pid_file, "where to write the pid" },               \
+                { "no-pivot", 0, CLI_BOOL, &(o).no_pivot, "chroot instead of pivot_root" },        \
+                { "no-new-keyring", 0, CLI_BOOL, &(o).no_new_keyring,                              \
+                  "keep the session keyring" },                                                    \
+        {                                                                                          \
+                "preserve-fds", 0, CLI_U32, &(o).preserve_fds, "descriptors from 3 on to keep"     \
+        }
+
+static int fill(const CreateOptions *o, const char *id, RuntimeCreate *c, Err *err)
+{
+        *c = (RuntimeCreate)RUNTIME_CREATE_INIT;
+        c->id = id;
+        c->bundle = o->bundle;
+        c->console_socket = o->console_socket;
+        c->pid_file = o->pid_file;
+        c->no_pivot = o->no_pivot;
+        c->no_new_keyring = o->no_new_keyring;
+        return cli_preserve_fds(o->preserve_fds, &c->preserve_fds, err);
+}
+
+static int send_pidfd(const char *path, int pidfd, const char *word, Err *err)
+{
+        if (!path)
+                return 0;
+        _cleanup_close_ int sock = io_unix_connect(path);
+        if (sock < 0)
+                return err_sys(err, -sock, "connect to pidfd socket '%s'", path);
+        ssize_t r = io_send_fds(sock, word, strlen(word), &pidfd, 1);
+        return r < 0 ? err_sys(err, (int)-r, "send the pidfd to '%s'", path) : 0;
+}
+
+static int create(const Cli *cli, const CreateOptions *o, const RuntimeCreate *c, RuntimeProcess *p,
+                  Err *err)
+{
+        int r = runtime_create(&cli->ctx, c, p, err);
+
+        if (r < 0)
+                return r;
+        r = send_pidfd(o->pidfd_socket, p->pidfd, "standard", err);
+        if (r < 0) {
+                Err ignored;
+                (void)runtime_delete(&cli->ctx, c->id, true, &ignored); /* the first error counts */
+        }
+        return r;
+}
+
+int cmd_create(const Cli *cli, int argc, char **argv, Err *err)
+{
+        CreateOptions o = { 0 };
+        RuntimeProcess p = { .pidfd = -EBADF };
+        RuntimeCreate c;
+        const char *id;
+        const CliOption options[] = { CREATE_OPTIONS(o) };
+
+        int r = cli_parse_id(options, array_len(options), argc, argv, &id, err);
+        if (r == 0)
+                r = fill(&o, id, &c, err);
+        return r < 0 ? r : create(cli, &o, &c, &p, err);
+}
+
+int cmd_start(const Cli *cli, int argc, char **argv, Err *err)
+{
+        const char *id;
+        int r = cli_parse_id(NULL, 0, argc, argv, &id, err);
+
+        return r < 0 ? r : runtime_start(&cli->ctx, id, err);
+}
+
+/* A terminal in the foreground is ours to carry; without one there is nothing to make. */
+static int wants_terminal(const char *bundle, OciSpec **ret, bool *ret_terminal, Err *err)
+{
+        _cleanup_free_ char *path = xasprintf("%s/config.json", str_or(bundle, "."));
+        int r = oci_spec_read(AT_FDCWD, path, ret, err);
+
+        *ret_terminal = r == 0 && (*ret)->process && (*ret)->process->terminal;
+        return r;
+}
+
+static int run_foreground(const Cli *cli, const CreateOptions *o, RuntimeCreate *c, Err *err)
+{
+        _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
+        RuntimeProcess p = { .pidfd = -EBADF };
+        Foreground *f = NULL;
+        bool terminal = false;
+
+        int r = wants_terminal(o->bundle, &spec, &terminal, err);
+        if (r < 0)
+                return r;
+        c->spec = spec;
+        bool carry = terminal && !o->console_socket;
+        r = foreground_open(carry, &f, &c->console_fd, err);
+        if (r == 0)
+                r = create(cli, o, c, &p, err);
+        c->console_fd = fd_close(c->console_fd);
+        if (r == 0) {
+                r = foreground_wait(f, &p, err);
+                Err e;
+                if (!o->keep && runtime_delete(&cli->ctx, c->id, true, &e) < 0) {
+                        log_warning("id=%s delete: %s, ignoring", c->id, e.msg);
+                }
+        }
+        foreground_close(f);
+        fd_close(p.pidfd);
+        return r;
+}
+
+int cmd_run(const Cli *cli, int argc, char **argv, Err *err)
+{
+        CreateOptions o = { 0 };
+        RuntimeProcess p = { .pidfd = -EBADF };
+        RuntimeCreate c;
+        const char *id;
+        const CliOption options[] = {
+                CREATE_OPTIONS(o),
+                { "detach", 'd', CLI_BOOL, &o.detach, "do not wait for it" },
+                { "keep", 0, CLI_BOOL, &o.keep, "do not delete it when it ends" },
+                { "no-subreaper", 0, CLI_BOOL, &o.no_subreaper, "do not reap its orphans" },
+        };
+
+        int r = cli_parse_id(options, array_len(options), argc, argv, &id, err);
+        if (r == 0)
+                r = fill(&o, id, &c, err);
+        if (r < 0)
+                return r;
+        c.run_now = true;
+        return o.detach ? create(cli, &o, &c, &p, err) : run_foreground(cli, &o, &c, err);
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* create.c - a container is made: what comes before the clone, the table of steps, and the undoing.
+ *
+ *   caller's process                          init (pid 1 of its namespace)
+ *   ----------------                          ------------------------------
+ *   state folder, intent.json
+ *   detached mounts, filter, sockets
+ *   clone ----------------------------------> (a copy, with its namespaces)
+ *   id maps ------------------------ go ----> root of the user namespace
+ *   intent.json with the pid
+ *   cgroups, limits, join ---------- go ----> session, names, root, mounts, devices, terminal
+ *   hooks <------------------------ done ---- (only where there are hooks)
+ *                                    go ----> createContainer hooks
+ *                                             masks, pivot, cwd, stdio, ids, the program is looked
+ * up state.json, pid file <--------- done ---- go ----> waits at the gate (or not: run_now)
+ *                                             startContainer hooks, filter, exec
+ *
+ * Whoever dies: the init ends itself at its next barrier when the parent is gone, and the folder
+ * with intent.json says what else is left. A failure is undone here, in the parent. */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "runtime/cgroups.h"
+#include "runtime/hooks.h"
+#include "runtime/setup-internal.h"
+#include "runtime/state.h"
+#include "sys/pidfd.h"
+
+#define CGROUP_REMOVE_MS 10000
+
+/* -- the steps --------------------------------------------------------------------------------- */
+
+static bool has_hooks(const Setup *s)
+{
+        const OciHooks *h = &s->spec->hooks;
+
+        return h->prestart.n + h->create_runtime.n + h->create_container.n > 0;
+}
+
+static bool keeps_state(const Setup *s)
+{
+        return s->dir_fd >= 0;
+}
+
+static void fill_state(const Setup *s, State *st)
+{
+        const OciHooks *h = &s->spec->hooks;
+
+        *st = (State){
+                .id = xstrdup(s->id),
+                .bundle = xstrdup(s->bundle),
+                .rootfs = xstrdup(s->rootfs),
+                .created = xstrdup(s->created),
+                .owner = geteuid() == 0 ? xstrdup("root") : xasprintf("%u", geteuid()),
+                .cgroup = s->cgroup ? xstrdup(cgroup_path(s->cgroup)) : NULL,
+                .boot_id = xstrdup(clock_boot_id()),
+                .systemd_cgroup = s->ctx->systemd_cgroup,
+                .hooks = h->poststart.n + h->poststop.n > 0,
+                .pid = s->pid,
+                .start_time = s->start_time,
+                .annotations = state_annotations(s->spec),
+        };
+}
+
+static int write_record(Setup *s, const char *file, Err *err)
+{
+        _cleanup_(state_done) State st = { 0 };
+
+        fill_state(s, &st);
+        return state_write(s->dir_fd, &st, file, err);
+}
+
+static int record_parent(Setup *s, Err *err)
+{
+        return write_record(s, "intent.json", err);
+}
+
+static int ready_parent(Setup *s, Err *err)
+{
+        char when[40];
+
+        clock_format_rfc3339(clock_real_ns(), when, sizeof(when));
+        str_assign(&s->created, when);
+        int r = keeps_state(s) ? write_record(s, "state.json", err) : 0;
+        return r < 0 ? r : setup_write_pid_file(s, s->create->pid_file, err);
+}
+
+static int cgroup_ready_init(Setup *s, Err *err)
+{
+        return setup_need_cgroup(s, err);
+}
+
+/* Where each row stands, and why, is above and in the files of the functions. */
+static const Step steps[] = {
+        { "idmap", setup_has_new_userns, idmap_write, idmap_enter, STEP_GO },
+        { "record", keeps_state, record_parent, NULL, 0 },
+        { "cgroup", NULL, cgroups_setup, NULL, STEP_GO | STEP_LATE },
+        { "limits", NULL, process_limits_parent, process_limits_init, 0 },
+        { "session", NULL, NULL, session_init, 0 },
+        { "names", NULL, NULL, uts_init, 0 },
+        { "network", NULL, NULL, network_init, 0 },
+        { "root", NULL, NULL, rootfs_attach, 0 },
+        { "cgroupns", NULL, NULL, cgroup_namespace_init, 0 },
+        { "mounts", NULL, NULL, mounts_init, 0 },
+        { "devices", NULL, NULL, devices_init, 0 },
+        { "terminal", NULL, NULL, terminal_init, 0 },
+        { "sysctl", NULL, NULL, sysctls_init, 0 }, /* before /proc/sys is read-only */
+        { "environment", NULL, NULL, process_env_init, 0 },
+        { "hooks", has_hooks, hooks_runtime, NULL, STEP_DONE },
+        { "create-container", has_hooks, NULL, hooks_create_container, STEP_GO },
+        { "masks", NULL, NULL, masks_init, 0 }, /* after all that may mount */
+        { "pivot", NULL, NULL, rootfs_pivot, 0 },
+        { "cwd", NULL, NULL, process_cwd_init, 0 },
+        { "stdio", NULL, NULL, process_stdio_init, 0 },
+        { "joined", NULL, NULL, cgroup_ready_init, 0 }, /* never a program outside its cgroup */
+        { "identity", NULL, NULL, identity_init, 0 },
+        { "lookup", NULL, NULL, process_lookup_init, 0 }, /* as the user, so after identity */
+        { "ready", NULL, ready_parent, NULL, STEP_DONE },
+        { "gate", NULL, NULL, gate_wait, STEP_GO },
+        { "start-container", NULL, NULL, hooks_start_container, 0 },
+        { "exec", NULL, NULL, process_execute, 0 },
+};
+#define STEP_CGROUP 2
+_Static_assert(array_len(steps) <= 64, "one bit a step");
+
+int setup_need_cgroup(Setup *s, Err *err)
+{
+        tare_assert(str_eq(steps[STEP_CGROUP].name, "cgroup"));
+        return s->create ? sync_need(s, STEP_CGROUP, err) : 0;
+}
+
+static void init_main(Setup *s)
+{
+        Err err = { 0 };
+
+        setup_reset_signals();
+        if (steps_run_init(steps, array_len(steps), s, &err) < 0)
+                setup_report(s, &err);
+        _exit(EXIT_FAILURE);
+}
+
+/* -- before the clone ---------------------------------------------------------------------------
+ */
+
+/* What is asked for and not there must not look as if it were. */
+static int refuse_unsupported(const Setup *s, Err *err)
+{
+        const OciLinux *l = &s->spec->linux;
+        const struct {
+                const char *name;
+                bool wanted;
+        } members[] = {
+                { "linux.netDevices", l->n_net_devices > 0 },
+                { "linux.memoryPolicy", l->memory_policy.mode },
+                { "linux.intelRdt", l->intel_rdt_json },
+                { "linux.mountLabel", !str_empty(l->mount_label) },
+                { "process.apparmorProfile",
+                  s->process && !str_empty(s->process->apparmor_profile) },
+                { "process.selinuxLabel", s->process && !str_empty(s->process->selinux_label) },
+        };
+
+        for (size_t i = 0; i < array_len(members); i++)
+                if (members[i].wanted)
+                        return err_set(err, ERR_UNSUPPORTED, "%s is not supported; leave it out",
+                                       members[i].name);
+        if (!l->namespaces[OCI_NS_MOUNT].present)
+                return err_set(
+                        err, ERR_INVALID,
+                        "linux.namespaces has no mount namespace; add {\"type\": \"mount\"}");
+        return 0;
+}
+
+static int read_config(Setup *s, OciSpec **ret, Err *err)
+{
+        _cleanup_strbuf_ StrBuf text = { 0 };
+        _cleanup_free_ char *path = xasprintf("%s/config.json", s->bundle);
+        int r = io_read_file(AT_FDCWD, path, JSON_CONFIG_MAX, &text);
+
+        if (r < 0)
+                return err_sys(err, -r, "read '%s'", path);
+        r = oci_spec_parse(text.data, text.len, ret, err);
+        if (r < 0)
+                return err_wrap(err, r, "config.json");
+        s->config_text = strbuf_take(&text);
+        return 0;
+}
+
+static int write_config(const Setup *s, Err *err)
+{
+        _cleanup_free_ char *text = NULL;
+
+        if (!s->config_text) {
+                _cleanup_json_ Json *j = oci_spec_to_json(s->spec);
+                text = json_print(j);
+        }
+        const char *t = s->config_text ? s->config_text : text;
+        int r = io_replace_file(s->dir_fd, "config.json", t, strlen(t), 0600, false);
+        return r < 0 ? err_sys(err, -r, "keep config.json") : 0;
+}
+
+static int prepare_record(Setup *s, Err *err)
+{
+        s->dir_fd = state_make_dir(s->ctx, s->id, err);
+        if (s->dir_fd < 0)
+                return s->dir_fd;
+        int r = write_record(s, "intent.json", err);
+        return r < 0 ? r : write_config(s, err);
+}
+
+static int prepare(Setup *s, Err *err)
+{
+        const RuntimeCreate *c = s->create;
+        int r = refuse_unsupported(s, err);
+
+        if (r == 0)
+                r = prepare_console(s, c->console_socket, c->console_fd, err);
+        if (r == 0)
+                r = cgroups_prepare(s, err);
+        if (r == 0 && !c->no_state)
+                r = prepare_record(s, err);
+        if (r == 0 && !c->run_now)
+                r = gate_listen(s, err);
+        if (r == 0)
+                r = spawn_open_namespaces(s, err);
+        if (r == 0)
+                r = prepare_rootfs(s, err);
+        if (r == 0)
+                r = prepare_mounts(s, err);
+        return r < 0 ? r : filter_prepare(s, err);
+}
+
+/* -- the whole -----------------------------------------------------------------------------------
+ */
+
+static void undo(Setup *s)
+{
+        Err e = { 0 };
+        bool spawned = s->pid > 0;
+
+        spawn_kill_init(s);
+        if (spawned && s->cgroup) {
+                (void)cgroup_kill(s->cgroup, SIGKILL, &e); /* what hooks or the program left */
+                if (cgroup_remove(s->cgroup, CGROUP_REMOVE_MS, &e) < 0)
+                        log_debug("id=%s %s, ignoring", s->id, e.msg);
+                /* runtime-spec, lifecycle: what fails after the hooks goes on with poststop */
+                if (runtime_run_poststop(s->spec, s->id, s->bundle, &e) < 0)
+                        log_debug("id=%s %s, ignoring", s->id, e.msg);
+        }
+        if (s->dir_fd >= 0)
+                state_remove_dir(s->ctx, s->id);
+        if (s->create->pid_file && spawned)
+                (void)unlink(s->create->pid_file);
+}
+
+static int run_poststart(Setup *s, Err *err)
+{
+        if (s->spec->hooks.poststart.n == 0)
+                return 0;
+        _cleanup_json_ Json *annotations = state_annotations(s->spec);
+        _cleanup_json_ Json *state =
+                state_to_json(s->id, RUNTIME_RUNNING, s->pid, s->bundle, annotations);
+        return hooks_run(&s->spec->hooks.poststart, "poststart", state, err);
+}
+
+static int make(Setup *s, Err *err)
+{
+        int r = prepare(s, err);
+
+        if (r == 0)
+                r = spawn_init(s, init_main, err);
+        if (r == 0)
+                r = steps_run_parent(steps, array_len(steps), s, err);
+        if (r == 0 && s->run_now) {
+                r = sync_wait_exec(s, err);
+                if (r == 0)
+                        r = run_poststart(s, err);
+        }
+        if (r < 0)
+                undo(s);
+        return r;
+}
+
+static int check_options(const RuntimeContext *ctx, const RuntimeCreate *opt, Err *err)
+{
+        int r = state_check_id(opt->id, err);
+
+        if (r < 0)
+                return r;
+        if (opt->no_state && !opt->run_now)
+                return err_set(err, ERR_INVALID,
+                               "without a state folder there is no gate: run now");
+        if (ctx->rootless || geteuid() != 0)
+                return err_set(err, ERR_UNSUPPORTED,
+                               "running without root is not supported; run as root");
+        return 0;
+}
+
+int runtime_create(const RuntimeContext *ctx, const RuntimeCreate *opt, RuntimeProcess *ret,
+                   Err *err)
+{
+        _cleanup_(oci_spec_freep) OciSpec *read_spec = NULL;
+        _cleanup_(setup_done) Setup s;
+        char bundle[PATH_MAX];
+
+        setup_init(&s);
+        int r = check_options(ctx, opt, err);
+        if (r < 0)
+                return r;
+        if (!realpath(str_or(opt->bundle, "."), bundle))
+                return err_sys(err, errno, "bundle '%s'", str_or(opt->bundle, "."));
+        s.bundle = xstrdup(bundle);
+        if (!opt->spec) {
+                r = read_config(&s, &read_spec, err);
+                if (r < 0)
+                        return r;
+        }
+        s.spec = opt->spec ? opt->spec : read_spec;
+        s.ctx = ctx;
+        s.create = opt;
+        s.process = s.spec->process;
+        s.id = opt->id;
+        s.run_now = opt->run_now;
+        s.sibling = opt->sibling;
+        s.no_new_keyring = opt->no_new_keyring;
+        s.preserve_fds = opt->preserve_fds;
+        memcpy(s.stdio, opt->stdio, sizeof(s.stdio));
+        r = make(&s, err);
+        if (r < 0)
+                return r;
+        *ret = (RuntimeProcess){ .pid = s.pid,
+                                 .pidfd = take_fd(s.pidfd),
+                                 .start_time = s.start_time };
+        return 0;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exec.c - another process in a container that runs.
+ *
+ * The pid namespace is joined by the caller before the clone (and left again), so that the process
+ * is born in it and is still the caller's child. It joins the others itself, as host root first
+ * those that the container's user namespace may not own, and the user namespace last. Processes of
+ * the container can see it from its birth: it is not dumpable until it has executed the program,
+ * and what it executes from is not a file of the host (see exe.c). */
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/path.h"
+#include "runtime/cgroups.h"
+#include "runtime/setup-internal.h"
+#include "runtime/state.h"
+#include "sys/ns.h"
+#include "sys/pidfd.h"
+
+static int exec_cgroup_parent(Setup *s, Err *err)
+{
+        return s->cgroup ? cgroup_join(s->cgroup, s->pid, err) : 0;
+}
+
+static int join_init(Setup *s, Err *err)
+{
+        const OciNamespace *ns = s->spec->linux.namespaces;
+        int flags = 0;
+
+        for (OciNsType t = 0; t < _OCI_NS_MAX; t++)
+                if (ns[t].present && t != OCI_NS_PID && t != OCI_NS_USER)
+                        flags |= oci_ns_clone_flag(t);
+        if (setns(s->target_pidfd, flags) < 0)
+                return err_sys(err, errno, "join the container's namespaces");
+        if (ns[OCI_NS_USER].present) {
+                if (setns(s->target_pidfd, CLONE_NEWUSER) < 0)
+                        return err_sys(err, errno, "join the container's user namespace");
+                int r = idmap_enter(s, err);
+                if (r < 0)
+                        return r;
+                (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        }
+        s->root_mount = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return s->root_mount < 0 ? err_sys(err, errno, "open the container's root") : 0;
+}
+
+static int ready_parent(Setup *s, Err *err)
+{
+        return setup_write_pid_file(s, s->exec->pid_file, err);
+}
+
+static const Step steps[] = {
+        { "cgroup", NULL, exec_cgroup_parent, NULL, STEP_GO | STEP_LATE },
+        { "limits", NULL, process_limits_parent, process_limits_init, 0 },
+        { "join", NULL, NULL, join_init, 0 },
+        { "session", NULL, NULL, session_init, 0 },
+        { "environment", NULL, NULL, process_env_init, 0 },
+        { "terminal", NULL, NULL, terminal_init, 0 },
+        { "cwd", NULL, NULL, process_cwd_init, 0 },
+        { "stdio", NULL, NULL, process_stdio_init, 0 },
+        { "identity", NULL, NULL, identity_init, 0 },
+        { "lookup", NULL, NULL, process_lookup_init, 0 },
+        { "ready", NULL, ready_parent, NULL, STEP_DONE },
+        { "exec", NULL, NULL, process_execute, STEP_GO },
+};
+
+static void init_main(Setup *s)
+{
+        Err err = { 0 };
+
+        setup_reset_signals();
+        if (steps_run_init(steps, array_len(steps), s, &err) < 0)
+                setup_report(s, &err);
+        _exit(EXIT_FAILURE);
+}
+
+/* The init, held by a pidfd that is surely its own. */
+static int open_target(Setup *s, pid_t pid, uint64_t start_time, Err *err)
+{
+        State st = { .pid = pid, .start_time = start_time };
+
+        s->target_pidfd = state_open_pidfd(&st, NULL);
+        if (s->target_pidfd < 0)
+                return err_set(err, ERR_PRECONDITION, "cannot exec in a stopped container");
+        if (!s->spec->linux.namespaces[OCI_NS_PID].present)
+                return 0;
+        s->ns_fds[OCI_NS_PID] = ns_open(pid, "pid");
+        if (s->ns_fds[OCI_NS_PID] < 0 || !state_init_runs(&st))
+                return err_set(err, ERR_PRECONDITION, "cannot exec in a stopped container");
+        return 0;
+}
+
+static int set_cgroup(Setup *s, const char *path, Err *err)
+{
+        const char *sub = s->exec->cgroup;
+
+        _cleanup_free_ char *below = sub ? path_join(path, sub) : xstrdup(path);
+        _cleanup_free_ char *full = path_normalize(below);
+        if (!path_is_below(full, path))
+                return err_set(err, ERR_INVALID, "cgroup '%s' is not below the container's", sub);
+        s->cgroup = cgroup_new(full);
+        if (sub && !cgroup_exists(s->cgroup))
+                return err_set(err, ERR_NOT_FOUND, "cgroup '%s' does not exist", full);
+        return 0;
+}
+
+static int load_target(Setup *s, OciSpec **ret_spec, Err *err)
+{
+        _cleanup_(state_done) State st = { 0 };
+        int r = state_read(s->ctx, s->id, &st, err);
+
+        if (r == 0)
+                r = state_read_spec(s->ctx, s->id, ret_spec, err);
+        if (r < 0)
+                return r;
+        s->spec = *ret_spec;
+        if (!s->exec->ignore_paused && state_status(s->ctx, &st) == RUNTIME_PAUSED)
+                return err_set(err, ERR_PRECONDITION,
+                               "cannot exec in a paused container; resume it first");
+        r = open_target(s, st.pid, st.start_time, err);
+        return r < 0 || !st.cgroup ? r : set_cgroup(s, st.cgroup, err);
+}
+
+static int given_target(Setup *s, const RuntimeExec *opt, Err *err)
+{
+        _cleanup_free_ char *path = NULL;
+
+        s->spec = opt->spec;
+        int r = open_target(s, opt->init_pid, opt->init_start_time, err);
+        if (r < 0)
+                return r;
+        /* where the init is, says the kernel */
+        r = cgroup_path_of(opt->init_pid, cgroup_mode() == CGROUP_V2 ? "" : "devices", &path);
+        if (r < 0)
+                return err_sys(err, -r, "ask for the container's cgroup");
+        return str_eq(path, "/") ? 0 : set_cgroup(s, path, err);
+}
+
+static int run(Setup *s, const RuntimeExec *opt, Err *err)
+{
+        int r = prepare_console(s, opt->console_socket, opt->console_fd, err);
+
+        if (r == 0)
+                r = filter_prepare(s, err);
+        if (r == 0)
+                r = spawn_init(s, init_main, err);
+        if (r == 0)
+                r = steps_run_parent(steps, array_len(steps), s, err);
+        if (r == 0)
+                r = sync_wait_exec(s, err);
+        if (r < 0)
+                spawn_kill_init(s);
+        return r;
+}
+
+int runtime_exec(const RuntimeContext *ctx, const RuntimeExec *opt, RuntimeProcess *ret, Err *err)
+{
+        _cleanup_(oci_spec_freep) OciSpec *read_spec = NULL;
+        _cleanup_(setup_done) Setup s;
+
+        setup_init(&s);
+        s.ctx = ctx;
+        s.exec = opt;
+        s.id = opt->id;
+        s.process = opt->process;
+        s.sibling = opt->sibling;
+        s.no_new_keyring = opt->no_new_keyring;
+        s.preserve_fds = opt->preserve_fds;
+        memcpy(s.stdio, opt->stdio, sizeof(s.stdio));
+        int r = opt->id ? load_target(&s, &read_spec, err) : given_target(&s, opt, err);
+        if (r == 0)
+                r = run(&s, opt, err);
+        if (r < 0)
+                return r;
+        *ret = (RuntimeProcess){ .pid = s.pid,
+                                 .pidfd = take_fd(s.pidfd),
+                                 .start_time = s.start_time };
+        return 0;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* gate.c - where a created container waits: its init listens on a socket in the state folder.
+ *
+ * Protocol (one connection): the caller of start sends 'S'. The init answers 'E' and an Err when a
+ * last step fails, or 'X' when it is about to execute the program, and then the connection ends (it
+ * is close-on-exec). After 'X' an 'E' may still follow: execve itself failed. A connection that
+ * ends before 'S' starts nothing. The socket's file goes when the program runs; who connects to
+ * one that is left over is refused, because nobody listens. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/path.h"
+#include "runtime/setup-internal.h"
+
+int gate_listen(Setup *s, Err *err)
+{
+        _cleanup_free_ char *path = xasprintf("%s/%s/" GATE_NAME, s->ctx->root, s->id);
+        int fd = io_unix_listen(path, 4);
+
+        if (fd < 0)
+                return err_sys(err, -fd, "listen on '%s'", path);
+        int r = io_set_nonblock(fd, false);
+        s->gate_fd = fd;
+        return r < 0 ? err_sys(err, -r, "make '%s' blocking", path) : 0;
+}
+
+static bool is_ours(int fd)
+{
+        struct ucred peer;
+        socklen_t n = sizeof(peer);
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
+                return false;
+        /* of a user namespace, root outside is nobody: the folder, which is root's, has let it in
+         */
+        return peer.uid == 0 || peer.uid == geteuid() || peer.uid == 65534;
+}
+
+int gate_wait(Setup *s, Err *err)
+{
+        if (s->gate_fd < 0)
+                return 0;
+        s->sync.fd = fd_close(s->sync.fd); /* the create is over */
+        for (;;) {
+                char c;
+                _cleanup_close_ int fd = accept4(s->gate_fd, NULL, NULL, SOCK_CLOEXEC);
+                if (fd < 0) {
+                        if (errno == EINTR || errno == ECONNABORTED)
+                                continue;
+                        return err_sys(err, errno, "wait for the start");
+                }
+                if (!is_ours(fd) || io_read_full(fd, &c, 1) != 1 || c != 'S')
+                        continue;
+                s->start_fd = take_fd(fd);
+                s->gate_fd = fd_close(s->gate_fd);
+                return 0;
+        }
+}
+
+void gate_send_error(Setup *s, const Err *err)
+{
+        char out[1 + sizeof(*err)] = { 'E' };
+
+        memcpy(out + 1, err, sizeof(*err));
+        (void)send(s->start_fd, out, sizeof(out), MSG_NOSIGNAL); /* it may have gone away */
+}
+
+int gate_send_exec(Setup *s)
+{
+        /* a caller that is gone does not stop the container */
+        (void)send(s->start_fd, "X", 1, MSG_NOSIGNAL);
+        return 0;
+}
+
+int gate_open(const char *path, Err *err)
+{
+        bool executed = false;
+
+        _cleanup_close_ int fd = io_unix_connect(path);
+        if (fd < 0)
+                return fd == -ECONNREFUSED || fd == -ENOENT
+                               ? err_set(err, ERR_PRECONDITION,
+                                         "cannot start a container that has been started or has "
+                                         "stopped")
+                               : err_sys(err, -fd, "connect to '%s'", path);
+        if (send(fd, "S", 1, MSG_NOSIGNAL) != 1)
+                return err_sys(err, errno, "ask the container's init to start");
+        for (;;) {
+                Err got;
+                char c;
+                ssize_t n = io_read_full(fd, &c, 1);
+                if (n < 1)
+                        break;
+                if (c == 'X') {
+                        executed = true;
+                        continue;
+                }
+                if (c != 'E' || io_read_full(fd, &got, sizeof(got)) != (ssize_t)sizeof(got))
+                        break;
+                got.msg[sizeof(got.msg) - 1] = 0;
+                return err_copy(err, &got);
+        }
+        if (!executed)
+                return err_set(err, ERR_INTERNAL,
+                               "the container's init ended before it ran the program");
+        return 0;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hooks.h - runs the programs of config.json's hooks, one after the other.
+ *
+ * Source: runtime-spec config.md "POSIX-platform Hooks", runtime.md "Lifecycle". Each gets the
+ * container's state as JSON on stdin, and nothing of ours. What it prints is the error's text
+ * when it fails. */
+#ifndef TARE_RUNTIME_HOOKS_H
+#define TARE_RUNTIME_HOOKS_H
+
+#include "base/err.h"
+#include "base/json.h"
+#include "oci/runtime-spec.h"
+
+/* Stops at the first that fails. kind: "createRuntime", for messages. */
+int hooks_run(const OciHookList *list, const char *kind, Json *state, Err *err);
+
+#endif

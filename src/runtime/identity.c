@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* identity.c - who the program is: ids, groups, capabilities, no new privileges.
+ *
+ * Order. Without noNewPrivileges the filter needs SYS_ADMIN, so it is installed first. The bounding
+ * set is cut while SETPCAP is there. Then the ids, keeping the capabilities, which are set last:
+ * ambient ones need the permitted and inheritable ones. */
+#include <grp.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "runtime/setup-internal.h"
+#include "sys/caps.h"
+
+static uint64_t caps_mask(const Setup *s, char *const *names)
+{
+        uint64_t mask = 0;
+
+        for (char *const *p = names; p && *p; p++) {
+                int n = caps_number(*p);
+                if (n < 0 || (unsigned)n > caps_last())
+                        log_debug("id=%s capability '%s' is not known here, ignoring", s->id, *p);
+                else
+                        mask |= CAPS_BIT(n);
+        }
+        return mask;
+}
+
+static void wanted_caps(const Setup *s, const CapsSets *have, CapsSets *ret)
+{
+        const OciCapabilities *c = &s->process->capabilities;
+
+        *ret = (CapsSets){
+                .effective = caps_mask(s, c->effective),
+                .permitted = caps_mask(s, c->permitted),
+                .inheritable = caps_mask(s, c->inheritable),
+                .bounding = caps_mask(s, c->bounding),
+                .ambient = caps_mask(s, c->ambient),
+        };
+        uint64_t lost = caps_intersect(ret, have);
+        for (unsigned i = 0; i <= caps_last(); i++)
+                if (lost & CAPS_BIT(i))
+                        log_debug(
+                                "id=%s %s cannot be given, we lack it or a set it needs, ignoring",
+                                s->id, caps_name(i));
+}
+
+static int set_groups(const Setup *s, const OciUser *u, Err *err)
+{
+        _cleanup_free_ gid_t *gids = xnew_array(gid_t, u->n_additional_gids + 1);
+
+        for (size_t i = 0; i < u->n_additional_gids; i++)
+                gids[i] = u->additional_gids[i];
+        if (setgroups(u->n_additional_gids, gids) == 0)
+                return 0;
+        /* user_namespaces(7): an unprivileged map has setgroups denied, and no groups to lose */
+        if (errno == EPERM && setup_in_userns(s) && u->n_additional_gids == 0)
+                return 0;
+        return err_sys(err, errno, "process.user: set %zu additional groups", u->n_additional_gids);
+}
+
+static int set_ids(const Setup *s, Err *err)
+{
+        const OciUser *u = &s->process->user;
+        int r = set_groups(s, u, err);
+
+        if (r < 0)
+                return r;
+        if (setresgid(u->gid, u->gid, u->gid) < 0)
+                return err_sys(err, errno, "process.user: become group %u", u->gid);
+        if (setresuid(u->uid, u->uid, u->uid) < 0)
+                return err_sys(err, errno, "process.user: become user %u", u->uid);
+        return 0;
+}
+
+int identity_init(Setup *s, Err *err)
+{
+        CapsSets have, want;
+
+        if (!s->process)
+                return 0;
+        int r = caps_get(&have);
+        if (r < 0)
+                return err_sys(err, -r, "read our capabilities");
+        wanted_caps(s, &have, &want);
+        if (!s->process->no_new_privileges) {
+                r = seccomp_install(s, err);
+                if (r < 0)
+                        return r;
+        }
+        r = caps_drop_bounding(want.bounding);
+        if (r < 0)
+                return err_sys(err, -r, "cut the bounding set of capabilities");
+        if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+                return err_sys(err, errno, "keep capabilities");
+        r = set_ids(s, err);
+        if (r < 0)
+                return r;
+        r = caps_set(&want);
+        if (r < 0)
+                return err_sys(err, -r, "set the capabilities");
+        umask(s->process->user.has_umask ? s->process->user.umask : 0022);
+        if (s->process->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return err_sys(err, errno, "process.noNewPrivileges");
+        return 0;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mounts.c - the mounts of config.json, in order. Runs in the container's init, before the pivot.
+ *
+ * Each is made detached and then moved onto a descriptor of its mount point, which was opened
+ * inside the root: no path is walked twice, and a link in the image leads nowhere else. */
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "runtime/mount-options.h"
+#include "runtime/setup-internal.h"
+#include "sys/inroot.h"
+#include "sys/mount.h"
+
+/* The mount point, made when missing: a file for a file, a folder for all else. */
+static int open_target(const Setup *s, const char *path, int source_fd, Err *err)
+{
+        struct stat st;
+        bool file = source_fd >= 0 && fstat(source_fd, &st) == 0 && !S_ISDIR(st.st_mode);
+        int fd = file ? inroot_touch(s->root_mount, path, 0755)
+                      : inroot_mkdir_p(s->root_mount, path, 0755);
+
+        if (fd < 0)
+                return err_sys(err, -fd, "make the mount point");
+        if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) == file) {
+                close(fd);
+                return err_set(err, ERR_INVALID, "the source is a %s, the mount point is not",
+                               file ? "file" : "folder");
+        }
+        return fd;
+}
+
+static int set_attributes(const MountOptions *o, int fd, bool fresh, Err *err)
+{
+        int r = 0;
+
+        /* a fresh one was made with o->set already */
+        if (!fresh && (o->set | o->clear))
+                r = mount_set_attr(fd, false, o->set, o->clear & ~o->set, 0);
+        if (r == 0 && (o->rec_set | o->rec_clear))
+                r = mount_set_attr(fd, true, o->rec_set, o->rec_clear & ~o->rec_set, 0);
+        if (r < 0)
+                return err_sys(err, -r, "set the mount's options");
+        /* runtime-spec: a bind without a propagation option is private */
+        if (o->n_propagation == 0 && !fresh)
+                r = mount_set_attr(fd, true, 0, 0, MS_PRIVATE);
+        for (unsigned i = 0; i < o->n_propagation && r == 0; i++)
+                r = mount_set_attr(fd, o->propagation[i].recursive, 0, 0, o->propagation[i].flag);
+        return r < 0 ? err_sys(err, -r, "set the mount's propagation") : 0;
+}
+
+/* With a network namespace of the host, or of another pod, sysfs may not be mounted in a user
+ * namespace: then the host's, read-only as it is for its root. */
+static int fresh_or_bind(Setup *s, const OciMount *m, const MountOptions *o, bool *ret_bound,
+                         Err *err)
+{
+        const char *type = m->type;
+        int fd = mount_fs_detached(type, m->source, o->data, o->set);
+
+        if (fd == -EPERM && setup_in_userns(s) && (str_eq(type, "sysfs") || str_eq(type, "proc"))) {
+                fd = mount_clone_detached(AT_FDCWD, str_eq(type, "proc") ? "/proc" : "/sys", true);
+                *ret_bound = true;
+        }
+        if (fd < 0)
+                return err_sys(err, -fd, "make a %s file system with options \"%s\"", type,
+                               o->data);
+        return fd;
+}
+
+/* The folder that a tmpfs is to cover gives it its mode, when the options do not. */
+static char *tmpfs_data(const Setup *s, const OciMount *m, const char *data)
+{
+        struct stat st;
+
+        if (!str_eq(m->type, "tmpfs") || strstr(data, "mode="))
+                return xstrdup(data);
+        _cleanup_close_ int fd = inroot_open(s->root_mount, m->destination, O_PATH, 0);
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode))
+                return xstrdup(data);
+        return xasprintf("%s%smode=%o", data, *data ? "," : "", st.st_mode & 07777);
+}
+
+static int mount_one(Setup *s, const OciMount *m, int source_fd, Err *err)
+{
+        _cleanup_(mount_options_done) MountOptions o = { 0 };
+        bool bound = source_fd >= 0;
+        int r = mount_options_parse(m->options, &o, err);
+
+        if (r < 0)
+                return r;
+        if (str_eq(m->type, "cgroup") || str_eq(m->type, "cgroup2"))
+                return cgroup_mount_init(s, m, err);
+        if (o.copy_up)
+                return err_set(err, ERR_UNSUPPORTED,
+                               "option \"tmpcopyup\" is not supported; leave it out");
+        _cleanup_close_ int made = -EBADF;
+        if (!bound) {
+                if (str_empty(m->type) || str_eq(m->type, "none"))
+                        return err_set(err, ERR_INVALID, "has neither a type nor \"bind\"");
+                char *data = tmpfs_data(s, m, o.data);
+                free(o.data);
+                o.data = data;
+                made = fresh_or_bind(s, m, &o, &bound, err);
+                if (made < 0)
+                        return made;
+                source_fd = made;
+        }
+        r = set_attributes(&o, source_fd, !bound, err);
+        if (r < 0)
+                return r;
+        _cleanup_close_ int target = open_target(s, m->destination, source_fd, err);
+        if (target < 0)
+                return target;
+        r = mount_move(source_fd, target, NULL);
+        if (r < 0)
+                return err_sys(err, -r, "attach");
+        if (str_eq(m->type, "devpts") && made >= 0) {
+                s->devpts_fd = fd_close(s->devpts_fd);
+                s->devpts_fd = take_fd(made);
+        }
+        return 0;
+}
+
+int mounts_init(Setup *s, Err *err)
+{
+        for (size_t i = 0; i < s->spec->n_mounts; i++) {
+                const OciMount *m = &s->spec->mounts[i];
+                int r = mount_one(s, m, s->mount_fds[i], err);
+                s->mount_fds[i] = fd_close(s->mount_fds[i]);
+                if (r < 0)
+                        return err_wrap(err, r, "mounts[%zu]: mount '%s' on '%s'", i,
+                                        str_or(m->source, str_or(m->type, "")), m->destination);
+        }
+        return 0;
+}

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* process.c - what the program finds: limits, working folder, environment, stdio, and its
+ * execution. For a container's init and for an exec alike; runs in that process unless it says
+ * "parent". */
+#include <fcntl.h>
+#include <linux/ioprio.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "runtime/setup-internal.h"
+#include "runtime/user.h"
+#include "sys/inroot.h"
+#include "sys/tty.h"
+
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1U << 2) /* 5.11 */
+#endif
+
+/* -- limits ------------------------------------------------------------------------------------ */
+
+static const struct {
+        const char *name;
+        int number;
+} rlimit_names[] = {
+        { "RLIMIT_AS", RLIMIT_AS },
+        { "RLIMIT_CORE", RLIMIT_CORE },
+        { "RLIMIT_CPU", RLIMIT_CPU },
+        { "RLIMIT_DATA", RLIMIT_DATA },
+        { "RLIMIT_FSIZE", RLIMIT_FSIZE },
+        { "RLIMIT_LOCKS", RLIMIT_LOCKS },
+        { "RLIMIT_MEMLOCK", RLIMIT_MEMLOCK },
+        { "RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE },
+        { "RLIMIT_NICE", RLIMIT_NICE },
+        { "RLIMIT_NOFILE", RLIMIT_NOFILE },
+        { "RLIMIT_NPROC", RLIMIT_NPROC },
+        { "RLIMIT_RSS", RLIMIT_RSS },
+        { "RLIMIT_RTPRIO", RLIMIT_RTPRIO },
+        { "RLIMIT_RTTIME", RLIMIT_RTTIME },
+        { "RLIMIT_SIGPENDING", RLIMIT_SIGPENDING },
+        { "RLIMIT_STACK", RLIMIT_STACK },
+};
+
+/* Without CAP_SYS_RESOURCE a hard limit cannot be raised: then it stays what it is, which is said.
+ */
+static int set_rlimit(const Setup *s, const OciRlimit *l, Err *err)
+{
+        struct rlimit want = { .rlim_cur = l->soft, .rlim_max = l->hard }, now;
+        size_t i = 0;
+
+        while (i < array_len(rlimit_names) && !str_eq(rlimit_names[i].name, l->type))
+                i++;
+        if (i == array_len(rlimit_names))
+                return err_set(err, ERR_INVALID, "process.rlimits: no limit is called '%s'",
+                               l->type);
+        int number = rlimit_names[i].number;
+        if (prlimit(0, number, &want, NULL) == 0)
+                return 0;
+        if (errno != EPERM || prlimit(0, number, NULL, &now) < 0)
+                return err_sys(err, errno, "process.rlimits: set %s", l->type);
+        if (want.rlim_max > now.rlim_max)
+                want.rlim_max = now.rlim_max;
+        if (want.rlim_cur > want.rlim_max)
+                want.rlim_cur = want.rlim_max;
+        if (prlimit(0, number, &want, NULL) < 0)
+                return err_sys(err, errno, "process.rlimits: set %s", l->type);
+        log_warning("id=%s %s: hard limit %llu is more than we may give, using %llu", s->id,
+                    l->type, (unsigned long long)l->hard, (unsigned long long)want.rlim_max);
+        return 0;
+}
+
+/* Parent: its /proc is the host's, and it may still be allowed what a mapped root is not. */
+int process_limits_parent(Setup *s, Err *err)
+{
+        char path[64], text[32];
+
+        if (!s->process || !s->process->has_oom_score_adj)
+                return 0;
+        snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", s->pid);
+        snprintf(text, sizeof(text), "%lld", (long long)s->process->oom_score_adj);
+        int r = io_write_file(AT_FDCWD, path, text);
+        if (r == -EACCES || r == -EPERM) {
+                log_warning("id=%s process.oomScoreAdj %s is lower than we may give, ignoring",
+                            s->id, text);
+                return 0;
+        }
+        return r < 0 ? err_sys(err, -r, "process.oomScoreAdj: write '%s' to '%s'", text, path) : 0;
+}
+
+typedef struct SchedAttr {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+} SchedAttr;
+
+static const struct {
+        const char *name;
+        uint64_t value;
+} sched_words[] = {
+        { "SCHED_OTHER", 0 },
+        { "SCHED_FIFO", 1 },
+        { "SCHED_RR", 2 },
+        { "SCHED_BATCH", 3 },
+        { "SCHED_ISO", 4 },
+        { "SCHED_IDLE", 5 },
+        { "SCHED_DEADLINE", 6 },
+        { "SCHED_FLAG_RESET_ON_FORK", 0x01 },
+        { "SCHED_FLAG_RECLAIM", 0x02 },
+        { "SCHED_FLAG_DL_OVERRUN", 0x04 },
+        { "SCHED_FLAG_KEEP_POLICY", 0x08 },
+        { "SCHED_FLAG_KEEP_PARAMS", 0x10 },
+        { "SCHED_FLAG_UTIL_CLAMP_MIN", 0x20 },
+        { "SCHED_FLAG_UTIL_CLAMP_MAX", 0x40 },
+};
+
+static int sched_word(const char *word, uint64_t *ret, Err *err)
+{
+        for (size_t i = 0; i < array_len(sched_words); i++) {
+                if (str_eq(sched_words[i].name, word)) {
+                        *ret = sched_words[i].value;
+                        return 0;
+                }
+        }
+        return err_set(err, ERR_INVALID, "process.scheduler: '%s' is not known", word);
+}
+
+static int set_scheduler(const OciScheduler *o, Err *err)
+{
+        SchedAttr attr = {
+                .size = sizeof(attr),
+                .nice = (int32_t)o->nice,
+                .priority = (uint32_t)o->priority,
+                .runtime = o->runtime,
+                .deadline = o->deadline,
+                .period = o->period,
+        };
+        uint64_t word;
+        int r = sched_word(o->policy, &word, err);
+
+        attr.policy = (uint32_t)word;
+        for (char **f = o->flags; f && *f && r == 0; f++) {
+                r = sched_word(*f, &word, err);
+                attr.flags |= word;
+        }
+        if (r < 0)
+                return r;
+        if (syscall(SYS_sched_setattr, 0, &attr, 0) < 0)
+                return err_sys(err, errno, "process.scheduler: set %s", o->policy);
+        return 0;
+}
+
+static int set_io_priority(const OciProcess *p, Err *err)
+{
+        int class = str_eq(p->io_priority_class, "IOPRIO_CLASS_RT")   ? IOPRIO_CLASS_RT
+                    : str_eq(p->io_priority_class, "IOPRIO_CLASS_BE") ? IOPRIO_CLASS_BE
+                                                                      : IOPRIO_CLASS_IDLE;
+        int value = IOPRIO_PRIO_VALUE(class, (int)p->io_priority);
+
+        if (syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, value) < 0)
+                return err_sys(err, errno, "process.ioPriority: set %s %lld", p->io_priority_class,
+                               (long long)p->io_priority);
+        return 0;
+}
+
+int process_limits_init(Setup *s, Err *err)
+{
+        const OciProcess *p = s->process;
+        const char *domain = s->spec->linux.personality_domain;
+        int r = 0;
+
+        if (domain && personality(str_eq(domain, "LINUX32") ? PER_LINUX32 : PER_LINUX) < 0)
+                return err_sys(err, errno, "linux.personality: set %s", domain);
+        if (!p)
+                return 0;
+        if (p->scheduler.policy)
+                r = set_scheduler(&p->scheduler, err);
+        if (r == 0 && p->io_priority_class)
+                r = set_io_priority(p, err);
+        for (size_t i = 0; i < p->n_rlimits && r == 0; i++)
+                r = set_rlimit(s, &p->rlimits[i], err);
+        return r;
+}
+
+/* -- environment and working folder ------------------------------------------------------------ */
+
+int process_env_init(Setup *s, Err *err)
+{
+        if (!s->process)
+                return 0;
+        s->env = strv_dup(s->process->env);
+        if (strv_env_get(s->env, "HOME"))
+                return 0;
+        _cleanup_free_ char *home = user_home(s->root_mount, s->process->user.uid);
+        strv_env_set(&s->env, "HOME", home);
+        return 0;
+}
+
+/* In the container, before it becomes its user. The descriptor comes from inside the root, so the
+ * folder is there too; getcwd() says the same in the kernel's words (CVE-2024-21626). */
+int process_cwd_init(Setup *s, Err *err)
+{
+        const char *cwd = s->process ? s->process->cwd : "/";
+        char now[PATH_MAX];
+
+        _cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root < 0)
+                return err_sys(err, errno, "open '/'");
+        _cleanup_close_ int fd = inroot_mkdir_p(root, cwd, 0755);
+        if (fd < 0)
+                return err_sys(err, -fd, "process.cwd: open '%s'", cwd);
+        if (fchdir(fd) < 0)
+                return err_sys(err, errno, "process.cwd: chdir to '%s'", cwd);
+        if (!getcwd(now, sizeof(now)) || now[0] != '/')
+                return err_set(err, ERR_DENIED,
+                               "process.cwd: '%s' is outside of the container's root", cwd);
+        return 0;
+}
+
+/* -- stdio ------------------------------------------------------------------------------------- */
+
+/* A program that is not root opens /dev/stdout again: the pipe behind it must be its own. */
+static void own_stdio(const Setup *s)
+{
+        uid_t uid = s->process->user.uid;
+        struct stat st;
+
+        for (int fd = 0; fd < 3; fd++)
+                if (fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) &&
+                    st.st_uid != uid && fchown(fd, uid, (gid_t)-1) < 0)
+                        log_debug("id=%s stdio %d stays with user %u: %m, ignoring", s->id, fd,
+                                  st.st_uid); /* outside of our id map, say */
+}
+
+int process_stdio_init(Setup *s, Err *err)
+{
+        int high[3] = { -EBADF, -EBADF, -EBADF };
+
+        if (s->terminal_fd >= 0) {
+                int r = tty_make_controlling(s->terminal_fd);
+                if (r < 0)
+                        return err_sys(err, -r, "make the terminal the session's own");
+                for (int i = 0; i < 3; i++)
+                        high[i] = s->terminal_fd;
+        } else {
+                for (int i = 0; i < 3; i++) {
+                        if (s->stdio[i] < 0)
+                                continue;
+                        high[i] = io_dup(s->stdio[i]); /* clear of the numbers to overwrite */
+                        if (high[i] < 0)
+                                return err_sys(err, -high[i], "keep stdio %d", i);
+                }
+        }
+        for (int i = 0; i < 3; i++)
+                if (high[i] >= 0 && dup2(high[i], i) < 0)
+                        return err_sys(err, errno, "set stdio %d", i);
+        if (s->process)
+                own_stdio(s);
+        return 0;
+}
+
+/* -- the program ------------------------------------------------------------------------------- */
+
+static int check_executable(const char *path)
+{
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return -errno;
+        if (S_ISDIR(st.st_mode))
+                return -EISDIR;
+        return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
+}
+
+static int lookup_in_path(const char *name, char *const *env, char **ret)
+{
+        const char *path = str_or(strv_env_get(env, "PATH"), "");
+        bool denied = false;
+
+        for (const char *p = path; *p;) {
+                size_t n = strcspn(p, ":");
+                _cleanup_free_ char *file = xasprintf("%.*s/%s", n ? (int)n : 1, n ? p : ".", name);
+                int r = check_executable(file);
+                if (r == 0) {
+                        *ret = take_ptr(file);
+                        return 0;
+                }
+                denied = denied || r == -EACCES;
+                p += n + (p[n] == ':');
+        }
+        return denied ? -EACCES : -ENOENT;
+}
+
+/* The words are the ones that people and programs look for: docker and the kubelet tell exit code
+ * 127 from 126 by them. */
+int process_lookup_init(Setup *s, Err *err)
+{
+        if (!s->process)
+                return 0;
+        const char *name = s->process->args[0];
+        if (strchr(name, '/')) {
+                int r = check_executable(name);
+                if (r == -ENOENT || r == -ENOTDIR)
+                        return err_set(err, ERR_NOT_FOUND,
+                                       "exec: \"%s\": stat %s: no such file or directory", name,
+                                       name);
+                if (r == -EISDIR)
+                        return err_set(err, ERR_DENIED, "exec: \"%s\": is a directory", name);
+                if (r < 0)
+                        return err_set(err, ERR_DENIED, "exec: \"%s\": %s", name,
+                                       r == -EACCES ? "permission denied" : strerror(-r));
+                s->exec_path = xstrdup(name);
+                return 0;
+        }
+        int r = lookup_in_path(name, s->env, &s->exec_path);
+        if (r == -EACCES)
+                return err_set(err, ERR_DENIED, "exec: \"%s\": permission denied", name);
+        if (r < 0)
+                return err_set(err, ERR_NOT_FOUND,
+                               "exec: \"%s\": executable file not found in $PATH", name);
+        return 0;
+}
+
+static int close_other_fds(const Setup *s, Err *err)
+{
+        unsigned first = 3 + s->preserve_fds;
+
+        for (unsigned fd = 3; fd < first; fd++) {
+                int r = io_set_cloexec((int)fd, false);
+                if (r < 0)
+                        return err_sys(err, -r, "--preserve-fds %u: descriptor %u", s->preserve_fds,
+                                       fd);
+        }
+        if (syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+                return 0;
+        /* before 5.11: all that can be open, one by one */
+        long max = sysconf(_SC_OPEN_MAX);
+        for (long fd = (long)first; fd < max; fd++)
+                (void)fcntl((int)fd, F_SETFD, FD_CLOEXEC); /* EBADF: it is not */
+        return 0;
+}
+
+static int say_exec(Setup *s)
+{
+        return s->start_fd >= 0 ? gate_send_exec(s) : sync_send_exec(&s->sync);
+}
+
+int process_execute(Setup *s, Err *err)
+{
+        if (!s->process)
+                return err_set(err, ERR_INVALID, "config.json has no process to start");
+        int r = close_other_fds(s, err);
+        if (r < 0)
+                return r;
+        r = say_exec(s);
+        if (r < 0)
+                return err_sys(err, -r, "tell the runtime");
+        if (s->process->no_new_privileges) {
+                r = seccomp_install(s, err);
+                if (r < 0)
+                        return r;
+        }
+        execve(s->exec_path, s->process->args, s->env);
+        return err_set(err, err_kind_from_errno(errno), "exec: \"%s\": %s", s->process->args[0],
+                       strerror(errno));
+}

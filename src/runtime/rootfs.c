@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rootfs.c - the container's root: attached in the init's mount namespace, then pivoted into.
+ *
+ * The detached root is moved on top of "/" of the new mount namespace: no path of the host is
+ * needed as a mount point, and pivot_root(".", ".") then takes the host's tree away from above it.
+ * Until then the host's tree is still below, which proc and sysfs need: the kernel mounts them in a
+ * user namespace only where a full one is visible. */
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "runtime/setup-internal.h"
+#include "sys/mount.h"
+
+static const struct {
+        const char *name;
+        unsigned long flag;
+        bool recursive;
+} propagations[] = {
+        { "private", MS_PRIVATE, false },       { "rprivate", MS_PRIVATE, true },
+        { "slave", MS_SLAVE, false },           { "rslave", MS_SLAVE, true },
+        { "shared", MS_SHARED, false },         { "rshared", MS_SHARED, true },
+        { "unbindable", MS_UNBINDABLE, false }, { "runbindable", MS_UNBINDABLE, true },
+};
+
+static int set_propagation(const char *name, int fd, Err *err)
+{
+        for (size_t i = 0; i < array_len(propagations); i++) {
+                if (!str_eq(propagations[i].name, name))
+                        continue;
+                int r = mount_set_attr(fd, propagations[i].recursive, 0, 0, propagations[i].flag);
+                return r < 0 ? err_sys(err, -r, "linux.rootfsPropagation: make '/' %s", name) : 0;
+        }
+        return err_set(err, ERR_INVALID,
+                       "linux.rootfsPropagation: '%s' is none of private, shared, slave, "
+                       "unbindable",
+                       name);
+}
+
+int rootfs_attach(Setup *s, Err *err)
+{
+        const char *want = s->spec->linux.rootfs_propagation;
+
+        /* Nothing mounted from here on reaches the host; what the host mounts still reaches binds
+         * that ask for it. */
+        if (mount(NULL, "/", NULL, MS_REC | (str_eq(want, "private") ? MS_PRIVATE : MS_SLAVE),
+                  NULL) < 0)
+                return err_sys(err, errno, "take our mounts out of the host's propagation");
+        int r = mount_move(s->root_mount, AT_FDCWD, "/");
+        return r < 0 ? err_sys(err, -r, "attach the root file system") : 0;
+}
+
+int rootfs_pivot(Setup *s, Err *err)
+{
+        const char *want = s->spec->linux.rootfs_propagation;
+
+        if (fchdir(s->root_mount) < 0)
+                return err_sys(err, errno, "enter the root file system");
+        if (s->create->no_pivot) {
+                /* The tree stays below "/", out of reach of paths, not of a privileged container.
+                 */
+                if (chroot(".") < 0)
+                        return err_sys(err, errno, "chroot into the root file system");
+        } else {
+                if (syscall(SYS_pivot_root, ".", ".") < 0)
+                        return err_sys(err, errno,
+                                       "pivot into the root file system (on a ramfs root, "
+                                       "--no-pivot helps)");
+                /* "." is now the old root, mounted on top of the new one. */
+                if (umount2(".", MNT_DETACH) < 0)
+                        return err_sys(err, errno, "detach the host's tree");
+        }
+        if (chdir("/") < 0)
+                return err_sys(err, errno, "enter '/'");
+        int r = want ? set_propagation(want, s->root_mount, err) : 0;
+        if (r < 0)
+                return r;
+        if (s->spec->root_readonly)
+                r = mount_set_attr(s->root_mount, false, MOUNT_ATTR_RDONLY, 0, 0);
+        return r < 0 ? err_sys(err, -r, "root.readonly: make '/' read-only") : 0;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* spawn.c - makes the init: namespaces joined and made, in the order that the kernel's rules want.
+ *
+ * A namespace belongs to the user namespace of who made it, and who joins one needs rights there:
+ *   1. namespaces given by path are joined first, with the rights that the caller has now;
+ *   2. then the user namespace, joined or (by the clone itself, which does it first) made;
+ *   3. then the clone makes the others, so that the user namespace owns them.
+ * Without a user namespace to join the caller does 1 itself, clones, and goes back; the pid and
+ * time namespaces only count for its children anyway. Going back from a user namespace is
+ * impossible: then a helper does 1 and 2 and clones with CLONE_PARENT, so that the init is still
+ * the caller's child. (With `sibling` it is the caller's child too, and becomes its subreaper's
+ * when the caller ends.) The cgroup namespace is made by the init, once it is in its cgroup; see
+ * cgroup_namespace_init(). */
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "runtime/setup-internal.h"
+#include "sys/ns.h"
+#include "sys/pidfd.h"
+
+/* Names under /proc/self/ns; what a caller leaves and comes back to. */
+static const char *const own_names[_OCI_NS_MAX] = {
+        [OCI_NS_PID] = "pid_for_children",
+        [OCI_NS_NETWORK] = "net",
+        [OCI_NS_IPC] = "ipc",
+        [OCI_NS_UTS] = "uts",
+        [OCI_NS_CGROUP] = "cgroup",
+        [OCI_NS_TIME] = "time_for_children",
+};
+
+bool setup_has_new_ns(const Setup *s, OciNsType type)
+{
+        const OciNamespace *ns = &s->spec->linux.namespaces[type];
+
+        return !s->exec && ns->present && !ns->path;
+}
+
+bool setup_has_new_userns(const Setup *s)
+{
+        return setup_has_new_ns(s, OCI_NS_USER);
+}
+
+bool setup_in_userns(const Setup *s)
+{
+        return s->spec->linux.namespaces[OCI_NS_USER].present;
+}
+
+int spawn_open_namespaces(Setup *s, Err *err)
+{
+        for (OciNsType t = 0; t < _OCI_NS_MAX; t++) {
+                const OciNamespace *ns = &s->spec->linux.namespaces[t];
+                if (!ns->present || !ns->path)
+                        continue;
+                if (t == OCI_NS_MOUNT)
+                        return err_set(err, ERR_UNSUPPORTED,
+                                       "linux.namespaces: a mount namespace cannot be joined by "
+                                       "path ('%s'); leave the path out to get a new one",
+                                       ns->path);
+                _cleanup_close_ int fd = open(ns->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+                if (fd < 0)
+                        return err_sys(err, errno, "linux.namespaces: open %s namespace '%s'",
+                                       oci_ns_name(t), ns->path);
+                int type = ioctl(fd, NS_GET_NSTYPE);
+                if (type != oci_ns_clone_flag(t))
+                        return err_set(err, ERR_INVALID,
+                                       "linux.namespaces: '%s' is not a %s namespace", ns->path,
+                                       oci_ns_name(t));
+                s->ns_fds[t] = take_fd(fd);
+        }
+        return 0;
+}
+
+/* Joins all but the user namespace. keep: remembers in old[] what the caller was in. */
+static int join(const Setup *s, int old[static _OCI_NS_MAX], bool keep, Err *err)
+{
+        for (OciNsType t = 0; t < _OCI_NS_MAX; t++) {
+                if (s->ns_fds[t] < 0 || t == OCI_NS_USER)
+                        continue;
+                if (keep) {
+                        old[t] = ns_open(0, own_names[t]);
+                        if (old[t] < 0)
+                                return err_sys(err, -old[t], "open our own %s namespace",
+                                               oci_ns_name(t));
+                }
+                if (setns(s->ns_fds[t], oci_ns_clone_flag(t)) < 0)
+                        return err_sys(
+                                err, errno, "join %s namespace '%s'", oci_ns_name(t),
+                                str_or(s->spec->linux.namespaces[t].path, "of the container"));
+        }
+        return 0;
+}
+
+static int go_back(int old[static _OCI_NS_MAX], Err *err)
+{
+        int r = 0;
+
+        for (OciNsType t = 0; t < _OCI_NS_MAX; t++) {
+                if (old[t] < 0)
+                        continue;
+                if (setns(old[t], oci_ns_clone_flag(t)) < 0 && r == 0)
+                        r = err_sys(err, errno, "go back to our own %s namespace", oci_ns_name(t));
+                old[t] = fd_close(old[t]);
+        }
+        return r;
+}
+
+/* The clocks' offsets can be written only until somebody is in the namespace. */
+static int make_time_namespace(const Setup *s, Err *err)
+{
+        const OciLinux *l = &s->spec->linux;
+        char text[128];
+        int n = 0;
+
+        if (unshare(CLONE_NEWTIME) < 0)
+                return err_sys(err, errno, "make a time namespace");
+        if (l->monotonic.present)
+                n += snprintf(text, sizeof(text), "monotonic %lld %u\n",
+                              (long long)l->monotonic.secs, l->monotonic.nanosecs);
+        if (l->boottime.present)
+                n += snprintf(text + n, sizeof(text) - (size_t)n, "boottime %lld %u\n",
+                              (long long)l->boottime.secs, l->boottime.nanosecs);
+        int r = n > 0 ? io_write_file(AT_FDCWD, "/proc/self/timens_offsets", text) : 0;
+        return r < 0 ? err_sys(err, -r, "linux.timeOffsets: write the offsets") : 0;
+}
+
+static uint64_t clone_flags(const Setup *s)
+{
+        uint64_t flags = 0;
+
+        for (OciNsType t = 0; t < _OCI_NS_MAX; t++)
+                if (setup_has_new_ns(s, t) && t != OCI_NS_CGROUP && t != OCI_NS_TIME)
+                        flags |= (uint64_t)(unsigned)oci_ns_clone_flag(t);
+        return flags;
+}
+
+static int clone_here(Setup *s, uint64_t more, int exit_signal, InitMain *init_main, Err *err)
+{
+        pid_t pid = ns_clone(clone_flags(s) | more, exit_signal, -EBADF, &s->pidfd);
+
+        if (pid < 0)
+                return err_sys(err, -pid, "clone the container's init with its namespaces");
+        if (pid == 0) {
+                sync_be_init(&s->sync);
+                init_main(s);
+                _exit(EXIT_FAILURE);
+        }
+        s->pid = pid;
+        return 0;
+}
+
+static int clone_direct(Setup *s, InitMain *init_main, Err *err)
+{
+        int old[_OCI_NS_MAX];
+
+        for (OciNsType t = 0; t < _OCI_NS_MAX; t++)
+                old[t] = -EBADF;
+        int r = join(s, old, true, err);
+        if (r == 0 && setup_has_new_ns(s, OCI_NS_TIME)) {
+                old[OCI_NS_TIME] = ns_open(0, "time");
+                r = make_time_namespace(s, err);
+        }
+        if (r == 0)
+                r = clone_here(s, s->sibling ? CLONE_PARENT : 0, s->sibling ? 0 : SIGCHLD,
+                               init_main, err);
+        int back = go_back(old, r == 0 ? err : NULL);
+        return r < 0 ? r : back;
+}
+
+typedef struct HelperAnswer {
+        pid_t pid;
+        Err err;
+} HelperAnswer;
+
+_Noreturn static void helper_main(Setup *s, int out, InitMain *init_main)
+{
+        HelperAnswer a = { 0 };
+        int old[_OCI_NS_MAX];
+
+        int r = join(s, old, false, &a.err);
+        if (r == 0 && setup_has_new_ns(s, OCI_NS_TIME))
+                r = make_time_namespace(s, &a.err);
+        if (r == 0 && setns(s->ns_fds[OCI_NS_USER], CLONE_NEWUSER) < 0)
+                r = err_sys(
+                        &a.err, errno, "join user namespace '%s'",
+                        str_or(s->spec->linux.namespaces[OCI_NS_USER].path, "of the container"));
+        /* Joining a user namespace makes the process dumpable for root inside. */
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        if (r == 0)
+                r = clone_here(s, CLONE_PARENT, SIGCHLD, init_main, &a.err);
+        a.pid = s->pid;
+        _exit(io_write_full(out, &a, sizeof(a)) < 0 || r < 0);
+}
+
+static int clone_by_helper(Setup *s, InitMain *init_main, Err *err)
+{
+        HelperAnswer a = { 0 };
+        int pipe_fds[2];
+
+        if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+                return err_sys(err, errno, "make a pipe");
+        _cleanup_close_ int in = pipe_fds[0];
+        _cleanup_close_ int out = pipe_fds[1];
+        pid_t helper = fork();
+        if (helper < 0)
+                return err_sys(err, errno, "fork");
+        if (helper == 0)
+                helper_main(s, out, init_main);
+        out = fd_close(out);
+        ssize_t n = read(in, &a, sizeof(a));
+        while (waitpid(helper, NULL, 0) < 0 && errno == EINTR)
+                ;
+        if (n != sizeof(a))
+                return err_set(err, ERR_INTERNAL, "the helper that joins namespaces died");
+        if (a.err.kind != ERR_NONE)
+                return err_copy(err, &a.err);
+        s->pid = a.pid;
+        s->pidfd = pidfd_open_pid(a.pid); /* our child: the number cannot be another's */
+        return s->pidfd < 0 ? err_sys(err, -s->pidfd, "open the init's pidfd") : 0;
+}
+
+int spawn_init(Setup *s, InitMain *init_main, Err *err)
+{
+        int r = sync_open(&s->sync, err);
+
+        if (r < 0)
+                return r;
+        /* Nobody inside looks into a process of ours before it has executed the program. */
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+                return err_sys(err, errno, "become undumpable");
+        if (s->ns_fds[OCI_NS_USER] >= 0)
+                r = clone_by_helper(s, init_main, err);
+        else
+                r = clone_direct(s, init_main, err);
+        sync_be_parent(&s->sync);
+        if (r < 0)
+                return r;
+        s->start_time = process_start_time(s->pid);
+        return 0;
+}
+
+void spawn_kill_init(Setup *s)
+{
+        if (s->pidfd < 0)
+                return;
+        (void)pidfd_kill(s->pidfd, SIGKILL);    /* ESRCH: it has ended itself */
+        (void)pidfd_reap(s->pidfd, true, NULL); /* ECHILD: the caller's parent reaps it */
+        s->pidfd = fd_close(s->pidfd);
+}

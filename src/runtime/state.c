@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* state.c - see state.h. */
+#include "runtime/state.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "runtime/setup-internal.h"
+#include "runtime/cgroups.h"
+#include "sys/pidfd.h"
+
+#define STATE_ID_MAX 1024
+#define STAT_MAX     1024
+
+static const char *const status_names[] = {
+        [RUNTIME_CREATING] = "creating", [RUNTIME_CREATED] = "created",
+        [RUNTIME_RUNNING] = "running",   [RUNTIME_STOPPED] = "stopped",
+        [RUNTIME_PAUSED] = "paused",
+};
+
+const char *runtime_status_name(RuntimeStatus s)
+{
+        return (size_t)s < array_len(status_names) ? status_names[s] : "unknown";
+}
+
+void state_done(State *st)
+{
+        free(st->id);
+        free(st->bundle);
+        free(st->rootfs);
+        free(st->created);
+        free(st->owner);
+        free(st->cgroup);
+        free(st->boot_id);
+        json_putp(&st->annotations);
+        *st = (State){ 0 };
+}
+
+int state_check_id(const char *id, Err *err)
+{
+        static const char charset[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                      "0123456789_+.-";
+
+        if (str_empty(id))
+                return err_set(err, ERR_INVALID, "container id is empty");
+        if (strlen(id) > STATE_ID_MAX || id[strspn(id, charset)] || str_eq(id, ".") ||
+            str_eq(id, ".."))
+                return err_set(err, ERR_INVALID,
+                               "invalid id format: '%.100s'; an id is of letters, digits, '_', "
+                               "'+', '.', '-'",
+                               id);
+        return 0;
+}
+
+static int open_root(const RuntimeContext *ctx, bool make, Err *err)
+{
+        int fd = open(ctx->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0 && errno == ENOENT && make) {
+                int r = io_mkdir_p(ctx->root, 0700);
+                if (r < 0)
+                        return err_sys(err, -r, "make the state folder '%s'", ctx->root);
+                fd = open(ctx->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        }
+        return fd < 0 ? err_sys(err, errno, "open the state folder '%s'", ctx->root) : fd;
+}
+
+int state_make_dir(const RuntimeContext *ctx, const char *id, Err *err)
+{
+        _cleanup_close_ int root = open_root(ctx, true, err);
+
+        if (root < 0)
+                return root;
+        if (mkdirat(root, id, 0700) < 0)
+                return errno == EEXIST ? err_set(err, ERR_EXISTS,
+                                                 "container with id '%s' already exists in '%s'",
+                                                 id, ctx->root)
+                                       : err_sys(err, errno, "make '%s/%s'", ctx->root, id);
+        int fd = openat(root, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return fd < 0 ? err_sys(err, errno, "open '%s/%s'", ctx->root, id) : fd;
+}
+
+int state_open_dir(const RuntimeContext *ctx, const char *id, Err *err)
+{
+        int r = state_check_id(id, err);
+
+        if (r < 0)
+                return r;
+        _cleanup_free_ char *path = xasprintf("%s/%s", ctx->root, id);
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return errno == ENOENT
+                               ? err_set(err, ERR_NOT_FOUND, "container '%s' does not exist", id)
+                               : err_sys(err, errno, "open '%s'", path);
+        return fd;
+}
+
+/* state.json goes first: what is left of a removal that dies is a create that died. */
+void state_remove_dir(const RuntimeContext *ctx, const char *id)
+{
+        static const char *const files[] = { "state.json", GATE_NAME, "config.json",
+                                             "intent.json" };
+        Err ignored;
+
+        _cleanup_close_ int root = open(ctx->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (root < 0)
+                return;
+        _cleanup_close_ int dir = openat(root, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (dir < 0)
+                return;
+        for (size_t i = 0; i < array_len(files); i++)
+                (void)unlinkat(dir, files[i], 0);
+        if (unlinkat(root, id, AT_REMOVEDIR) < 0) /* temporary files of a writer that died */
+                (void)io_remove_tree(root, id, &ignored);
+}
+
+int state_open_cache(const RuntimeContext *ctx, const char *name)
+{
+        Err ignored;
+
+        _cleanup_close_ int root = open_root(ctx, true, &ignored);
+        if (root < 0)
+                return root;
+        if (mkdirat(root, name, 0700) < 0 && errno != EEXIST)
+                return -errno;
+        int fd = openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+Json *state_annotations(const OciSpec *spec)
+{
+        if (spec->n_annotations == 0)
+                return NULL;
+        Json *j = json_object_new_object();
+        for (size_t i = 0; i < spec->n_annotations; i++)
+                json_add_str(j, spec->annotations[i].key, spec->annotations[i].value);
+        return j;
+}
+
+Json *state_to_json(const char *id, RuntimeStatus status, pid_t pid, const char *bundle,
+                    Json *annotations)
+{
+        Json *j = json_object_new_object();
+
+        json_add_str(j, "ociVersion", "1.3.0");
+        json_add_str(j, "id", id);
+        json_add_str(j, "status", runtime_status_name(status));
+        if (pid > 0)
+                json_add_i64(j, "pid", pid);
+        json_add_str(j, "bundle", bundle);
+        if (annotations)
+                json_object_object_add(j, "annotations", json_object_get(annotations));
+        return j;
+}
+
+int state_write(int dir_fd, const State *st, const char *file, Err *err)
+{
+        _cleanup_json_ Json *j = json_object_new_object();
+
+        json_add_i64(j, "version", 1);
+        json_add_str(j, "id", st->id);
+        json_add_str_opt(j, "bundle", st->bundle);
+        json_add_str_opt(j, "rootfs", st->rootfs);
+        json_add_str_opt(j, "created", st->created);
+        json_add_str_opt(j, "owner", st->owner);
+        json_add_str_opt(j, "cgroup", st->cgroup);
+        json_add_bool(j, "systemd_cgroup", st->systemd_cgroup);
+        json_add_bool(j, "hooks", st->hooks);
+        json_add_i64(j, "pid", st->pid);
+        json_add_u64(j, "start_time", st->start_time);
+        json_add_str_opt(j, "boot_id", st->boot_id);
+        if (st->annotations)
+                json_object_object_add(j, "annotations", json_object_get(st->annotations));
+        _cleanup_free_ char *text = json_print(j);
+        int r = io_replace_file(dir_fd, file, text, strlen(text), 0600, false);
+        return r < 0 ? err_sys(err, -r, "write %s of container '%s'", file, st->id) : 0;
+}
+
+static int from_json(Json *j, State *st, Err *err)
+{
+        int64_t pid = 0;
+        int r = json_get_str(j, "id", "", &st->id, err);
+
+        if (r >= 0)
+                r = json_get_str(j, "bundle", "", &st->bundle, err);
+        if (r >= 0)
+                r = json_get_str(j, "rootfs", "", &st->rootfs, err);
+        if (r >= 0)
+                r = json_get_str(j, "created", "", &st->created, err);
+        if (r >= 0)
+                r = json_get_str(j, "owner", "", &st->owner, err);
+        if (r >= 0)
+                r = json_get_str(j, "cgroup", "", &st->cgroup, err);
+        if (r >= 0)
+                r = json_get_bool(j, "systemd_cgroup", "", &st->systemd_cgroup, err);
+        if (r >= 0)
+                r = json_get_bool(j, "hooks", "", &st->hooks, err);
+        if (r >= 0)
+                r = json_get_i64(j, "pid", "", &pid, err);
+        if (r >= 0)
+                r = json_get_u64(j, "start_time", "", &st->start_time, err);
+        if (r >= 0)
+                r = json_get_str(j, "boot_id", "", &st->boot_id, err);
+        if (r >= 0)
+                r = json_get_obj(j, "annotations", "", &st->annotations, err);
+        if (r < 0)
+                return r;
+        if (st->annotations)
+                json_object_get(st->annotations);
+        st->pid = (pid_t)pid;
+        return 0;
+}
+
+int state_read(const RuntimeContext *ctx, const char *id, State *ret, Err *err)
+{
+        _cleanup_(state_done) State st = { 0 };
+        _cleanup_json_ Json *j = NULL;
+        Err first = { 0 };
+
+        _cleanup_close_ int dir = state_open_dir(ctx, id, err);
+        if (dir < 0)
+                return dir;
+        int r = json_read_file(dir, "state.json", &j, &first);
+        st.complete = r >= 0;
+        if (r == -ENOENT) {
+                r = json_read_file(dir, "intent.json", &j, &first);
+                if (r == -ENOENT) { /* died before its first record: there is nothing else */
+                        st.id = xstrdup(id);
+                        *ret = st;
+                        st = (State){ 0 };
+                        return 0;
+                }
+        }
+        if (r >= 0)
+                r = from_json(j, &st, &first);
+        if (r < 0) {
+                err_copy(err, &first);
+                return err_wrap(err, r, "state of container '%s'", id);
+        }
+        if (!str_eq(st.id, id))
+                return err_set(err, ERR_CORRUPT, "state of container '%s' is that of '%s'", id,
+                               str_or(st.id, ""));
+        *ret = st;
+        st = (State){ 0 };
+        return 0;
+}
+
+int state_read_spec(const RuntimeContext *ctx, const char *id, OciSpec **ret, Err *err)
+{
+        _cleanup_close_ int dir = state_open_dir(ctx, id, err);
+
+        return dir < 0 ? dir : oci_spec_read(dir, "config.json", ret, err);
+}
+
+/* 'R', 'S', 'Z', ... with the start time; 0 when there is no such process. */
+static char process_state(pid_t pid, uint64_t *ret_start)
+{
+        char path[32], text[STAT_MAX + 1];
+
+        snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return 0;
+        ssize_t n = io_read_full(fd, text, STAT_MAX);
+        if (n <= 0)
+                return 0;
+        text[n] = 0;
+        char *p = strrchr(text, ')');
+        if (!p || p[1] != ' ')
+                return 0;
+        char state = p[2];
+        *ret_start = process_start_time(pid);
+        return *ret_start == 0 ? 0 : state;
+}
+
+bool state_init_runs(const State *st)
+{
+        uint64_t start = 0;
+
+        if (st->pid <= 0 || (st->boot_id && !str_eq(st->boot_id, clock_boot_id())))
+                return false;
+        char state = process_state(st->pid, &start);
+        return state && state != 'Z' && state != 'X' && start == st->start_time;
+}
+
+int state_open_pidfd(const State *st, Err *err)
+{
+        _cleanup_close_ int fd = st->pid > 0 ? pidfd_open_pid(st->pid) : -ESRCH;
+
+        /* looked at after it was opened: now the number cannot change hands */
+        if (fd < 0 || !state_init_runs(st))
+                return err_set(err, ERR_NOT_FOUND, "container not running");
+        return take_fd(fd);
+}
+
+static bool is_frozen(const State *st)
+{
+        char text[64];
+
+        if (!st->cgroup)
+                return false;
+        _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(st->cgroup);
+        if (cgroup_has_controller("freezer") && !cgroup_controller_is_v2("freezer"))
+                return cgroup_read(cg, "freezer", "freezer.state", text, sizeof(text)) >= 0 &&
+                       strncmp(text, "FROZEN", 6) == 0;
+        return cgroup_read(cg, "", "cgroup.freeze", text, sizeof(text)) >= 0 && text[0] == '1';
+}
+
+RuntimeStatus state_status(const RuntimeContext *ctx, const State *st)
+{
+        struct stat sb;
+
+        if (!st->complete)
+                return state_init_runs(st) ? RUNTIME_CREATING : RUNTIME_STOPPED;
+        if (!state_init_runs(st))
+                return RUNTIME_STOPPED;
+        _cleanup_free_ char *gate = xasprintf("%s/%s/" GATE_NAME, ctx->root, st->id);
+        if (lstat(gate, &sb) == 0)
+                return RUNTIME_CREATED;
+        return is_frozen(st) ? RUNTIME_PAUSED : RUNTIME_RUNNING;
+}
+
+static bool is_container(const RuntimeContext *ctx, const char *name)
+{
+        struct stat st;
+
+        if (state_check_id(name, NULL) < 0)
+                return false;
+        _cleanup_free_ char *path = xasprintf("%s/%s", ctx->root, name);
+        return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+        return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int runtime_list(const RuntimeContext *ctx, char ***ret, Err *err)
+{
+        _cleanup_strv_ char **ids = NULL;
+        const struct dirent *e;
+
+        _cleanup_closedir_ DIR *dir = opendir(ctx->root);
+        if (!dir && errno != ENOENT)
+                return err_sys(err, errno, "open the state folder '%s'", ctx->root);
+        while (dir && (e = readdir(dir)))
+                if (is_container(ctx, e->d_name))
+                        strv_push(&ids, e->d_name);
+        if (ids)
+                qsort(ids, strv_len(ids), sizeof(*ids), compare_names);
+        *ret = take_ptr(ids);
+        return 0;
+}
