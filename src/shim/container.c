@@ -22,10 +22,7 @@
 #include "runtime/runtime.h"
 #include "sys/pidfd.h"
 
-#define LOG_SYNC_MS  200 /* an exit waits no longer for a slow log disk */
-#define STAT_MAX     1024
-#define STAT_FLAGS   9 /* field of /proc/PID/stat */
-#define FLAG_EXITING 0x4
+#define LOG_SYNC_MS 200 /* an exit waits no longer for a slow log disk */
 
 typedef struct ExitFound {
         int64_t oom_kills;
@@ -154,18 +151,7 @@ void container_fill_exit(const Container *c, Tare__Shim__V1__ExitEvent *ret)
  * end that we see, it is on its way already. */
 static bool pause_is_ending(const Sandbox *sb)
 {
-        char path[32];
-        _cleanup_strbuf_ StrBuf stat = {};
-
-        if (sb->pause_dead || !sb->pause)
-                return sb->pause_dead;
-        snprintf(path, sizeof(path), "/proc/%d/stat", sb->pause_pid);
-        if (io_read_file(AT_FDCWD, path, STAT_MAX, &stat) < 0)
-                return true;
-        const char *p = strrchr(stat.data, ')');
-        for (int field = 2; p && field < STAT_FLAGS; field++)
-                p = strchr(p + 1, ' ');
-        return p && (strtoul(p, NULL, 10) & FLAG_EXITING);
+        return sb->pause_dead || (sb->pause && proc_is_ending(sb->pause));
 }
 
 static void tell_exit(Container *c)

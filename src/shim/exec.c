@@ -329,7 +329,11 @@ static void exec_made(void *userdata, JobResult *res)
                 return;
         }
         if (res->r < 0) {
-                (void)err_wrap(&res->err, res->r, "exec in container '%s'", e->c->id);
+                bool ended = !e->c->init || proc_is_ending(e->c->init);
+                (void)err_wrap(&res->err, res->r, "exec in container '%s'%s", e->c->id,
+                               ended ? ", which has ended" : "");
+                if (ended) /* whatever it was that failed for that reason */
+                        res->err.kind = ERR_PRECONDITION;
                 server_reply_err(e->shim->server, e->call, &res->err);
                 exec_free(e);
                 return;

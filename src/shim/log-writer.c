@@ -439,7 +439,8 @@ static int op_streams(LogFile *f, const LogCommand *c, int *fds, size_t n_fds)
                         continue;
                 loop_source_free(s->source);
                 fd_close(s->fd);
-                s->fd = take_fd(fds[next++]);
+                s->fd = take_fd(fds[next]);
+                next++;
                 s->eof = false;
                 int r = io_set_nonblock(s->fd, true);
                 if (r < 0)

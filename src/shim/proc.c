@@ -2,17 +2,24 @@
 /* proc.c - see proc.h. Runs in the shim's loop; never blocks. */
 #include "shim/proc.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/io.h"
 #include "base/str.h"
 #include "sys/pidfd.h"
 
-#define KEPT_MAX 64 /* statuses of unknown children; the oldest is overwritten */
+#define KEPT_MAX     64 /* statuses of unknown children; the oldest is overwritten */
+#define STAT_MAX     4096
+#define STAT_FLAGS   9   /* field of /proc/PID/stat */
+#define FLAG_EXITING 0x4 /* the kernel's PF_EXITING */
 
 typedef struct Kept {
         pid_t pid;
@@ -191,4 +198,19 @@ pid_t proc_pid(const Proc *p)
 int proc_pidfd(const Proc *p)
 {
         return p->pidfd;
+}
+
+bool proc_is_ending(const Proc *p)
+{
+        char path[32];
+        _cleanup_strbuf_ StrBuf stat = {};
+
+        snprintf(path, sizeof(path), "/proc/%d/stat", p->pid);
+        if (io_read_file(AT_FDCWD, path, STAT_MAX, &stat) < 0)
+                return true;
+        /* the name may hold anything: fields count from the last parenthesis */
+        const char *s = strrchr(stat.data, ')');
+        for (int field = 2; s && field < STAT_FLAGS; field++)
+                s = strchr(s + 1, ' ');
+        return s && (strtoul(s, NULL, 10) & FLAG_EXITING);
 }

@@ -32,5 +32,7 @@ Proc *proc_track(Procs *procs, pid_t pid, int pidfd, ProcExitFn fn, void *userda
 void proc_forget(Proc *p);
 pid_t proc_pid(const Proc *p);
 int proc_pidfd(const Proc *p); /* borrowed */
+/* It has ended, or its end has begun: it runs nothing any more. */
+bool proc_is_ending(const Proc *p);
 
 #endif
