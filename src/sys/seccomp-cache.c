@@ -17,7 +17,7 @@
 #include "base/str.h"
 #include "sys/seccomp.h"
 
-#define CACHE_FORMAT    1
+#define CACHE_FORMAT    2 /* also: how seccomp_filter_compile() does it */
 #define CACHE_BYTES_MAX (1U << 20)
 #define CACHE_MAGIC     0x65726174U /* "tare" */
 

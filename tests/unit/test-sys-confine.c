@@ -3,8 +3,11 @@
 /* test-sys-confine.c - seccomp.h and landlock.h. */
 #include "unit/sys-child.h"
 
+#include <linux/audit.h>
+#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -193,6 +196,122 @@ TEST(seccomp, bad_profiles_say_what_is_wrong)
                 ASSERT_CONTAINS(err.msg, rows[i].text);
                 ASSERT_NULL(f.bpf);
         }
+}
+
+/* What a filter answers, by the kernel's rules for classic BPF. */
+static uint32_t simulate(const SeccompFilter *f, const struct seccomp_data *data)
+{
+        const struct sock_filter *code = f->bpf;
+        size_t n = f->n_bytes / sizeof(*code);
+        uint32_t a = 0;
+
+        for (size_t pc = 0; pc < n; pc++) {
+                const struct sock_filter *i = &code[pc];
+                bool jump = false;
+                switch (i->code) {
+                case BPF_LD | BPF_W | BPF_ABS:
+                        ASSERT_TRUE(i->k + 4 <= sizeof(*data));
+                        memcpy(&a, (const char *)data + i->k, 4);
+                        continue;
+                case BPF_ALU | BPF_AND | BPF_K:
+                        a &= i->k;
+                        continue;
+                case BPF_RET | BPF_K:
+                        return i->k;
+                case BPF_JMP | BPF_JA:
+                        pc += i->k;
+                        continue;
+                case BPF_JMP | BPF_JEQ | BPF_K:
+                        jump = a == i->k;
+                        break;
+                case BPF_JMP | BPF_JGT | BPF_K:
+                        jump = a > i->k;
+                        break;
+                case BPF_JMP | BPF_JGE | BPF_K:
+                        jump = a >= i->k;
+                        break;
+                case BPF_JMP | BPF_JSET | BPF_K:
+                        jump = (a & i->k) != 0;
+                        break;
+                default:
+                        TEST_FAIL("instruction %#x", i->code);
+                }
+                pc += jump ? i->jt : i->jf;
+        }
+        TEST_FAIL("the filter has no end");
+        return 0;
+}
+
+/* Every number of each architecture, against the profile read by hand. */
+TEST(seccomp, filter_says_what_the_profile_says)
+{
+        static char *allowed[] = { "read",   "write",  "openat",  "mmap",       "brk",   "uname",
+                                   "clone",  "execve", "wait4",   "getdents64", "futex", "bpf",
+                                   "gettid", "ppoll",  "seccomp", "statx",      "rseq",  NULL };
+        static char *refused[] = { "mount", "umount2", "ptrace", "kexec_load", NULL };
+        static char *partly[] = { "personality", NULL };
+        static char *arches[] = { "SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", NULL };
+        const SeccompArg zero[] = { { 0, "SCMP_CMP_EQ", 0, 0 } };
+        const SeccompArg big[] = { { 0, "SCMP_CMP_EQ", UINT64_C(0x1ffffffff), 0 } };
+        const SeccompRule rules[] = {
+                { .names = allowed, .action = "SCMP_ACT_ALLOW" },
+                { .names = refused, .action = "SCMP_ACT_ERRNO", .has_errno = true, .errno_ = EDOM },
+                { .names = partly, .action = "SCMP_ACT_ALLOW", .args = zero, .n_args = 1 },
+                { .names = partly, .action = "SCMP_ACT_ALLOW", .args = big, .n_args = 1 },
+        };
+        const SeccompProfile p = { .default_action = "SCMP_ACT_ERRNO",
+                                   .architectures = arches,
+                                   .rules = rules,
+                                   .n_rules = array_len(rules) };
+        const uint32_t tokens[] = { SCMP_ARCH_X86_64, SCMP_ARCH_X86, SCMP_ARCH_X32 };
+        static const uint64_t args[] = { 0, 1, UINT64_C(0x100000000), UINT64_C(0x1ffffffff) };
+        SeccompFilter f = { 0 };
+        Err err = { 0 };
+        int newest = 0;
+
+        if (seccomp_arch_native() != SCMP_ARCH_X86_64)
+                TEST_SKIP("seccomp: written for x86-64");
+        for (size_t i = 0; allowed[i]; i++) {
+                int nr = seccomp_syscall_resolve_name(allowed[i]);
+                newest = nr > newest ? nr : newest;
+        }
+        ASSERT_OK_ERR(seccomp_filter_compile(&p, &f, &err), err);
+        for (size_t t = 0; t < array_len(tokens); t++) {
+                bool native = tokens[t] == seccomp_arch_native();
+                uint32_t bit = tokens[t] == SCMP_ARCH_X32 ? 0x40000000U : 0;
+                for (uint32_t nr = 0; nr < 700; nr++)
+                        for (size_t a = 0; a < array_len(args); a++) {
+                                /* libseccomp compares 32 bits where pointers have as many. */
+                                uint64_t mask = native ? UINT64_MAX : UINT32_MAX;
+                                uint64_t arg = args[a] & mask;
+                                char *name = seccomp_syscall_resolve_num_arch(tokens[t],
+                                                                              (int)(nr | bit));
+                                const struct seccomp_data data = {
+                                        .nr = (int)(nr | bit),
+                                        .arch = tokens[t] == SCMP_ARCH_X86 ? AUDIT_ARCH_I386
+                                                                           : AUDIT_ARCH_X86_64,
+                                        .args = { arg },
+                                };
+                                uint32_t want = SECCOMP_RET_ERRNO | EPERM;
+                                if (strv_contains(allowed, str_or(name, "-")) ||
+                                    (strv_contains(partly, str_or(name, "-")) &&
+                                     (arg == 0 || arg == (big[0].value & mask))))
+                                        want = SECCOMP_RET_ALLOW;
+                                if (strv_contains(refused, str_or(name, "-")))
+                                        want = SECCOMP_RET_ERRNO | EDOM;
+                                if (native && (int)nr > newest)
+                                        want = SECCOMP_RET_ERRNO | ENOSYS;
+                                uint32_t got = simulate(&f, &data);
+                                if (got != want)
+                                        TEST_FAIL("%s (%u, token %zu) of %#llx: %#x, expected %#x",
+                                                  str_or(name, "-"), nr, t, (unsigned long long)arg,
+                                                  got, want);
+                                free(name);
+                        }
+        }
+        const struct seccomp_data other = { .arch = AUDIT_ARCH_S390X };
+        ASSERT_EQ(simulate(&f, &other), SECCOMP_RET_KILL_THREAD);
+        seccomp_filter_done(&f);
 }
 
 static SeccompProfile big_profile(SeccompRule *rule)
