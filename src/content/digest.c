@@ -4,8 +4,10 @@
 #include "content/digest.h"
 
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -46,6 +48,18 @@ void digest_of(const void *p, size_t n, char ret[static DIGEST_TEXT_SIZE])
 
         tare_assert(EVP_Digest(p, n, md, NULL, EVP_sha256(), NULL) == 1);
         format(md, ret);
+}
+
+void digest_chain(const char *below, const char *diff_id, char ret[static DIGEST_TEXT_SIZE])
+{
+        /* ChainID(L0) = DiffID(L0); ChainID(L0|...|Ln) = Digest(ChainID(L0|...|Ln-1) " "
+         * DiffID(Ln)) */
+        _cleanup_free_ char *text = below ? xasprintf("%s %s", below, diff_id) : NULL;
+
+        if (text)
+                digest_of(text, strlen(text), ret);
+        else
+                snprintf(ret, DIGEST_TEXT_SIZE, "%s", diff_id);
 }
 
 Digest *digest_new(void)

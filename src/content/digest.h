@@ -15,6 +15,9 @@
 const char *digest_hex(const char *digest);
 void digest_of(const void *p, size_t n, char ret[static DIGEST_TEXT_SIZE]);
 
+/* image-spec, config.md: the chain id of a layer over the chain id of those below (NULL: none). */
+void digest_chain(const char *below, const char *diff_id, char ret[static DIGEST_TEXT_SIZE]);
+
 /* Piece by piece. digest_finish() may be called once, and frees. */
 typedef struct Digest Digest;
 Digest *digest_new(void);

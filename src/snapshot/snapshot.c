@@ -299,14 +299,7 @@ char **snapshot_chain_ids(char *const *diff_ids)
         char id[DIGEST_TEXT_SIZE];
 
         for (size_t i = 0; diff_ids && diff_ids[i]; i++) {
-                if (i == 0) {
-                        strv_push(&chain, diff_ids[0]);
-                        continue;
-                }
-                /* image-spec, config.md: ChainID(L0|...|Ln) = Digest(ChainID(L0|...|Ln-1) " "
-                 * DiffID(Ln)) */
-                _cleanup_free_ char *text = xasprintf("%s %s", chain[i - 1], diff_ids[i]);
-                digest_of(text, strlen(text), id);
+                digest_chain(i ? chain[i - 1] : NULL, diff_ids[i], id);
                 strv_push(&chain, id);
         }
         return chain;

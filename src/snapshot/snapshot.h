@@ -3,8 +3,8 @@
  * mounts: the shim makes the detached mount from what snapshot_root() tells.
  *
  *   <root>/layers/<chain hex>/fs                    an unpacked layer, immutable
- *   <root>/containers/<container id>/{upper,work}   a container's own; upper is made by snapshot_root(),
- *                                                    with mode and owner of the top layer's root
+ *   <root>/containers/<container id>/{upper,work}   a container's own; upper is made by
+ * snapshot_root(), with mode and owner of the top layer's root
  *
  * Only the components that a mapped root must cross are 0711; the rest 0700. One driver: overlay;
  * others come behind the same functions (a table keyed by name). */
