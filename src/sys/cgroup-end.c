@@ -492,3 +492,11 @@ int cgroup_remove(const Cgroup *cg, unsigned timeout_ms, Err *err)
         }
         return result;
 }
+
+void cgroup_remove_empty(const Cgroup *cg)
+{
+        const CgroupHierarchies *all = cgroup_hierarchies();
+
+        for (size_t i = 0; !str_eq(cg->rel, ".") && i < all->n; i++)
+                (void)unlinkat(all->items[i].fd, cg->rel, AT_REMOVEDIR); /* in use: it stays */
+}

@@ -68,5 +68,7 @@ bool cgroup_is_frozen(const Cgroup *cg);
 /* rmdir, deepest first, in every hierarchy; waits up to timeout_ms for dying processes. Missing: 0
  */
 int cgroup_remove(const Cgroup *cg, unsigned timeout_ms, Err *err);
+/* rmdir of it alone, where nothing is in it and nothing below it. */
+void cgroup_remove_empty(const Cgroup *cg);
 
 #endif

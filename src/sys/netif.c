@@ -63,7 +63,7 @@ static bool parse_link(const struct nlmsghdr *m, NetifStats *ret)
         if (m->nlmsg_len < NLMSG_LENGTH(sizeof(*info)) || info->ifi_flags & IFF_LOOPBACK)
                 return false;
         *ret = (NetifStats){ 0 };
-        size_t left = m->nlmsg_len - NLMSG_LENGTH(sizeof(*info));
+        int left = (int)(m->nlmsg_len - NLMSG_LENGTH(sizeof(*info))); /* the macros need a sign */
         for (const struct rtattr *a = IFLA_RTA(info); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
                 struct rtnl_link_stats64 s;
                 if (a->rta_type == IFLA_IFNAME) {
@@ -87,7 +87,7 @@ static bool parse_link(const struct nlmsghdr *m, NetifStats *ret)
 /* 1: the dump goes on, 0: it is over, or -errno. */
 static int parse_reply(const char *reply, size_t n, NetifStats *ret, size_t max, size_t *count)
 {
-        size_t left = n;
+        int left = (int)n;
 
         for (const struct nlmsghdr *m = (const void *)reply; NLMSG_OK(m, left);
              m = NLMSG_NEXT(m, left)) {

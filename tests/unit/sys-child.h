@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "sys/seccomp.h"
+
 #define CHILD_SKIPPED 77
 
 /* In the child: says what is wrong, and ends. */
@@ -84,6 +86,24 @@ static inline void in_child(int unshare_flags, void (*fn)(void))
                 in_child(unshare_flags, child_##name);                                             \
         }                                                                                          \
         static void child_##name(void)
+
+/* From here on the child's kernel has no such system call: what an older one, or a sandbox,
+ * answers. */
+#define WITHOUT_CALL(call, num)                                                                    \
+        do {                                                                                       \
+                const SeccompRule rule_ = { .names = (char *[]){ call, NULL },                     \
+                                            .action = "SCMP_ACT_ERRNO",                            \
+                                            .has_errno = true,                                     \
+                                            .errno_ = (num) };                                     \
+                const SeccompProfile profile_ = { .default_action = "SCMP_ACT_ALLOW",              \
+                                                  .rules = &rule_,                                 \
+                                                  .n_rules = 1 };                                  \
+                SeccompFilter filter_ = { 0 };                                                     \
+                CHECK_OK(seccomp_filter_compile(&profile_, &filter_, NULL));                       \
+                CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);                                \
+                CHECK_OK(seccomp_filter_install(&filter_, 0, NULL));                               \
+                seccomp_filter_done(&filter_);                                                     \
+        } while (0)
 
 /* A file with a text, in the child. */
 __attribute__((unused)) static inline void put_file(const char *path, const char *text)

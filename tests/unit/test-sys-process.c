@@ -201,6 +201,21 @@ CHILD_TEST(memfd, reexec_self, 0)
         CHECK(!"exec failed");
 }
 
+/* In no mount namespace of its own: the program's file would not be of that. Nothing is attached.
+ */
+CHILD_TEST(memfd, reexec_self_without_memfd, 0)
+{
+        char *const argv[] = { "test-reexec", NULL };
+
+        if (geteuid() != 0)
+                CHILD_SKIP("memfd: a read-only clone needs root");
+
+        WITHOUT_CALL("memfd_create", EACCES);
+        CHECK(setenv(REEXEC_VARIABLE, "clone", 1) == 0);
+        execv("/proc/self/exe", argv);
+        CHECK(!"exec failed");
+}
+
 static int reexec_main(char **argv)
 {
         char target[PATH_MAX];
@@ -209,8 +224,17 @@ static int reexec_main(char **argv)
         ssize_t n = readlink("/proc/self/exe", target, sizeof(target) - 1);
         target[n > 0 ? n : 0] = 0;
         _cleanup_close_ int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-        if (r == 0 && memfd_is_sealed(self) && str_eq(argv[0], "test-reexec"))
-                return 0;
+        if (r == 0 && str_eq(argv[0], "test-reexec")) {
+                if (str_eq(getenv(REEXEC_VARIABLE), "1") && memfd_is_sealed(self))
+                        return 0;
+                /* Not sealed, and still nobody can write: nor make it writable. */
+                struct mount_attr clear = { .attr_clr = MOUNT_ATTR_RDONLY };
+                if (str_eq(getenv(REEXEC_VARIABLE), "clone") && !memfd_is_sealed(self) &&
+                    mount_setattr(AT_FDCWD, "/proc/self/exe", 0, &clear, sizeof(clear)) < 0 &&
+                    mount(NULL, "/proc/self/exe", NULL, MS_REMOUNT | MS_BIND, NULL) < 0 &&
+                    access("/proc/self/exe", W_OK) < 0 && errno == EROFS)
+                        return 0;
+        }
         fprintf(stderr, "memfd_reexec_self: %d, /proc/self/exe is %s\n", r, target);
         return 1;
 }

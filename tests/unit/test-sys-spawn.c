@@ -164,6 +164,24 @@ TEST(spawn, by_descriptor_of_sealed_memory)
         ASSERT_CONTAINS(text, "fds=3 ");
 }
 
+CHILD_TEST(spawn, without_clone3, 0)
+{
+        char *const argv[] = { "sh", "-c", "exit 5", NULL };
+        Spawn opt = SPAWN_INIT;
+        int pidfd = -EBADF, status = 0;
+
+        WITHOUT_CALL("clone3", ENOSYS);
+        signal(SIGPIPE, SIG_IGN);
+        opt.path = "/bin/sh";
+        opt.argv = argv;
+        CHECK_OK(spawn_program(&opt, NULL, &pidfd));
+        CHECK_OK(pidfd_reap(pidfd, true, &status));
+        CHECK_EQ(process_exit_code(status), 5);
+        opt.path = "/no/such/program";
+        CHECK_EQ(spawn_program(&opt, NULL, &pidfd), -ENOENT);
+        CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
+}
+
 static pid_t spawner;
 static volatile sig_atomic_t handled, handled_in_child;
 
