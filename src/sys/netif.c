@@ -87,10 +87,13 @@ static bool parse_link(const struct nlmsghdr *m, NetifStats *ret)
 /* 1: the dump goes on, 0: it is over, or -errno. */
 static int parse_reply(const char *reply, size_t n, NetifStats *ret, size_t max, size_t *count)
 {
-        int left = (int)n;
+        size_t at = 0, step;
 
-        for (const struct nlmsghdr *m = (const void *)reply; NLMSG_OK(m, left);
-             m = NLMSG_NEXT(m, left)) {
+        for (; n - at >= sizeof(struct nlmsghdr); at += step < n - at ? step : n - at) {
+                const struct nlmsghdr *m = (const void *)(reply + at);
+                if (m->nlmsg_len < sizeof(*m) || m->nlmsg_len > n - at)
+                        return -EBADMSG;
+                step = NLMSG_ALIGN(m->nlmsg_len);
                 NetifStats one;
                 if (m->nlmsg_type == NLMSG_DONE)
                         return 0;
