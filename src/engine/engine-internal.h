@@ -128,6 +128,8 @@ void image_add_name(Engine *e, Image *i, const char *name, bool is_tag);
 
 /* --- recover.c, usage.c --- */
 int recover(Engine *e, Err *err);
+/* Asks the pod's supervisor what became of its containers, and takes it over. */
+void recover_ask_state(Pod *p);
 void usage_free(Engine *e);
 void usage_forget(Engine *e, const char *container_id);
 

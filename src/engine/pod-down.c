@@ -300,17 +300,19 @@ static int remove_forget(Op *op, Err *err)
         return pod_of(op) ? store_delete(op->engine->run, STORE_POD, pod_of(op)->id, err) : 0;
 }
 
-/* The default parent is ours: it goes with the last pod. Only an empty one can be removed. */
-static void drop_own_parent(Engine *e)
+/* The default parent and the supervisors' cgroup are ours: they go with the last pod. */
+static void drop_own_cgroups(Engine *e)
 {
-        Cgroup *cg;
+        const char *own[] = { e->config->cgroup_parent, e->config->shim_cgroup };
 
-        if (map_len(e->pods) > 0 || str_empty(e->config->cgroup_parent) || e->node.systemd_cgroup)
+        if (map_len(e->pods) > 0 || e->node.systemd_cgroup)
                 return;
-        cg = cgroup_new(e->config->cgroup_parent);
-        if (cg)
-                (void)cgroup_remove(cg, 0, NULL); /* somebody else uses it: then it stays */
-        cgroup_free(cg);
+        for (size_t i = 0; i < array_len(own); i++) {
+                Cgroup *cg = str_empty(own[i]) ? NULL : cgroup_new(own[i]);
+                if (cg)
+                        cgroup_remove_empty(cg);
+                cgroup_free(cg);
+        }
 }
 
 static void remove_finish(Op *op, const Err *err)
@@ -320,7 +322,7 @@ static void remove_finish(Op *op, const Err *err)
         if (err || !d->pod)
                 return;
         engine_pod_free(op->engine, take_ptr(d->pod));
-        drop_own_parent(op->engine);
+        drop_own_cgroups(op->engine);
 }
 
 #define STOP_STEPS                                                                                 \

@@ -75,7 +75,14 @@ static void on_exited(void *data, const Tare__Shim__V1__ExitEvent *ev)
                 container_exited(p->engine, c, ev);
 }
 
-const SupervisorEvents pod_supervisor_events = { .exited = on_exited, .gone = on_gone };
+static void on_reconnected(void *data)
+{
+        recover_ask_state(data);
+}
+
+const SupervisorEvents pod_supervisor_events = { .exited = on_exited,
+                                                 .gone = on_gone,
+                                                 .reconnected = on_reconnected };
 
 int pod_connect(Engine *e, Pod *p, Err *err)
 {

@@ -57,7 +57,7 @@ static void adopted(void *data, const Tare__Shim__V1__Reply *reply, const Err *e
         }
 }
 
-static void ask_state(Pod *p)
+void recover_ask_state(Pod *p)
 {
         Tare__Shim__V1__Request req = TARE__SHIM__V1__REQUEST__INIT;
         Tare__Shim__V1__StateRequest state = TARE__SHIM__V1__STATE_REQUEST__INIT;
@@ -78,7 +78,7 @@ static int recover_pod(Engine *e, Pod *p, Err *err)
                 r = pod_connect(e, p, err);
                 if (r < 0)
                         return r;
-                ask_state(p);
+                recover_ask_state(p);
         }
         if (p->state == POD_MAKING || p->removing)
                 (void)engine_remove_pod(e, p->id, NULL, NULL);

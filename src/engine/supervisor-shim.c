@@ -8,13 +8,17 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "sys/pidfd.h"
 
-#define FRAME_HEADER 8
-#define FRAME_MAX    ((size_t)4 << 20) /* bytes of one message */
-#define READ_CHUNK   16384
+#define FRAME_HEADER   8
+#define FRAME_MAX      ((size_t)4 << 20) /* bytes of one message */
+#define READ_CHUNK     16384
+#define RECONNECTS_MAX 3
+#define RECONNECT_NS   NS_PER_S
 
 typedef struct Frame Frame;
 struct Frame {
@@ -45,7 +49,12 @@ typedef struct Shim {
         Frame *out, **out_tail;
         StrBuf in;
         bool dead;
+        char *socket_path;
+        unsigned losses;
+        LoopSource *retry;
 } Shim;
+
+static void reconnect(void *userdata);
 
 static void frame_free(Frame *f)
 {
@@ -102,20 +111,29 @@ static void set_dead(Shim *s)
         close_connection(s);
         loop_source_free(s->pid_source);
         s->pid_source = NULL;
+        loop_source_free(s->retry);
+        s->retry = NULL;
         s->gone_source = loop_add_defer(s->world->loop, report_gone, s);
 }
 
-/* The connection is of no use any more. A shim that lives without one is ended: nobody could speak
- * to it. */
+/* The connection is of no use any more. A shim that is about to end does so meanwhile; one that
+ * lives on is connected to again, and its state asked for; one that does not take us is ended:
+ * nobody could speak to it. */
 static void connection_lost(Shim *s, const char *why)
 {
         close_connection(s);
+        strbuf_done(&s->in);
         if (s->pidfd < 0) {
                 set_dead(s);
                 return;
         }
         log_debug("pod=%s supervisor: %s", s->pod_id, why);
-        (void)pidfd_kill(s->pidfd, SIGKILL); /* gone already: the pidfd says so */
+        if (s->losses++ >= RECONNECTS_MAX) {
+                (void)pidfd_kill(s->pidfd, SIGKILL); /* gone already: the pidfd says so */
+                return;
+        }
+        s->retry = loop_add_timer(s->world->loop, s->world->now_mono(s->world) + RECONNECT_NS,
+                                  reconnect, s);
 }
 
 static void on_pidfd(void *userdata, int fd, uint32_t revents)
@@ -283,8 +301,8 @@ static void shim_kill(Supervisor *base)
 {
         Shim *s = (Shim *)base;
 
-        if (!s->dead)
-                connection_lost(s, "ended on request");
+        if (!s->dead && s->pidfd >= 0)
+                (void)pidfd_kill(s->pidfd, SIGKILL); /* gone already: the pidfd says so */
 }
 
 static void shim_free(Supervisor *base)
@@ -294,6 +312,8 @@ static void shim_free(Supervisor *base)
         close_connection(s);
         loop_source_free(s->pid_source);
         loop_source_free(s->gone_source);
+        loop_source_free(s->retry);
+        free(s->socket_path);
         fd_close(s->pidfd);
         for (SupervisorCall *c = s->calls, *next; c; c = next) {
                 next = c->next;
@@ -333,6 +353,43 @@ static void say_hello(Shim *s)
         (void)shim_call(&s->base, &req, NULL, 0, hello_done, s);
 }
 
+static void open_connection(Shim *s)
+{
+        s->sock = io_unix_connect(s->socket_path);
+        if (s->sock < 0) {
+                connection_lost(s, "cannot connect");
+                return;
+        }
+        (void)io_set_nonblock(s->sock, true);
+        s->sock_source = loop_add_fd(s->world->loop, s->sock, EPOLLIN, on_socket, s);
+        say_hello(s);
+}
+
+/* What was asked over the old connection is not answered any more; what happened meanwhile is in
+ * its state. */
+static void reconnect(void *userdata)
+{
+        Shim *s = userdata;
+        SupervisorCall *lost = s->calls;
+        Err err = {};
+
+        loop_source_free(s->retry);
+        s->retry = NULL;
+        err_set(&err, ERR_UNAVAILABLE, "the connection to the supervisor of pod %.12s was lost",
+                s->pod_id);
+        s->calls = NULL;
+        open_connection(s);
+        if (s->events.reconnected)
+                s->events.reconnected(s->data);
+        while (lost) {
+                SupervisorCall *call = lost;
+                lost = call->next;
+                if (call->done)
+                        call->done(call->data, NULL, &err);
+                free(call);
+        }
+}
+
 /* Nobody there, or somebody else with its number: as good as gone. */
 static void connect_to(Shim *s, const char *socket_path, pid_t pid, uint64_t start_time)
 {
@@ -344,14 +401,8 @@ static void connect_to(Shim *s, const char *socket_path, pid_t pid, uint64_t sta
                 return;
         }
         s->pid_source = loop_add_fd(s->world->loop, s->pidfd, EPOLLIN, on_pidfd, s);
-        s->sock = io_unix_connect(socket_path);
-        if (s->sock < 0) {
-                connection_lost(s, "cannot connect");
-                return;
-        }
-        (void)io_set_nonblock(s->sock, true);
-        s->sock_source = loop_add_fd(s->world->loop, s->sock, EPOLLIN, on_socket, s);
-        say_hello(s);
+        s->socket_path = xstrdup(socket_path);
+        open_connection(s);
 }
 
 int supervisor_shim_new(World *w, const char *pod_id, const char *socket_path, pid_t pid,

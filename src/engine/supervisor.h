@@ -21,6 +21,7 @@ typedef struct SupervisorCall SupervisorCall;
 typedef struct SupervisorEvents {
         void (*exited)(void *data, const Tare__Shim__V1__ExitEvent *event);
         void (*gone)(void *data);
+        void (*reconnected)(void *data); /* events may have been missed: ask for the state */
 } SupervisorEvents;
 
 /* reply: of the kind asked for, borrowed; NULL with err. Called from the loop. */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -179,18 +180,31 @@ static int make_process(Err *err)
 }
 
 /* Outside of the pods' cgroups and of the daemon's service, so that neither's end takes it along.
- */
+ * By a child: what sys/cgroup.h keeps open stays with it, not with a supervisor that is to be
+ * small. */
 static int join_cgroup(const ShimOptions *opt, Err *err)
 {
-        Cgroup *cg = opt->cgroup ? cgroup_new(opt->cgroup) : NULL;
-        int r = 0;
+        int status = 0;
+        pid_t supervisor = getpid(), child;
 
-        if (cg)
-                r = cgroup_create(cg, err);
-        if (cg && r >= 0)
-                r = cgroup_join(cg, 0, err);
-        cgroup_free(cg);
-        return r;
+        if (!opt->cgroup)
+                return 0;
+        child = fork();
+        if (child < 0)
+                return err_sys(err, errno, "fork");
+        if (child == 0) {
+                Err failed = {};
+                Cgroup *cg = cgroup_new(opt->cgroup);
+                if (!cg || cgroup_create(cg, &failed) < 0 ||
+                    cgroup_join(cg, supervisor, &failed) < 0)
+                        log_error("cgroup '%s': %s", opt->cgroup, failed.msg);
+                _exit(failed.num);
+        }
+        if (waitpid(child, &status, 0) < 0 || !WIFEXITED(status))
+                return err_set(err, ERR_INTERNAL, "join cgroup '%s': the child died", opt->cgroup);
+        if (WEXITSTATUS(status) != 0)
+                return err_sys(err, WEXITSTATUS(status), "join cgroup '%s'", opt->cgroup);
+        return 0;
 }
 
 /* The descriptors, and only those, close-on-exec. */
