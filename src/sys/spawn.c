@@ -167,8 +167,8 @@ static long clone3_call(struct clone_args *args, int (*fn)(void *), void *arg)
         register long x8 __asm__("x8") = SYS_clone3;
         register long x0 __asm__("x0") = (long)args;
         register long x1 __asm__("x1") = sizeof(*args);
-        register long x9 __asm__("x19") = (long)fn;
-        register long x10 __asm__("x20") = (long)arg;
+        register long x19 __asm__("x19") = (long)fn;
+        register long x20 __asm__("x20") = (long)arg;
 
         __asm__ volatile("svc #0\n\t"
                          "cbnz x0, 1f\n\t"
@@ -178,7 +178,7 @@ static long clone3_call(struct clone_args *args, int (*fn)(void *), void *arg)
                          "brk #1\n"
                          "1:"
                          : "+r"(x0)
-                         : "r"(x8), "r"(x1), "r"(x9), "r"(x10)
+                         : "r"(x8), "r"(x1), "r"(x19), "r"(x20)
                          : "memory", "cc");
         return x0;
 }
