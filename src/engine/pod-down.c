@@ -145,7 +145,7 @@ int pod_step_leftovers(Op *op, Pod *p, Err *err)
         Leftovers *l;
         WorldProcess *process;
 
-        if (access(record, F_OK) < 0 && map_len(p->containers) == 0)
+        if (access(record, F_OK) < 0)
                 return 0; /* it has taken everything away itself */
         l = xnew(Leftovers);
         l->op = op;

@@ -243,7 +243,8 @@ static int undo_containers(const ShimOptions *opt, Err *err)
 
         for (size_t i = 0; opt->kill_cgroups && opt->kill_cgroups[i]; i++) {
                 Cgroup *cg = cgroup_new(opt->kill_cgroups[i]);
-                int r = cg ? cgroup_kill(cg, SIGKILL, first == 0 ? err : NULL) : 0;
+                int r = cg && cgroup_exists(cg) ? cgroup_kill(cg, SIGKILL, first == 0 ? err : NULL)
+                                                : 0;
                 if (cg && r >= 0)
                         r = cgroup_remove(cg, KILL_WAIT_MS, first == 0 ? err : NULL);
                 if (r < 0 && first == 0)
