@@ -208,7 +208,7 @@ class Pod:
 
     def mounts(self):
         with open("/proc/self/mountinfo") as f:
-            return [line.split()[4] for line in f if self.folder in line]
+            return [line.split()[4] for line in f if self.folder + "/" in line]
 
     def shutdown(self):
         """Ends the pod, and checks that nothing of it is left."""
