@@ -37,17 +37,15 @@ static int results_path(const char *cache_dir, const char *name, char **ret, Err
 
 /* --- reading --- */
 
-static int check_is(Json *j, const char *key, const char *wanted, Err *err)
+/* 1: the member is that text; 0: another. */
+static int member_is(Json *j, const char *key, const char *wanted, Err *err)
 {
         _cleanup_free_ char *has = NULL;
         int r = json_get_str(j, key, "", &has, err);
 
         if (r < 0)
                 return r;
-        if (!str_eq(has, wanted))
-                return err_set(err, ERR_CORRUPT, "%s is \"%s\", not \"%s\"", key, str_or(has, ""),
-                               wanted);
-        return 0;
+        return has ? str_eq(has, wanted) : err_set(err, ERR_CORRUPT, "no %s", key);
 }
 
 static int read_config(Json *j, char *const *bin_dirs, const char *path, CniConfig **ret, Err *err)
@@ -80,18 +78,22 @@ static int take_obj(Json *j, const char *key, Json **ret, Err *err)
         return r;
 }
 
-static int read_record(Json *j, const char *path, const char *container_id, const char *ifname,
-                       char *const *bin_dirs, CniRecord *ret, Err *err)
+/* 0: it is another attachment's; names of files are ambiguous. */
+static int read_record(Json *j, const char *container_id, const char *ifname, char *const *bin_dirs,
+                       CniRecord *ret, Err *err)
 {
         Json *args = NULL;
-        int r = check_is(j, "kind", KIND, err);
+        int r = member_is(j, "kind", KIND, err);
 
-        if (r >= 0)
-                r = check_is(j, "containerId", container_id, err);
-        if (r >= 0)
-                r = check_is(j, "ifName", ifname, err);
-        if (r >= 0)
-                r = read_config(j, bin_dirs, path, &ret->config, err);
+        if (r == 0)
+                return err_set(err, ERR_CORRUPT, "kind: expected \"%s\"", KIND);
+        if (r > 0)
+                r = member_is(j, "containerId", container_id, err);
+        if (r > 0)
+                r = member_is(j, "ifName", ifname, err);
+        if (r <= 0)
+                return r;
+        r = read_config(j, bin_dirs, ret->path, &ret->config, err);
         if (r >= 0)
                 r = json_get_array(j, "cniArgs", "", &args, err);
         if (r > 0)
@@ -102,32 +104,35 @@ static int read_record(Json *j, const char *path, const char *container_id, cons
                 r = take_obj(j, "result", &ret->result, err);
         if (r >= 0 && ret->result)
                 r = cni_result_convert(ret->result, ret->config->version, err);
-        return r < 0 ? r : 0;
+        return r < 0 ? r : 1;
 }
 
-/* 0: there is no such file. Whatever else is wrong is CORRUPT, and names the file. */
+/* 0: there is no such file, or it is another's. Whatever else is wrong is CORRUPT; *ret then has
+ * the path only. */
 static int read_file(const char *path, const char *container_id, const char *ifname,
                      char *const *bin_dirs, CniRecord *ret, Err *err)
 {
         _cleanup_json_ Json *j = NULL;
-        CniRecord record = {};
+        CniRecord record = { .path = xstrdup(path) };
         Err e = {};
         int r = json_read_file(AT_FDCWD, path, &j, &e);
 
         if (r == -ENOENT)
-                return 0;
-        if (r >= 0 && !json_object_is_type(j, json_type_object))
+                r = 0;
+        else if (r >= 0 && !json_object_is_type(j, json_type_object))
                 r = err_set(&e, ERR_CORRUPT, "%s: expected an object", path);
         else if (r >= 0)
-                r = err_wrap(&e, read_record(j, path, container_id, ifname, bin_dirs, &record, &e),
-                             "%s", path);
-        if (r < 0) {
-                cni_cache_done(&record);
-                return err_set(err, ERR_CORRUPT, "network record %s", e.msg);
+                r = err_wrap(&e, read_record(j, container_id, ifname, bin_dirs, &record, &e), "%s",
+                             path);
+        if (r > 0) {
+                *ret = record;
+                return r;
         }
-        record.path = xstrdup(path);
-        *ret = record;
-        return 1;
+        cni_cache_done(&record);
+        if (r == 0)
+                return 0;
+        ret->path = xstrdup(path);
+        return err_set(err, ERR_CORRUPT, "network record %s", e.msg);
 }
 
 /* A file of this container and interface, of whatever network: the configuration may have changed

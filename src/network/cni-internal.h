@@ -79,7 +79,8 @@ typedef struct CniRecord {
 } CniRecord;
 
 void cni_cache_done(CniRecord *r);
-/* 1: found; 0: there is none; CORRUPT: there is one that cannot be used. network NULL: any.
+/* 1: found; 0: there is none; CORRUPT: there is one that cannot be used, *ret has its path. network
+ * NULL: any.
  * bin_dirs NULL: those of the record. */
 int cni_cache_find(const char *cache_dir, const char *network, const char *container_id,
                    const char *ifname, char *const *bin_dirs, CniRecord *ret, Err *err);

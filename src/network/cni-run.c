@@ -54,7 +54,8 @@ void cni_run_free(CniRun *run)
 /* --- setting up --- */
 
 /* What ADD recorded is what DEL and CHECK go by: the configuration may have changed since. A record
- * that cannot be read is passed over by DEL when there is a configuration: the pod has to go. */
+ * that cannot be read is passed over by DEL when there is a configuration, and removed at its end:
+ * the pod has to go. */
 static int use_record(CniRun *run, Err *err)
 {
         CniRecord record = {};
@@ -62,10 +63,14 @@ static int use_record(CniRun *run, Err *err)
         int r = cni_cache_find(run->att.cache_dir, c ? c->name : NULL, run->att.container_id,
                                run->att.ifname, c ? c->bin_dirs : NULL, &record, err);
 
-        if (r < 0 && run->verb == CNI_DEL && c && r == -EBADMSG)
+        if (r == -EBADMSG && run->verb == CNI_DEL && c) {
+                run->record_path = take_ptr(record.path);
                 return 0;
-        if (r < 0)
+        }
+        if (r < 0) {
+                cni_cache_done(&record);
                 return r;
+        }
         if (r == 0 || (run->verb == CNI_CHECK && !record.result)) {
                 cni_cache_done(&record);
                 return run->verb == CNI_DEL
