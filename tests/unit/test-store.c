@@ -12,7 +12,8 @@ typedef struct Seen {
         char *text;
 } Seen;
 
-static int note(void *data, const char *id, const void *config, size_t len, const char *facts, Err *err)
+static int note(void *data, const char *id, const void *config, size_t len, const char *facts,
+                Err *err)
 {
         Seen *seen = data;
         char *more = xasprintf("%s%s:%.*s:%s;", seen->text ? seen->text : "", id, (int)len,
@@ -23,24 +24,9 @@ static int note(void *data, const char *id, const void *config, size_t len, cons
         return 0;
 }
 
-static char *temp_dir(void)
-{
-        char *dir = xstrdup("/tmp/tare-test-XXXXXX");
-
-        ASSERT_TRUE(mkdtemp(dir) != NULL);
-        return dir;
-}
-
-static void drop_dir(char *dir)
-{
-        ASSERT_OK(io_remove_tree(-100, dir, NULL));
-        free(dir);
-}
-
 TEST(store, rows_survive_and_keep_their_config)
 {
-        char *dir = temp_dir();
-        _cleanup_free_ char *path = xasprintf("%s/x.db", dir);
+        _cleanup_free_ char *path = xasprintf("%s/rows.db", test_tmpdir());
         Store *s = NULL;
         Seen seen = {};
         Err err = {};
@@ -60,13 +46,11 @@ TEST(store, rows_survive_and_keep_their_config)
         ASSERT_OK(store_check(s, &err));
         store_free(s);
         free(seen.text);
-        drop_dir(dir);
 }
 
 TEST(store, a_second_daemon_is_told_who_has_it)
 {
-        char *dir = temp_dir();
-        _cleanup_free_ char *path = xasprintf("%s/x.db", dir);
+        _cleanup_free_ char *path = xasprintf("%s/locked.db", test_tmpdir());
         Store *s = NULL, *other = NULL;
         Err err = {};
 
@@ -75,7 +59,6 @@ TEST(store, a_second_daemon_is_told_who_has_it)
         ASSERT_EQ(err.kind, ERR_BUSY);
         ASSERT_TRUE(strstr(err.msg, "another tared (pid ") != NULL);
         store_free(s);
-        drop_dir(dir);
 }
 
-TEST_MAIN()
+TEST_MAIN
