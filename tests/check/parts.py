@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of parts, and the function of each. A new part is a row.
+
+A part whose folder is not there is not in the table. The budgets together are at most 40 minutes on
+two cores; ./check full multiplies them by FULL_FACTOR.
+"""
+import concurrent.futures
+import dataclasses
+import fnmatch
+import os
+import sys
+from typing import Callable
+
+import builds
+import packages
+from paths import BUILDS, ROOT, TESTS, build
+from result import Result, check, from_junit, from_meson_log
+from run import environment, run_command
+
+TOTAL_BUDGET = 40 * 60
+FULL_FACTOR = 4
+FUZZ_SECONDS, FUZZ_SECONDS_FULL = 5, 60
+PYTHON = "/usr/bin/python3"
+SANITIZERS = {
+    "ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_stacktrace=1",
+}
+# also run against the sanitizer build
+BEHAVIOUR = ("runtime", "shim", "image", "registry", "network", "cri")
+
+
+@dataclasses.dataclass
+class Part:
+    """folder: of tests/, when the part is there only with it; tests: it is an error to run none."""
+    name: str
+    budget: int
+    builds: tuple
+    run: Callable
+    description: str
+    folder: str = ""
+    isolated: bool = True
+    tests: bool = True
+
+
+def run_install(context):
+    """Debian packages, the Go compiler and what it builds."""
+    result = Result()
+    problem = packages.install()
+    if problem:
+        return Result(failed=[("install/packages", problem)])
+    import tools  # needs what was just installed
+    for name, problem in tools.prepare():
+        if problem:
+            result.failed.append((f"install/{name}", problem))
+    return result
+
+
+def run_build(context):
+    result = Result()
+    for name in builds.BUILDS:
+        if not context.names or name in context.names:
+            check(result, f"build/{name}", builds.make(name))
+    return result
+
+
+def run_lint(context):
+    sys.path.insert(0, os.path.join(TESTS, "lint"))
+    import rules
+    result = Result()
+    for rule, findings in rules.run(context.names, build("release")):
+        check(result, f"lint/{rule}", "\n".join(findings) or None)
+    return result
+
+
+def meson_test(context, build_name, *selection):
+    """meson's tests of a build; names choose among them (a pattern of shell)."""
+    folder = build(build_name)
+    env = environment(**SANITIZERS, MALLOC_PERTURB_=165)
+    listed = run_command(["meson", "test", "-C", folder, "--list", *selection], env=env).output
+    every = [line.split(" / ")[-1].strip() for line in listed.splitlines() if " / " in line]
+    chosen = [name for name in every if any(fnmatch.fnmatch(name, f"*{n}*") for n in context.names)]
+    if context.names and not chosen:
+        return Result(failed=[(context.part.name, f"no test named {' '.join(context.names)}")])
+    done = run_command(["meson", "test", "-C", folder, "--no-rebuild", "--num-processes",
+                        str(os.cpu_count()), *selection, *chosen], env=env)
+    log = os.path.join(folder, "meson-logs", "testlog.json")
+    if not os.path.exists(log):
+        return Result(failed=[(context.part.name, done.output)])
+    result = from_meson_log(log, context.part.name)
+    if done.status != 0 and not result.failed:
+        result.failed.append((context.part.name, done.output))
+    return result
+
+
+def run_unit(context):
+    return meson_test(context, "release", "--no-suite", "corpus")
+
+
+def run_unit_asan(context):
+    return meson_test(context, "asan", "--no-suite", "corpus")
+
+
+def fuzz(name, seconds):
+    """Lets libFuzzer search; None or what it found."""
+    found = os.path.join(BUILDS, "found", name)
+    os.makedirs(found, exist_ok=True)
+    program = os.path.join(build("clang"), "tests", "fuzz", f"fuzz-{name}")
+    done = run_command([program, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=1024",
+                        "-max_len=65536", f"-artifact_prefix={BUILDS}/found/crash-{name}-", found,
+                        os.path.join(TESTS, "fuzz", "corpus", name)], env=environment(**SANITIZERS))
+    if done.status == 0:
+        return None
+    return done.output + "\nAdd the file to tests/fuzz/corpus with the fix."
+
+
+def run_corpus(context):
+    result = meson_test(context, "asan", "--suite", "corpus")
+    seconds = FUZZ_SECONDS_FULL if context.full else FUZZ_SECONDS
+    folder = os.path.join(build("clang"), "tests", "fuzz")
+    names = sorted(name[5:] for name in os.listdir(folder)
+                   if name.startswith("fuzz-") and os.path.isfile(os.path.join(folder, name)))
+    names = [n for n in names if not context.names or any(wanted in n for wanted in context.names)]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, problem in zip(names, pool.map(lambda n: fuzz(n, seconds), names)):
+            check(result, f"corpus/fuzz-{name}", problem)
+    return result
+
+
+def run_toml(context):
+    import tools
+    result = Result()
+    decoder = os.path.join(build("release"), "tests", "unit", "toml-test-decoder")
+    done = run_command([tools.toml_test(), "test", "-toml", "1.0", "-color", "never", "-decoder",
+                        decoder], env=environment())
+    passed = tools.toml_test_passed(done.output)
+    result.passed += passed
+    if done.status != 0 or not passed:
+        result.failed.append(("toml/toml-test", done.output))
+    return result
+
+
+def pytest(context, folder, build_name):
+    """The tests of tests/FOLDER against a build; names are a -k expression."""
+    report = os.path.join(context.folder, "junit.xml")
+    if os.path.exists(report):
+        os.unlink(report)
+    import tools
+    env = environment(**SANITIZERS, **tools.test_environment(), TARE_BUILD=build(build_name),
+                      TARE_FULL="1" if context.full else "")
+    command = [PYTHON, "-m", "pytest", "-q", "--no-header", "--tb=short", "-rN",
+               "-p", "no:cacheprovider", "-o", "faulthandler_timeout=60",
+               f"--basetemp={context.folder}/p", f"--junitxml={report}", "--rootdir", TESTS,
+               os.path.join(TESTS, folder)]
+    if context.names:
+        command += ["-k", " or ".join(context.names)]
+    done = run_command(command, env=env, cwd=TESTS)
+    if not os.path.exists(report):
+        return Result(failed=[(f"{context.part.name}/{folder}", done.output)])
+    result = from_junit(report, context.part.name)
+    if done.status != 0 and not result.failed:
+        result.failed.append((f"{context.part.name}/{folder}", done.output))
+    return result
+
+
+def run_pytest(context):
+    return pytest(context, context.part.folder, "release")
+
+
+def run_behaviour_asan(context):
+    result = Result()
+    names, context.names = context.names, []
+    for folder in BEHAVIOUR:
+        if has_tests(folder) and (not names or folder in names):
+            result.add(pytest(context, folder, "asan"))
+    return result
+
+
+def has_tests(folder):
+    path = os.path.join(TESTS, folder)
+    return os.path.isdir(path) and any(name.startswith("test_") for name in os.listdir(path))
+
+
+def behaviour(name, budget, description):
+    return Part(name, budget, ("release",), run_pytest, description, folder=name)
+
+
+ALL = ("release", "asan", "clang")
+TABLE = [
+    #    name, seconds, builds, function, description
+    Part("install", 240, (), run_install, "what the tests need: packages, programs in Go",
+         isolated=False, tests=False),
+    Part("build", 420, (), run_build, "gcc, gcc with sanitizers, clang; no warnings",
+         isolated=False),
+    Part("lint", 150, ("release",), run_lint, "layers, sizes, banned calls, format, links"),
+    Part("unit", 90, ("release",), run_unit, "tests/unit"),
+    Part("unit-asan", 150, ("asan",), run_unit_asan, "tests/unit with sanitizers and leak checks"),
+    Part("corpus", 150, ("asan", "clang"), run_corpus, "fuzz corpora, then seconds of each fuzzer"),
+    Part("toml", 20, ("release",), run_toml, "the public toml-test suite"),
+    behaviour("wire", 60, "our gRPC server against grpc-go"),
+    behaviour("runtime", 120, "the OCI runtime"),
+    behaviour("shim", 150, "the pod supervisor by its protocol"),
+    behaviour("image", 90, "the image worker"),
+    behaviour("registry", 60, "the registry client"),
+    behaviour("network", 60, "CNI"),
+    behaviour("cri", 240, "the daemon under crictl and critest"),
+    behaviour("fault", 90, "every write and call that can fail, failing"),
+    Part("behaviour-asan", 300, ("asan",), run_behaviour_asan, "the same with sanitizers"),
+]
+
+
+def table():
+    rows = [part for part in TABLE if not part.folder or has_tests(part.folder)]
+    assert sum(part.budget for part in rows) <= TOTAL_BUDGET, "the budgets exceed 40 minutes"
+    return rows
+
+
+def named(name):
+    return next(part for part in TABLE if part.name == name)
+
+
+assert os.path.isdir(ROOT)

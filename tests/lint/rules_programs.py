@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules that a program of Debian checks: nm, clang-format, cppcheck, shellcheck, pyflakes."""
+import os
+import re
+import subprocess
+
+from tree import Finding
+
+# Archives that the static programs link: what these names need cannot be linked statically.
+STATIC_LAYERS = ("base", "sys", "oci", "runtime", "shim", "proto_shim_proto")
+NOT_STATIC = re.compile(r"^(?:getpw\w+|getgr\w+|getaddrinfo|getnameinfo|gethostby\w+|getservby\w+|"
+                        r"dlopen|dlsym|iconv|iconv_open|initgroups|wordexp)$")
+GCC_LINE = re.compile(r"^(?P<path>[^\s:][^:]*):(?P<line>\d+)(?::\d+)?: (?P<text>.*)$")
+
+
+def output_of(command, tree):
+    """(exit status, standard output and error together)"""
+    done = subprocess.run(command, cwd=tree.root, check=False, stdin=subprocess.DEVNULL, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace")
+    return done.returncode, done.stdout
+
+
+def from_output(output, rule, keep=lambda text: True):
+    for line in output.splitlines():
+        match = GCC_LINE.match(line)
+        if match and keep(match["text"]):
+            yield Finding(match["path"], int(match["line"]), rule, match["text"])
+
+
+def from_program(command, tree, rule, keep=lambda text: True):
+    """The program's findings; a failure that names no line is one too."""
+    status, output = output_of(command, tree)
+    findings = list(from_output(output, rule, keep))
+    if status != 0 and not findings:
+        findings = [Finding(command[0], 0, rule, f"exit status {status}: {output.strip()[:2000]}")]
+    return findings
+
+
+def static_symbols(tree):
+    for layer in STATIC_LAYERS:
+        archive = archive_of(tree, layer)
+        if not archive:
+            yield Finding(f"lib{layer}.a", 0, "static-symbols", f"is not in {tree.build}")
+            continue
+        _, output = output_of(["nm", "--undefined-only", "-A", archive], tree)
+        for line in output.splitlines():
+            name = line.split()[-1]
+            if NOT_STATIC.match(name):
+                member = line.split(":")[1]
+                yield Finding(f"src/{layer}", 0, "static-symbols",
+                              f"{member} needs {name}, which static programs cannot have")
+
+
+def archive_of(tree, layer):
+    for folder, _, names in os.walk(tree.build or "."):
+        if f"lib{layer}.a" in names:
+            return os.path.join(folder, f"lib{layer}.a")
+    return None
+
+
+def clang_format(tree):
+    command = ["clang-format", "--dry-run", "-Werror", *tree.c_files()]
+    return from_program(command, tree, "format", lambda text: text.startswith("error:"))
+
+
+CPPCHECK = ["cppcheck", "--quiet", "--std=c11", "--enable=warning,performance",
+            "--inline-suppr", "--template={file}:{line}: {id}: {message}", "--error-exitcode=1",
+            "--library=posix", "--library=gnu", "--max-configs=2", "-D_GNU_SOURCE",
+            "-DTARE_VERSION=\"0\"", "-D__x86_64__", "-Isrc"]
+# It does not know the cleanup attribute: what it says of leaks and of lifetimes is off.
+CPPCHECK_OFF = ("resourceLeak", "memleak", "internalAstError", "uninitvar", "autoVariables",
+                "returnDanglingLifetime", "invalidFunctionArg", "invalidFunctionArgBool",
+                "nullPointer", "unmatchedSuppression")
+
+
+def cppcheck(tree):
+    command = [*CPPCHECK, f"-j{os.cpu_count()}", *[f"--suppress={name}" for name in CPPCHECK_OFF],
+               *tree.files(".c", below="src/")]
+    return from_program(command, tree, "cppcheck")
+
+
+def shell(tree):
+    return from_program(["shellcheck", "--format=gcc", *tree.shell_files()], tree, "shell")
+
+
+def python(tree):
+    for path in tree.python_files():
+        try:
+            compile(tree.text(path), path, "exec", dont_inherit=True)
+        except SyntaxError as error:
+            yield Finding(path, error.lineno or 1, "python", error.msg)
+    command = ["/usr/bin/python3", "-B", "-m", "pyflakes", *tree.python_files()]
+    yield from from_program(command, tree, "python")

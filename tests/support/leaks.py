@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a test may leave behind, as a set of lines to compare before and after."""
+import os
+import re
+import socket
+import time
+
+MAKER = re.compile(r"tare-test-(?:.*-)?([0-9]+)")  # tare-test-AREA-PID, the name of a test's cgroup
+STATE_FOLDERS = ("/run/netns", "/run/tare", "/var/lib/tare", "/var/lib/cni", "/var/run/netns")
+
+
+def cgroup_hierarchies():
+    with open("/proc/self/mountinfo", encoding="utf-8") as lines:
+        for line in lines:
+            fields = line.split()
+            if fields[fields.index("-") + 1] in ("cgroup", "cgroup2"):
+                yield fields[4]
+
+
+def alive(pid):
+    return os.path.exists(f"/proc/{pid}")
+
+
+def cgroups():
+    """The cgroups of tests whose maker is dead, and every other one of tare."""
+    found = set()
+    for root in cgroup_hierarchies():
+        for name in os.listdir(root):
+            path = os.path.join(root, name)
+            if not name.startswith("tare") or not os.path.isdir(path):
+                continue
+            maker = MAKER.fullmatch(name)
+            if not maker or not alive(maker[1]):
+                found.add(f"cgroup {path}")
+    return found
+
+
+def mounts():
+    """Of the calling process's namespace, without the numbers that change."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as lines:
+        return {"mount " + " ".join(line.split()[3:5]) for line in lines}
+
+
+def links():
+    return {f"network link {name}" for _, name in socket.if_nameindex()}
+
+
+def files():
+    found = set()
+    for folder in STATE_FOLDERS:
+        if os.path.isdir(folder) and not os.path.islink(folder):
+            found |= {f"file {os.path.join(folder, name)}" for name in os.listdir(folder)}
+    return found
+
+
+def snapshot():
+    return cgroups() | mounts() | links() | files()
+
+
+def left(before, take=snapshot, patience=3.0):
+    """What is there now and was not before; what goes within patience (seconds) is no leak."""
+    end = time.monotonic() + patience
+    while True:
+        now = sorted(take() - before)
+        if not now or time.monotonic() > end:
+            return now
+        time.sleep(0.05)
+
+
+def parents():
+    """{pid: parent's pid} of every process."""
+    table = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        table[int(entry)] = int(fields[1])
+    return table
+
+
+def descendants(root):
+    """The pids below root, children before their own children."""
+    table = parents()
+    found, level = [], [root]
+    while level:
+        level = [pid for pid, parent in table.items() if parent in level]
+        found += level
+    return found
+
+
+def command_of(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as cmdline:
+            text = cmdline.read().replace(b"\0", b" ").decode(errors="replace").strip()
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as comm:
+            return text or f"[{comm.read().strip()}]"
+    except OSError:
+        return "gone"

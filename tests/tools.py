@@ -1,0 +1,226 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Test tools in Go, built once into the cache: tests/tools.py go|toml-test|crictl|critest
+
+Prints the path of the program. Debian 12's Go is too old for them, so where no newer one is
+installed Debian's fetches, as a module, the toolchain that go.mod files of today ask for. All of it
+comes through the module proxy that Go is set up with.
+"""
+import functools
+import glob
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CACHE = os.environ.get("TARE_CACHE") or os.path.join(
+    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tare")
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+GOFLAGS = "-buildvcs=false -modcacherw"
+GO_VERSION = (1, 26, 2)  # the newest that the modules below ask for
+TOOLCHAIN = "golang.org/toolchain@v0.0.1-go{}.linux-{}"
+TOML_TEST = ("github.com/toml-lang/toml-test/v2/cmd/toml-test", "v2.2.0")
+CRI_TOOLS = ("sigs.k8s.io/cri-tools", "v1.36.0")
+# critest pulls this image by digest; ours has the digest that tests/testbed/images.py prints.
+DIGEST_FILE, DIGEST = "pkg/validate/consts.go", r"test-image-digest@sha256:[0-9a-f]*"
+
+
+class ToolError(Exception):
+    """A tool that cannot be had, with the output of what failed."""
+
+
+def run(command, **options):
+    """The standard output; ToolError with all of the output when it fails."""
+    done = subprocess.run([str(word) for word in command], check=False, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    if done.returncode != 0:
+        raise ToolError(f"{' '.join(map(str, command))}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def version_of(go):
+    """(1, 26, 2) of a Go compiler; (0,) when it does not run."""
+    try:
+        text = run([go, "version"], env=dict(os.environ, GOTOOLCHAIN="local"))
+    except (ToolError, OSError):
+        return (0,)
+    match = re.search(r"\bgo([0-9]+(?:\.[0-9]+)*)", text)
+    return tuple(map(int, match[1].split("."))) if match else (0,)
+
+
+def installed():
+    """Go compilers of this machine, as paths."""
+    places = [shutil.which("go"), "/usr/local/go/bin/go", "/usr/bin/go"]
+    return [path for path in dict.fromkeys(places) if path and os.access(path, os.X_OK)]
+
+
+def fetch_toolchain(old):
+    """The pinned Go, fetched by an older one; its folder below the cache."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    module = TOOLCHAIN.format(".".join(map(str, GO_VERSION)), machine)
+    cache = os.path.join(CACHE, "toolchain")
+    env = dict(os.environ, GOMODCACHE=cache, GOFLAGS="-modcacherw", GO111MODULE="on")
+    folder = json.loads(run([old, "mod", "download", "-json", module], env=env, cwd="/"))["Dir"]
+    for pattern in ("bin/*", "pkg/tool/*/*"):
+        for program in glob.glob(os.path.join(folder, pattern)):
+            os.chmod(program, 0o755)
+    return os.path.join(folder, "bin", "go")
+
+
+@functools.lru_cache(None)
+def go():
+    """The path of a Go compiler of at least GO_VERSION."""
+    fetched = glob.glob(os.path.join(CACHE, "toolchain", "golang.org", "toolchain@*", "bin", "go"))
+    for path in installed() + fetched:
+        if version_of(path) >= GO_VERSION:
+            return path
+    if not installed():
+        install_debian_go()
+    path = fetch_toolchain(installed()[0])
+    if version_of(path) < GO_VERSION:
+        raise ToolError(f"{path} is not Go {'.'.join(map(str, GO_VERSION))} or newer")
+    return path
+
+
+def install_debian_go():
+    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    run(["apt-get", "-y", "-q", "install", "--no-install-recommends", "golang-go"], env=env)
+
+
+def go_environment():
+    """For building; the module proxy stays as this machine has it."""
+    env = dict(os.environ, GOTOOLCHAIN="local", GOFLAGS=GOFLAGS, CGO_ENABLED="0")
+    env["PATH"] = os.path.dirname(go()) + os.pathsep + env.get("PATH", "/usr/bin:/bin")
+    return env
+
+
+def made(folder, names, build):
+    """The paths of programs in CACHE/folder; build(folder) makes them when one is missing."""
+    final = os.path.join(CACHE, folder)
+    paths = [os.path.join(final, name) for name in names]
+    if not all(os.access(path, os.X_OK) for path in paths):
+        os.makedirs(CACHE, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE, prefix="make-") as work:
+            build(work)
+            os.makedirs(final, exist_ok=True)
+            for path in paths:
+                os.replace(os.path.join(work, os.path.basename(path)), path)
+    return paths
+
+
+def toml_test():
+    package, version = TOML_TEST
+
+    def build(work):
+        env = dict(go_environment(), GOBIN=work)
+        run([go(), "install", f"{package}@{version}"], env=env, cwd="/")
+
+    return made(f"toml-test-{version}", ["toml-test"], build)[0]
+
+
+def toml_test_passed(output):
+    """How many tests toml-test's summary counts as passed."""
+    return sum(map(int, re.findall(r"^ *(?:valid|invalid) tests: *([0-9]+) passed", output, re.M)))
+
+
+def module_source(module, version):
+    command = [go(), "mod", "download", "-json", f"{module}@{version}"]
+    return json.loads(run(command, env=go_environment(), cwd="/"))["Dir"]
+
+
+def image_digest():
+    """Of the image that critest pulls by digest; None before the testbed's images are here."""
+    script = os.path.join(HERE, "testbed", "images.py")
+    if not os.path.exists(script):
+        return None
+    return run(["/usr/bin/python3", "-B", script, "digest", "test-image-digest"]).split()[-1]
+
+
+def cri_tools():
+    """(crictl, critest)"""
+    module, version = CRI_TOOLS
+    digest = image_digest()
+
+    def build(work):
+        source = os.path.join(work, "source")
+        shutil.copytree(module_source(module, version), source)
+        run(["chmod", "-R", "u+w", source])
+        if digest:
+            set_digest(os.path.join(source, DIGEST_FILE), digest)
+        stamp = f"-s -w -X {module}/pkg/version.Version={version}"
+        common = ["-trimpath", "-ldflags", stamp]
+        for command, name in ((["build"], "crictl"), (["test", "-c"], "critest")):
+            run([go(), *command, *common, "-o", f"{work}/{name}", f"./cmd/{name}"],
+                env=go_environment(), cwd=source)
+
+    name = f"cri-tools-{version}-{digest[7:19] if digest else 'plain'}"
+    return made(name, ["crictl", "critest"], build)
+
+
+def set_digest(path, digest):
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    changed, count = re.subn(DIGEST, f"test-image-digest@{digest}", text)
+    if count == 0:
+        raise ToolError(f"{path} does not name the image: the pinned version has changed")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(changed)
+
+
+def grpc_client():
+    """The Go client of tests/wire, built where it is used; here only what it needs is fetched."""
+    folder = os.path.join(HERE, "wire", "client")
+    if os.path.isdir(folder):
+        run([go(), "build", "-o", os.devnull, "."], env=go_environment(), cwd=folder)
+    return folder
+
+
+TOOLS = {
+    "go": go,
+    "toml-test": toml_test,
+    "crictl": lambda: cri_tools()[0],
+    "critest": lambda: cri_tools()[1],
+    "grpc-client": grpc_client,
+}
+
+
+def prepare():
+    """Makes every tool: yields (name, None or what went wrong)."""
+    for name, make in TOOLS.items():
+        try:
+            make()
+            yield name, None
+        except (ToolError, OSError, KeyError) as error:
+            yield name, str(error)
+
+
+def test_environment():
+    """The variables by which tests find the tools; what cannot be had is left out."""
+    found = {"GOTOOLCHAIN": "local", "GOFLAGS": GOFLAGS, "GOPROXY": "off", "CGO_ENABLED": "0"}
+    try:
+        found["PATH"] = f"{os.path.dirname(go())}:{SYSTEM_PATH}"
+        found["TARE_CRICTL"], found["TARE_CRITEST"] = cri_tools()
+    except (ToolError, OSError):
+        pass  # prepare() has told
+    return found
+
+
+def main():
+    if len(sys.argv) != 2 or sys.argv[1] not in TOOLS:
+        print(f"usage: tests/tools.py {'|'.join(TOOLS)}", file=sys.stderr)
+        return 2
+    try:
+        print(TOOLS[sys.argv[1]]())
+    except (ToolError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
