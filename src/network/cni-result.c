@@ -7,6 +7,15 @@
 
 #define EXCERPT_MAX 500 /* bytes of a plugin's words in an error */
 
+/* Nothing but white space; a NULL with length 0 is fine. */
+static bool is_blank(const char *text, size_t len)
+{
+        for (size_t i = 0; i < len; i++)
+                if (!memchr(" \t\r\n", text[i], 4))
+                        return false;
+        return true;
+}
+
 /* --- results --- */
 
 /* Since 0.3.0 one thing changed between versions that a result can lack: the family of an address.
@@ -52,7 +61,7 @@ int cni_result_read(const char *text, size_t len, const char *version, Json **re
 {
         _cleanup_json_ Json *j = NULL;
 
-        if (strspn(text, " \t\r\n") >= len)
+        if (is_blank(text, len))
                 return err_set(err, ERR_INVALID, "it printed no result");
         int r = json_parse(text, len, CNI_OUTPUT_MAX, &j, err);
         if (r < 0)
@@ -271,14 +280,12 @@ int cni_result_failure(int exit_code, const char *out, size_t out_len, const cha
                                CNI_OUTPUT_MAX);
         if (exit_code < 0)
                 return err_sys(err, -exit_code, "start it");
-        if (!read_error(out, out_len, &words, &code)) {
-                bool silent = strspn(out, " \t\r\n") >= out_len;
-                const char *said = silent ? str_or(errout, "") : out;
-                words = xmemdup(said, silent ? strlen(said) : out_len);
-                line = one_line(words, silent ? strlen(said) : out_len);
-        } else {
+        if (is_blank(out, out_len))
+                line = one_line(str_or(errout, ""), strlen(str_or(errout, "")));
+        else if (read_error(out, out_len, &words, &code))
                 line = one_line(words, strlen(words));
-        }
+        else
+                line = one_line(out, out_len);
         if (code == 3 && verb == CNI_DEL)
                 return 0;
         if (!str_empty(line))
