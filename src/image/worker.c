@@ -36,6 +36,7 @@
 #include "image/limits.h"
 #include "image/request.h"
 #include "image/source-layout.h"
+#include "image/source-registry.h"
 #include "image/verbs.h"
 
 #define PIPE_SIZE (1 << 20)
@@ -150,17 +151,22 @@ static int fetch(Transfer *t, FrameWriter *out, Err *err)
         pthread_t watcher;
 
         int r = leave_stdio(err);
+        if (r == 0 && t->verb == IMAGE_PULL)
+                r = source_open_registry(t->req, &source, err);
         if (r == 0)
                 r = confine_fetcher(
                         &(ConfineFetcher){ .source_fd =
-                                                   t->files ? layout_files_fd(t->files) : -EBADF },
+                                                   t->files ? layout_files_fd(t->files) : -EBADF,
+                                           .network = t->verb == IMAGE_PULL,
+                                           .hosts_dir = t->req->hosts_dir },
                         err);
         if (r < 0)
                 return r;
         r = pthread_create(&watcher, NULL, watch_applier, &t->life[0]);
         if (r != 0)
                 return err_sys(err, r, "start a thread");
-        r = source_open_layout(take_ptr(t->files), t->req->reference, &source, err);
+        if (t->verb == IMAGE_IMPORT)
+                r = source_open_layout(take_ptr(t->files), t->req->reference, &source, err);
         if (r < 0)
                 return r;
         return fetch_image(&(FetchOptions){ .source = source,
