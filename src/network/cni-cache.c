@@ -132,7 +132,7 @@ static int read_file(const char *path, const char *container_id, const char *ifn
         if (r == 0)
                 return 0;
         ret->path = xstrdup(path);
-        return err_set(err, ERR_CORRUPT, "network record %s", e.msg);
+        return err_set(err, ERR_CORRUPT, "network record %s; remove it to go on without", e.msg);
 }
 
 /* A file of this container and interface, of whatever network: the configuration may have changed

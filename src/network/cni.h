@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cni.h - the Container Network Interface, specification 1.1.0 (and 0.3.0 on), without processes.
  *
- * Configuration: files *.conflist, *.conf, *.json of conf_dir, sorted by name; the first valid one is the
- * pod network. A CniRun is the walk over the plugins of one ADD, CHECK or DEL: the caller executes what
- * cni_run_next() tells (argv0, environment, stdin), with a deadline, and feeds exit status and output to
- * cni_run_done(), until cni_run_next() says that there is nothing left. So no function here blocks on a
- * plugin, and a test can play one. The result cache (libcni's format and place) is read and written here.
- * Plugin output is foreign: 1 MiB at most, checked. */
+ * Configuration: files *.conflist, *.conf, *.json of conf_dir, sorted by name; the first valid one
+ * is the pod network. A CniRun is the walk over the plugins of one ADD, CHECK or DEL: the caller
+ * executes what cni_run_next() tells (argv0, environment, stdin), with a deadline, and feeds exit
+ * status and output to cni_run_done(), until cni_run_next() says that there is nothing left. So no
+ * function here blocks on a plugin, and a test can play one. The result cache (libcni's format and
+ * place) is read and written here. Plugin output is foreign: 1 MiB at most, checked. */
 #ifndef TARE_NETWORK_CNI_H
 #define TARE_NETWORK_CNI_H
 
@@ -20,8 +20,10 @@
 
 typedef struct CniConfig CniConfig; /* a loaded list; immutable, counted */
 
-/* NOT_FOUND: `no network configuration in /etc/cni/net.d (*.conflist, *.conf, *.json)`. INVALID names the
- * file. bin_dirs: Strv; a plugin found in none of them is reported as NOT_FOUND naming type and folders. */
+/* NOT_FOUND: `no network configuration in /etc/cni/net.d (*.conflist, *.conf, *.json)`; when all
+ * files are invalid the error names the first. bin_dirs: Strv; a plugin found in none of them is
+ * reported as NOT_FOUND naming type and folders, also by load: it does not go on to the next file
+ * then. */
 int cni_config_load(const char *conf_dir, char *const *bin_dirs, CniConfig **ret, Err *err);
 int cni_config_parse(const char *text, size_t len, bool is_list, const char *file,
                      char *const *bin_dirs, CniConfig **ret, Err *err);
@@ -54,23 +56,27 @@ typedef struct CniAttachment {
 typedef enum CniVerb { CNI_ADD, CNI_CHECK, CNI_DEL } CniVerb;
 
 typedef struct CniRun CniRun;
-/* Copies what it needs. DEL takes configuration and previous result from the cache when they are there
- * (config may then be NULL); nothing cached and no config: a run with no steps. */
+/* Copies what it needs. DEL and CHECK take configuration and previous result from the cache when
+ * they are there (config may then be NULL). DEL with nothing cached and no config: a run with no
+ * steps; with a record that cannot be read (CORRUPT) it goes by config. CHECK without a record:
+ * NOT_FOUND. */
 int cni_run_new(CniConfig *config, CniVerb verb, const CniAttachment *att, CniRun **ret, Err *err);
 void cni_run_free(CniRun *run);
 
 typedef struct CniExec {
-        const char *path;       /* absolute, of the plugin */
-        const char *plugin;     /* "bridge" */
-        char *const *env;       /* complete environment */
-        const char *input;      /* JSON for stdin */
+        const char *path;   /* absolute, of the plugin */
+        const char *plugin; /* "bridge" */
+        char *const *env;   /* complete environment */
+        const char *input;  /* JSON for stdin */
         size_t input_len;
 } CniExec;
-/* 1: execute *ret (borrowed until cni_run_done); 0: the run is complete; negative: it failed. After a failed
- * ADD the caller runs a DEL. DEL goes on after a plugin's error and reports the first at the end. */
+/* 1: execute *ret (borrowed until cni_run_done); 0: the run is complete; negative: it failed. After
+ * a failed ADD the caller runs a DEL. DEL goes on after a plugin's error and reports the first at
+ * the end. */
 int cni_run_next(CniRun *run, CniExec *ret, Err *err);
-/* exit_code: 0 or the plugin's; -ETIMEDOUT: killed at its deadline; other -errno: could not start. out, errout: what
- * it printed. The error text: `network "tare": plugin bridge (ADD): message; details`. */
+/* exit_code: 0 or the plugin's (128 + signal); -ETIMEDOUT: killed at its deadline; -E2BIG: printed
+ * too much; other -errno: could not start. out (out_len bytes), errout (a string): what it printed;
+ * may be NULL. The error text: `network "tare": plugin bridge (ADD): message; details`. */
 int cni_run_done(CniRun *run, int exit_code, const char *out, size_t out_len, const char *errout,
                  Err *err);
 

@@ -26,7 +26,8 @@ LACKS = [what for what, there in (
 ) if not there]
 pytestmark = pytest.mark.skipif(bool(LACKS), reason="needs " + ", ".join(LACKS))
 
-HOLD = "mount -t tmpfs tmpfs /run && mkdir /run/lock && ip link set lo up && echo ready && exec sleep 600"
+READY = "echo ready && exec sleep 600"
+HOLD = f"mount -t tmpfs tmpfs /run && mkdir /run/lock && ip link set lo up && {READY}"
 
 
 def hold(*command):
@@ -60,7 +61,7 @@ class Node:
         self.pod = self.new_pod()
 
     def new_pod(self):
-        self.held.append(hold("unshare", "-n", "sh", "-c", "echo ready && exec sleep 600"))
+        self.held.append(hold("unshare", "-n", "sh", "-c", READY))
         return self.held[-1]
 
     def close(self):
@@ -277,7 +278,7 @@ def test_hanging_plugin(node):
 @pytest.mark.parametrize("output, words", [
     ("echo hello", "its result: "),
     ("true", "it printed no result"),
-    ("echo '{\"cniVersion\":\"0.2.0\",\"ip4\":{\"ip\":\"10.0.0.1/8\"}}'", 'result of version "0.2.0"'),
+    ("echo '{\"cniVersion\":\"0.2.0\",\"ip4\":{}}'", 'result of version "0.2.0"'),
     ("head -c 3000 /dev/urandom", "its result: "),
     ("head -c 2000000 /dev/zero", "it printed more than 1048576 bytes"),
 ])
