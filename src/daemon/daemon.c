@@ -2,6 +2,7 @@
 /* daemon.c - tared from start to end: one process, one loop. */
 #include "daemon/daemon.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 #include "sys/memfd.h"
 #include "wire/grpc-server.h"
 
+#define TRIM_AFTER_NS (2 * NS_PER_S) /* a daemon that idles is to be small again soon */
 #define STOP_GRACE_NS (2 * NS_PER_S) /* calls that are under way at SIGTERM have so long */
 
 typedef struct Daemon {
@@ -34,7 +36,8 @@ typedef struct Daemon {
         Engine *engine;
         GrpcServer *server;
         const char *socket_path;
-        LoopSource *stop_timer;
+        LoopSource *stop_timer, *trim_timer;
+        bool trim_armed;
         bool stopping;
 } Daemon;
 
@@ -171,6 +174,28 @@ static void notify_ready(void)
                              (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
 }
 
+/* What big messages and many small ones left free goes back to the kernel once things are calm. */
+static void trim(void *userdata)
+{
+        Daemon *d = userdata;
+
+        d->trim_armed = false;
+        (void)malloc_trim(0); /* nothing to give back is fine */
+}
+
+static void call_ended(void *data, const char *method, int code, uint64_t duration_ns)
+{
+        Daemon *d = data;
+
+        if (code != 0)
+                log_debug("method=%s code=%d us=%llu", method, code,
+                          (unsigned long long)(duration_ns / 1000));
+        if (d->trim_armed)
+                return;
+        d->trim_armed = true;
+        loop_timer_set(d->trim_timer, clock_mono_ns() + TRIM_AFTER_NS);
+}
+
 /* --- the end --- */
 
 static void drained(void *data)
@@ -204,6 +229,7 @@ static void daemon_free(Daemon *d)
         world_linux_free(d->world);
         if (d->loop) {
                 loop_source_free(d->stop_timer);
+                loop_source_free(d->trim_timer);
                 loop_free(d->loop);
         }
         fd_close(d->engine_config.shim_fd);
@@ -242,6 +268,8 @@ static int start(Daemon *d, const DaemonOptions *opt, Err *err)
         if (fd < 0)
                 return fd;
         d->server = grpc_server_new(d->loop, fd, cri_methods, d->engine);
+        d->trim_timer = loop_add_timer(d->loop, 0, trim, d);
+        grpc_server_set_observer(d->server, call_ended, d);
         loop_add_signal(d->loop, SIGTERM, on_signal, d);
         loop_add_signal(d->loop, SIGINT, on_signal, d);
         return 0;
@@ -255,6 +283,7 @@ int daemon_run(const DaemonOptions *opt, Err *err)
         d->engine_config.shim_fd = d->engine_config.pause_fd = -EBADF;
         signal(SIGPIPE, SIG_IGN);
         signal(SIGHUP, SIG_IGN);
+        (void)mallopt(M_ARENA_MAX, 1); /* one thread */
         umask(0022);
         raise_limits();
         r = start(d, opt, err);
