@@ -13,8 +13,6 @@
 #include <stdint.h>
 #include <sys/syscall.h>
 
-#ifdef TARE_PAUSE_FREESTANDING
-
 #if defined(__x86_64__)
 static long call(long n, long a, long b, long c, long d)
 {
@@ -43,11 +41,6 @@ static long call(long n, long a, long b, long c, long d)
 #error "tare-pause knows x86-64 and arm64"
 #endif
 
-#else
-long syscall(long n, ...);
-#define call(n, a, b, c, d) syscall((n), (long)(a), (long)(b), (long)(c), (long)(d))
-#endif
-
 static void run(void)
 {
         uint64_t all = ~UINT64_C(0);
@@ -63,7 +56,6 @@ static void run(void)
         }
 }
 
-#ifdef TARE_PAUSE_FREESTANDING
 /* Nothing here needs the stack aligned as a called function finds it. */
 _Noreturn void _start(void);
 __attribute__((used)) _Noreturn void _start(void)
@@ -71,10 +63,3 @@ __attribute__((used)) _Noreturn void _start(void)
         run();
         __builtin_unreachable();
 }
-#else
-int main(void)
-{
-        run();
-        return 0;
-}
-#endif

@@ -155,6 +155,11 @@ void procs_free(Procs *procs)
         free(procs);
 }
 
+bool procs_any(const Procs *procs)
+{
+        return procs->first != NULL;
+}
+
 void procs_hold(Procs *procs)
 {
         procs->holds++;

@@ -25,6 +25,8 @@ void procs_release(Procs *procs);
 /* Reaps orphans that have ended by now. May call exit functions: from a deferred call, not from
  * within another callback. */
 void procs_collect(Procs *procs);
+/* True while there is a child that has not been reaped. */
+bool procs_any(const Procs *procs);
 
 /* Takes the pidfd. fn is called from the loop, once, also when the process has ended already. */
 Proc *proc_track(Procs *procs, pid_t pid, int pidfd, ProcExitFn fn, void *userdata);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -29,6 +30,7 @@
 
 #define POD_ID_MAX   128
 #define FLUSH_MS     1000
+#define REAP_MS      1000       /* for children on their way out, at our own end */
 #define KILL_WAIT_MS 10000      /* for the processes of a killed cgroup to go */
 #define MMAP_BYTES   (64 << 10) /* larger blocks are mappings: they go back at once */
 #define TRIM_BYTES   (32 << 10)
@@ -307,9 +309,12 @@ int shim_run(const ShimOptions *opt, Err *err)
 
         (void)loop_run(s.loop);
 
+        log_client_free(s.logs); /* the writer ends */
+        uint64_t end = clock_mono_ns() + REAP_MS * NS_PER_MS;
+        while (procs_any(s.procs) && clock_mono_ns() < end)
+                loop_step(s.loop, REAP_MS / 10);
         server_flush(s.server, FLUSH_MS);
         server_free(s.server);
-        log_client_free(s.logs);
         sandbox_done(&s.sandbox);
         procs_free(s.procs);
         loop_free(s.loop);

@@ -245,6 +245,12 @@ class Pod:
             for sub, _, _ in os.walk(folder, topdown=False):
                 os.rmdir(sub)
         assert self.mounts() == []
+        # what a sanitizer build has to say, also of children
+        assert "Sanitizer" not in self.shim.log() and "runtime error" not in self.shim.log()
+
+    def sanitized(self):
+        with open(self.shim.program, "rb") as f:
+            return b"__asan_init" in f.read()
 
 
 @pytest.fixture

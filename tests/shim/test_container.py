@@ -367,4 +367,5 @@ def test_nothing_grows(pod):
     cycle(40)
     wait_until(lambda: pod.shim.descriptors() == fds, what="descriptors as before")
     assert len(pod.shim.children()) == 1
-    assert memory() <= before + 16
+    # a sanitizer keeps what was freed
+    assert pod.sanitized() or memory() <= before + 16
