@@ -3,6 +3,9 @@
 
 #include "cri/cri-internal.h"
 #include "spec/spec-gen.h"
+#include "wire/wire.h"
+
+#define EXEC_OVERHEAD 1024 /* bytes of an ExecSyncResponse beside its two streams */
 
 /* Verbs whose answer is empty: one row each. */
 #define EMPTY_REPLY(fn, T, init)                                                                   \
@@ -80,18 +83,38 @@ CRI_HANDLER(cri_update_container)
 
 /* --- ExecSync --- */
 
+/* The answer has to fit one message: what is over is dropped, and said at the end of stderr. */
+static void exec_output(Arena *a, const EngineExecResult *result, Runtime__V1__ExecSyncResponse *r)
+{
+        static const char note[] = "\ntare: output over the limit of 16 MiB was dropped\n";
+        const size_t room = WIRE_MESSAGE_MAX - EXEC_OVERHEAD - sizeof(note);
+        size_t err_len = result->err_len < room ? result->err_len : room;
+        size_t out_len = result->out_len < room - err_len ? result->out_len : room - err_len;
+        char *text;
+
+        r->stdout = (ProtobufCBinaryData){ out_len, (uint8_t *)result->out };
+        r->stderr = (ProtobufCBinaryData){ err_len, (uint8_t *)result->err_out };
+        if (!result->out_cut && !result->err_cut && out_len == result->out_len &&
+            err_len == result->err_len)
+                return;
+        text = arena_alloc(a, err_len + sizeof(note));
+        memcpy(text, result->err_out, err_len);
+        memcpy(text + err_len, note, sizeof(note));
+        r->stderr = (ProtobufCBinaryData){ err_len + sizeof(note) - 1, (uint8_t *)text };
+}
+
 static void exec_done(void *data, const EngineExecResult *result, const Err *err)
 {
         GrpcCall *call = pending_finish(data);
         Runtime__V1__ExecSyncResponse r = RUNTIME__V1__EXEC_SYNC_RESPONSE__INIT;
+        _cleanup_arena_ Arena a = {};
 
         if (err) {
                 grpc_call_fail(call, err);
                 return;
         }
         r.exit_code = (int32_t)result->exit_code;
-        r.stdout = (ProtobufCBinaryData){ result->out_len, (uint8_t *)result->out };
-        r.stderr = (ProtobufCBinaryData){ result->err_len, (uint8_t *)result->err_out };
+        exec_output(&a, result, &r);
         grpc_call_reply(call, &r.base);
 }
 
