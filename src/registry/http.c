@@ -9,13 +9,15 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-#define BUFFER_BYTES ((long)512 << 10) /* libcurl's greatest */
+#define REDIRECTS_MAX 10
+#define BUFFER_BYTES  ((long)512 << 10) /* libcurl's greatest */
 
 struct HttpClient {
         CURL *curl;
         char message[CURL_ERROR_SIZE];
         /* of the exchange under way */
         const HttpRequest *request;
+        const Url *at;
         HttpReply *reply;
         size_t header_bytes;
         uint64_t active_ns; /* when something last came, or the body function returned */
@@ -183,12 +185,18 @@ static bool is_link_local(const struct curl_sockaddr *a)
         return IN6_IS_ADDR_LINKLOCAL(&v6.sin6_addr);
 }
 
+/* The name that the operator or the reference gave, or the address where that sent us? */
+static bool is_own_host(const HttpClient *c)
+{
+        return str_eq(c->at->host, c->request->host->url.host);
+}
+
 /* A registry must not be able to send us to a cloud's metadata service. */
 static curl_socket_t on_open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *a)
 {
         HttpClient *c = data;
 
-        if (c->request->foreign && is_link_local(a)) {
+        if (!is_own_host(c) && is_link_local(a)) {
                 c->refused_link_local = true;
                 return CURL_SOCKET_BAD;
         }
@@ -203,17 +211,18 @@ static void set_blob(CURL *h, CURLoption option, const StrBuf *b)
                 curl_easy_setopt(h, option, &blob);
 }
 
-static void set_tls(HttpClient *c, const RegistryHost *host)
+static void set_tls(HttpClient *c)
 {
+        const RegistryHost *host = c->request->host;
         CURL *h = c->curl;
 
         curl_easy_setopt(h, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
-        if (!host)
-                return;
         /* in place of the system's file of authorities; its folder of the same ones stays */
         set_blob(h, CURLOPT_CAINFO_BLOB, &host->ca);
-        set_blob(h, CURLOPT_SSLCERT_BLOB, &host->client_cert);
-        set_blob(h, CURLOPT_SSLKEY_BLOB, &host->client_key);
+        if (is_own_host(c)) {
+                set_blob(h, CURLOPT_SSLCERT_BLOB, &host->client_cert);
+                set_blob(h, CURLOPT_SSLKEY_BLOB, &host->client_key);
+        }
         if (host->skip_verify) {
                 curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
                 curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
@@ -231,13 +240,14 @@ static void set_proxy(HttpClient *c, const Url *url)
                                  upper); /* libcurl reads it in lower case only */
 }
 
-static void set_options(HttpClient *c, const HttpRequest *q)
+static void set_options(HttpClient *c)
 {
-        uint64_t connect_ns = q->host && q->host->connect_ns ? q->host->connect_ns : q->connect_ns;
+        const HttpRequest *q = c->request;
+        uint64_t connect_ns = q->host->connect_ns ? q->host->connect_ns : q->connect_ns;
         CURL *h = c->curl;
 
         curl_easy_reset(h); /* keeps connections */
-        curl_easy_setopt(h, CURLOPT_URL, q->url->text);
+        curl_easy_setopt(h, CURLOPT_URL, c->at->text);
         curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
         curl_easy_setopt(h, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
         curl_easy_setopt(h, CURLOPT_PATH_AS_IS, 1L);
@@ -259,8 +269,8 @@ static void set_options(HttpClient *c, const HttpRequest *q)
         curl_easy_setopt(h, CURLOPT_OPENSOCKETDATA, c);
         if (q->form)
                 curl_easy_setopt(h, CURLOPT_POSTFIELDS, q->form);
-        set_tls(c, q->host);
-        set_proxy(c, q->url);
+        set_tls(c);
+        set_proxy(c, c->at);
 }
 
 static int fail_connect(HttpClient *c, Err *err)
@@ -361,12 +371,22 @@ static int finish(HttpClient *c, CURLcode rc, Err *err)
                        reply->end == HTTP_LOST ? "connection lost: " : "", c->message);
 }
 
-int http_perform(HttpClient *c, const HttpRequest *q, HttpReply *ret, Err *err)
+static void add_headers(struct curl_slist **list, char *const *headers)
+{
+        for (char *const *h = headers; h && *h; h++) {
+                struct curl_slist *more = curl_slist_append(*list, *h);
+                tare_assert(more);
+                *list = more;
+        }
+}
+
+static int perform(HttpClient *c, const HttpRequest *q, const Url *at, HttpReply *ret, Err *err)
 {
         _cleanup_(curl_slist_free_allp) struct curl_slist *headers = NULL;
 
         http_reply_done(ret);
         c->request = q;
+        c->at = at;
         c->reply = ret;
         c->header_bytes = 0;
         c->stop = HTTP_ANSWERED;
@@ -374,17 +394,54 @@ int http_perform(HttpClient *c, const HttpRequest *q, HttpReply *ret, Err *err)
         c->message[0] = 0;
         c->active_ns = clock_mono_ns();
         err_reset(&c->err);
-        set_options(c, q);
-        for (char *const *h = q->headers; h && *h; h++) {
-                struct curl_slist *more = curl_slist_append(headers, *h);
-                tare_assert(more);
-                headers = more;
-        }
+        set_options(c);
+        if (url_same_origin(at, q->url))
+                add_headers(&headers, q->own_headers);
+        add_headers(&headers, q->headers);
         curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
-        CURLcode rc = curl_easy_perform(c->curl);
-        curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL); /* it kept the pointer */
-        int r = finish(c, rc, err);
+        int r = finish(c, curl_easy_perform(c->curl), err);
+        curl_easy_reset(c->curl); /* it holds pointers */
         c->request = NULL;
+        c->at = NULL;
         c->reply = NULL;
         return r;
+}
+
+static bool is_redirect(const HttpReply *r)
+{
+        return r->status == 301 || r->status == 302 || r->status == 303 || r->status == 307 ||
+               r->status == 308;
+}
+
+static int next_address(Url *at, const HttpReply *reply, Err *err)
+{
+        Url next = {};
+
+        if (!reply->location)
+                return err_set(err, ERR_UNAVAILABLE, "redirect to nowhere (%d without Location)",
+                               reply->status);
+        int r = url_resolve(at, reply->location, &next, err);
+        if (r < 0) {
+                url_done(&next);
+                return err_wrap(err, r, "redirect");
+        }
+        url_done(at);
+        *at = next;
+        return 0;
+}
+
+int http_ask(HttpClient *c, const HttpRequest *q, Url *at, HttpReply *ret, Err *err)
+{
+        int r = url_parse(q->url->text, at, err);
+
+        for (int hops = 0; r == 0 && hops <= REDIRECTS_MAX; hops++) {
+                r = perform(c, q, at, ret, err);
+                if (r < 0 && ret->end != HTTP_STOPPED && !url_same_origin(at, q->url))
+                        return err_wrap(err, r, "it points to %s", at->origin);
+                if (r < 0 || q->form || !is_redirect(ret))
+                        return r;
+                r = next_address(at, ret, err);
+        }
+        ret->end = HTTP_GARBLED;
+        return r < 0 ? r : err_set(err, ERR_UNAVAILABLE, "more than %d redirects", REDIRECTS_MAX);
 }

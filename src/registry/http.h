@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http.h - one HTTP/1.1 exchange at a time over kept connections: a face over libcurl's easy
+/* http.h - HTTP/1.1 exchanges, one at a time, over kept connections: a face over libcurl's easy
  * handle.
  *
- * Blocks. An HttpClient belongs to one thread at a time. Redirects, logins and retries are the
- * caller's. No cookies, no netrc, no decompression, http and https alone. Proxies come from the
- * environment (http_proxy, HTTP_PROXY, https_proxy, HTTPS_PROXY, all_proxy, no_proxy and NO_PROXY,
- * which may hold CIDR ranges), never for loopback hosts. */
+ * Blocks. An HttpClient belongs to one thread at a time. Logins and retries are the caller's. No
+ * cookies, no netrc, no decompression, http and https alone. Proxies come from the environment
+ * (http_proxy, HTTP_PROXY, https_proxy, HTTPS_PROXY, all_proxy, no_proxy and NO_PROXY, which may
+ * hold CIDR ranges), never for loopback hosts.
+ *
+ * Redirects of GET are followed. Only the origin of the first address gets own_headers, only the
+ * host's own name its client certificate; its other TLS settings count on the whole way, as in
+ * containerd. An address that a peer gave is not followed to link-local networks, where clouds keep
+ * their metadata services. */
 #ifndef TARE_REGISTRY_HTTP_H
 #define TARE_REGISTRY_HTTP_H
 
@@ -44,11 +49,10 @@ typedef struct HttpReply {
 
 typedef struct HttpRequest {
         const Url *url;
-        const RegistryHost
-                *host; /* whose certificates and time for connecting count; NULL: the usual */
-        char *const *headers; /* "Name: value" */
-        const char *form;     /* POST application/x-www-form-urlencoded; NULL: GET */
-        bool foreign;         /* the address comes from a peer: link-local addresses are refused */
+        const RegistryHost *host; /* whose TLS settings and time for connecting count */
+        char *const *own_headers; /* "Name: value", for the origin of url alone: may be secret */
+        char *const *headers;     /* the same, for all */
+        const char *form;         /* POST application/x-www-form-urlencoded; NULL: GET */
         uint64_t stall_ns, connect_ns, deadline_ns; /* deadline: CLOCK_MONOTONIC, 0: none */
         /* Gets the body of a success (status 2xx) in order; a negative return stops it. */
         int (*body)(void *data, const HttpReply *reply, const void *p, size_t n, Err *err);
@@ -60,8 +64,8 @@ HttpClient *http_client_new(void);
 void http_client_free(HttpClient *c);
 
 /* 0 when end is HTTP_ANSWERED; else negative, and err says what happened without naming the host.
- * ret is reset first. */
-int http_perform(HttpClient *c, const HttpRequest *q, HttpReply *ret, Err *err);
+ * ret and at are reset first; at: where the answer came from. */
+int http_ask(HttpClient *c, const HttpRequest *q, Url *at, HttpReply *ret, Err *err);
 void http_reply_done(HttpReply *r);
 #define _cleanup_http_reply_ __attribute__((cleanup(http_reply_done)))
 

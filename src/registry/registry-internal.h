@@ -15,13 +15,21 @@
 
 typedef struct HostState {
         bool down;           /* could not be reached: asked after the others from now on */
-        char *authorization; /* header value that it accepted */
+        char *authorization; /* header value of the last login; NULL: none was asked for */
+        char **scopes;       /* what the token is for */
 } HostState;
+
+typedef struct Credentials {
+        char *username, *password; /* both or none */
+        char *identity_token, *registry_token;
+        char *server; /* they are for this host alone; NULL: for all that are asked */
+} Credentials;
 
 struct Registry {
         char *domain, *repository;
         char *name; /* "registry.k8s.io/x" */
         RegistryHosts hosts;
+        Credentials credentials;
         uint64_t deadline_ns;
         RegistryLimits limits;
 

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "registry/auth.h"
 #include "registry/registry-internal.h"
 
 #define DIGEST_SIZE 72  /* "sha256:", 64 digits, NUL */
@@ -64,9 +65,11 @@ int registry_open(const ImageRef *ref, const char *hosts_dir, const RegistryAuth
                 .tries = 5,
                 .tries_in_total = 64,
         };
-        int x = hosts_load(hosts_dir, ref->domain, &r->hosts, err);
+        int x = credentials_set(&r->credentials, auth, err);
+        if (x == 0)
+                x = hosts_load(hosts_dir, ref->domain, &r->hosts, err);
         if (x < 0)
-                return err_wrap(err, x, "hosts of registry %s", ref->domain);
+                return err_wrap(err, x, "registry %s", ref->domain);
         r->states = xnew_array(HostState, r->hosts.n);
         *ret = take_ptr(r);
         return 0;
@@ -78,8 +81,11 @@ void registry_free(Registry *r)
                 return;
         for (size_t i = 0; i < r->n_clients; i++)
                 http_client_free(r->clients[i]);
-        for (size_t i = 0; r->states && i < r->hosts.n; i++)
-                free(r->states[i].authorization);
+        for (size_t i = 0; r->states && i < r->hosts.n; i++) {
+                secret_free(r->states[i].authorization);
+                strv_free(r->states[i].scopes);
+        }
+        credentials_done(&r->credentials);
         free(r->states);
         hosts_done(&r->hosts);
         free(r->domain);

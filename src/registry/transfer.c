@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transfer.c - one thing from one host: redirects, answers, tries.
+/* transfer.c - one thing from one host: logins, answers, tries.
  *
- *     transfer_ask -> try_once -> follow (redirects) -> http_perform
+ *     transfer_ask -> ask_with_tries -> try_once -> request_with_login -> http_ask
  *
  * A try that broke off, stalled or was told "later" is repeated after a wait that doubles, from the
  * byte where the last one ended. */
 #include <errno.h>
 #include <openssl/rand.h>
+#include <strings.h>
 #include <time.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "registry/auth.h"
 #include "registry/registry-internal.h"
 
-#define REDIRECTS_MAX 10
-#define WORDS_MAX     200 /* of a registry's own message */
+#define LOGINS_MAX 2   /* for one request: without a login, and with too little in it */
+#define WORDS_MAX  200 /* of a registry's own message */
 
 typedef struct Try {
         Registry *r;
         const RegistryHost *host;
-        HostState *state;
+        size_t index; /* of the host */
         Ask *ask;
         HttpClient *client;
         HttpReply *reply;
@@ -75,14 +77,25 @@ static const struct {
         { 429, ERR_UNAVAILABLE, true, "too many requests" },
 };
 
+/* What servers of Go say to plain HTTP on a port for TLS. */
+static bool wants_tls(const HttpReply *reply)
+{
+        return reply->status == 400 && reply->error_body.len &&
+               strstr(reply->error_body.data, "HTTP request to an HTTPS server");
+}
+
 /* The answer is no success: why. */
 static int fail_status(Try *t, Err *err)
 {
         const HttpReply *reply = t->reply;
         _cleanup_free_ char *words = registry_words(reply), *wait = NULL, *where = NULL;
+        const char *login = "";
         ErrKind kind = ERR_UNAVAILABLE;
         const char *text = reply->status >= 500 ? "server error" : "unexpected answer";
 
+        if (wants_tls(reply) && str_eq(t->at.scheme, "http"))
+                return err_set(err, ERR_UNAVAILABLE,
+                               "it speaks TLS: name it with https:// in hosts.toml");
         t->again = reply->status >= 500 && reply->status != 501 && reply->status != 505;
         for (size_t i = 0; i < array_len(statuses); i++) {
                 if (statuses[i].status != reply->status)
@@ -100,8 +113,10 @@ static int fail_status(Try *t, Err *err)
                 t->again = t->again || reply->status == 401 || reply->status == 403;
                 kind = kind == ERR_UNAUTHENTICATED || kind == ERR_DENIED ? ERR_UNAVAILABLE : kind;
         }
-        return err_set(err, kind, "%s (%d%s)%s%s", text, reply->status, str_or(where, ""), words,
-                       str_or(wait, ""));
+        if (kind == ERR_UNAUTHENTICATED || kind == ERR_DENIED)
+                login = auth_explain(t->r, t->index);
+        return err_set(err, kind, "%s (%d%s)%s%s%s%s", text, reply->status, str_or(where, ""),
+                       words, *login ? ": " : "", login, str_or(wait, ""));
 }
 
 static void first_url(const Try *t, Url *ret)
@@ -121,30 +136,51 @@ static void first_url(const Try *t, Url *ret)
         tare_assert(r == 0); /* all its parts were checked */
 }
 
-/* The host's own headers and login go to the host alone. */
-static char **make_headers(const Try *t, bool own)
+static bool is_authorization(const char *header)
 {
-        const Ask *ask = t->ask;
-        char **v = own ? strv_dup(t->host->headers) : NULL;
+        return strncasecmp(header, "Authorization:", strlen("Authorization:")) == 0;
+}
 
-        for (char *const *a = ask->accept; a && *a; a++)
-                strv_push(&v, *a);
+/* What hosts.toml says, and the login, which is newer than an Authorization there. */
+static char **own_headers(const Try *t, const char *authorization)
+{
+        char **v = NULL;
+
+        for (char *const *h = t->host->headers; h && *h; h++)
+                if (!authorization || !is_authorization(*h))
+                        strv_push(&v, *h);
+        if (authorization)
+                strv_push_take(&v, xasprintf("Authorization: %s", authorization));
+        return v;
+}
+
+static char **common_headers(const Ask *ask)
+{
+        char **v = strv_dup(ask->accept);
+
         if (ask->offset)
                 strv_push_take(&v,
                                xasprintf("Range: bytes=%llu-", (unsigned long long)ask->offset));
         return v;
 }
 
-static int perform(Try *t, Err *err)
+static void strv_wipe(char ***v)
+{
+        for (char **s = *v; s && *s; s++)
+                explicit_bzero(*s, strlen(*s));
+        strv_freep(v);
+}
+
+static int request(Try *t, const Url *url, const char *authorization, Err *err)
 {
         const RegistryLimits *limits = &t->r->limits;
-        bool own = url_same_origin(&t->at, &t->host->url);
-        _cleanup_strv_ char **headers = make_headers(t, own);
+        __attribute__((cleanup(strv_wipe))) char **own = own_headers(t, authorization);
+        _cleanup_strv_ char **headers = common_headers(t->ask);
         const HttpRequest q = {
-                .url = &t->at,
-                .host = own ? t->host : NULL,
+                .url = url,
+                .host = t->host,
+                .own_headers = own,
                 .headers = headers,
-                .foreign = !own,
                 .stall_ns = limits->stall_ns,
                 .connect_ns = limits->connect_ns,
                 .deadline_ns = t->r->deadline_ns,
@@ -153,54 +189,43 @@ static int perform(Try *t, Err *err)
         };
 
         t->ask->begin(t->ask->data);
-        int r = http_perform(t->client, &q, t->reply, err);
-        if (r < 0 && !own && t->reply->end != HTTP_STOPPED)
-                return err_wrap(err, r, "it points to %s", t->at.origin);
+        int r = http_ask(t->client, &q, &t->at, t->reply, err);
+        t->again = r < 0 && (t->reply->end == HTTP_LOST || t->reply->end == HTTP_STALLED);
         return r;
 }
 
-static bool is_redirect(int status)
+/* Asks, and asks again with a login when the host wants one. */
+static int request_with_login(Try *t, Err *err)
 {
-        return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
-}
+        AuthLogin login = { .host = t->index };
+        _cleanup_url_ Url url = {};
 
-/* From the first address to an answer that is no redirect. */
-static int follow(Try *t, Err *err)
-{
-        for (int hops = 0; hops <= REDIRECTS_MAX; hops++) {
-                int r = perform(t, err);
-                if (r < 0 || !is_redirect(t->reply->status))
+        first_url(t, &url);
+        for (int logins = 0;; logins++) {
+                __attribute__((cleanup(secret_freep))) char *sent = auth_header(t->r, t->index);
+                int r = request(t, &url, sent, err);
+                if (r < 0 || t->reply->status != 401 || logins == LOGINS_MAX ||
+                    !url_same_origin(&t->at, &url))
                         return r;
-                if (!t->reply->location)
-                        return err_set(err, ERR_UNAVAILABLE,
-                                       "redirect to nowhere (%d without Location)",
-                                       t->reply->status);
-                Url next = {};
-                r = url_resolve(&t->at, t->reply->location, &next, err);
-                if (r < 0) {
-                        url_done(&next);
-                        return err_wrap(err, r, "redirect");
-                }
-                url_done(&t->at);
-                t->at = next;
+                login.challenges = t->reply->challenges;
+                login.sent = sent;
+                login.fresh = logins > 0;
+                r = auth_login(t->r, t->client, &login, err);
+                t->again = login.again;
+                if (r <= 0)
+                        return r;
         }
-        return err_set(err, ERR_UNAVAILABLE, "more than %d redirects", REDIRECTS_MAX);
 }
 
 static int try_once(Try *t, Err *err)
 {
-        HttpReply *reply = t->reply;
+        int r = request_with_login(t, err);
 
-        t->again = false;
-        first_url(t, &t->at);
-        int r = follow(t, err);
-        if (r < 0) {
-                t->again = reply->end == HTTP_LOST || reply->end == HTTP_STALLED;
+        if (r < 0)
                 return r;
-        }
-        if (reply->status != 200 && reply->status != 206)
+        if (t->reply->status != 200 && t->reply->status != 206)
                 return fail_status(t, err);
-        r = t->ask->end(t->ask->data, reply, err);
+        r = t->ask->end(t->ask->data, t->reply, err);
         t->again = r == -err_kind_errno(ERR_UNAVAILABLE);
         return r;
 }
@@ -257,7 +282,7 @@ int transfer_ask(Registry *r, size_t host, Ask *ask, HttpReply *reply, Err *err)
         Try t = {
                 .r = r,
                 .host = &r->hosts.items[host],
-                .state = &r->states[host],
+                .index = host,
                 .ask = ask,
                 .client = registry_take_client(r),
                 .reply = reply,
