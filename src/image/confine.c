@@ -233,8 +233,6 @@ int confine_fetcher(const ConfineFetcher *c, Err *err)
 
         if (c->source_fd >= 0)
                 paths[n++] = (LandlockPath){ .fd = c->source_fd };
-        if (c->hosts_dir)
-                paths[n++] = (LandlockPath){ .path = c->hosts_dir, .may_miss = true };
         for (size_t i = 0; c->network && i < array_len(network_paths); i++)
                 paths[n++] = (LandlockPath){ .path = network_paths[i], .may_miss = true };
         int r = become_nobody(err);

@@ -12,9 +12,8 @@
 bool confine_is_root(void);
 
 typedef struct ConfineFetcher {
-        int source_fd;         /* folder or file that is imported; -EBADF: none */
-        bool network;          /* a pull: sockets, and what names and certificates take */
-        const char *hosts_dir; /* NULL: none */
+        int source_fd; /* folder or file that is imported; -EBADF: none */
+        bool network;  /* a pull: sockets, and what names and certificates take */
 } ConfineFetcher;
 /* Becomes uid 65534 when root. */
 int confine_fetcher(const ConfineFetcher *c, Err *err);

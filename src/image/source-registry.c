@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* source-registry.c - see source-registry.h. Runs in the fetcher. */
+/* source-registry.c - a face of src/registry as a source. See source-registry.h. */
 #include "image/source-registry.h"
 
 #include <stdlib.h>
@@ -8,95 +8,94 @@
 #include "image/limits.h"
 #include "registry/registry.h"
 
-typedef struct RegistrySource {
-        Source base;
+typedef struct Remote {
+        Source source;
         ImageRef ref;
-        char *name; /* normalised */
         Registry *registry;
-} RegistrySource;
+} Remote;
 
-static int get_top(Source *base, StrBuf *ret, char **ret_digest, Err *err)
+static int get_top(Source *s, StrBuf *ret, char **ret_digest, Err *err)
 {
-        RegistrySource *s = (RegistrySource *)base;
+        Remote *r = (Remote *)s;
+        const char *which = r->ref.digest ? r->ref.digest : r->ref.tag;
         _cleanup_free_ char *media = NULL;
 
-        return registry_get_manifest(s->registry, s->ref.digest ? s->ref.digest : s->ref.tag, ret,
-                                     &media, ret_digest, err);
+        return registry_get_manifest(r->registry, which, ret, &media, ret_digest, err);
 }
 
 static int collect(void *data, const void *p, size_t n, Err *err)
 {
-        StrBuf *b = data;
-
-        if (b->len + n > IMAGE_DOCUMENT_MAX)
-                return err_set(err, ERR_TOO_LARGE, "document of over %zu bytes",
-                               (size_t)IMAGE_DOCUMENT_MAX);
-        strbuf_add(b, p, n);
+        strbuf_add(data, p, n);
         return 0;
 }
 
-/* Manifests and indexes have a place of their own in a registry; the configuration is a blob. */
-static int get_document(Source *base, const ImageDescriptor *desc, StrBuf *ret, Err *err)
+static int get_document(Source *s, const ImageDescriptor *desc, StrBuf *ret, Err *err)
 {
-        RegistrySource *s = (RegistrySource *)base;
+        Remote *r = (Remote *)s;
         _cleanup_free_ char *media = NULL, *digest = NULL;
 
+        if (desc->size > IMAGE_DOCUMENT_MAX)
+                return err_set(err, ERR_TOO_LARGE, "document %s is larger than %zu bytes",
+                               desc->digest, IMAGE_DOCUMENT_MAX);
         if (desc->media == IMAGE_MEDIA_CONFIG)
-                return registry_get_blob(s->registry, desc, collect, ret, err);
-        return registry_get_manifest(s->registry, desc->digest, ret, &media, &digest, err);
+                return registry_get_blob(r->registry, desc, collect, ret, err);
+        int x = registry_get_manifest(r->registry, desc->digest, ret, &media, &digest, err);
+        if (x == 0 && ret->len != desc->size)
+                x = err_set(err, ERR_CORRUPT, "manifest %s: expected %llu bytes, it has %zu",
+                            desc->digest, (unsigned long long)desc->size, ret->len);
+        return x;
 }
 
-static int get_blob(Source *base, const ImageDescriptor *desc, SourceSink sink, void *data,
-                    Err *err)
+static int get_blob(Source *s, const ImageDescriptor *desc, SourceSink sink, void *data, Err *err)
 {
-        return registry_get_blob(((RegistrySource *)base)->registry, desc, sink, data, err);
+        return registry_get_blob(((Remote *)s)->registry, desc, sink, data, err);
 }
 
-static const char *reference(Source *base)
+/* A pull always says what it wants. */
+static const char *reference(Source *s)
 {
-        return ((RegistrySource *)base)->name;
+        return NULL;
 }
 
-static void registry_source_free(Source *base)
+static void remote_free(Source *s)
 {
-        RegistrySource *s = (RegistrySource *)base;
+        Remote *r = (Remote *)s;
 
-        if (s->registry)
-                registry_free(s->registry);
-        image_ref_done(&s->ref);
-        free(s->name);
-        free(s);
+        registry_free(r->registry);
+        image_ref_done(&r->ref);
+        free(r);
 }
 
-static const SourceOps ops = {
+static const SourceOps remote_ops = {
         .get_top = get_top,
         .get_document = get_document,
         .get_blob = get_blob,
         .reference = reference,
-        .free = registry_source_free,
+        .free = remote_free,
 };
 
 int source_open_registry(const ImageRequest *req, Source **ret, Err *err)
 {
-        RegistrySource *s = xnew(RegistrySource);
-        const ImageAuth *a = &req->auth;
-        const RegistryAuth auth = { a->username,       a->password,       a->auth,
-                                    a->identity_token, a->registry_token, a->server_address };
+        const RegistryAuth auth = {
+                .username = req->auth.username,
+                .password = req->auth.password,
+                .auth = req->auth.auth,
+                .identity_token = req->auth.identity_token,
+                .registry_token = req->auth.registry_token,
+                .server_address = req->auth.server_address,
+        };
         uint64_t deadline = req->timeout_ms ? clock_mono_ns() + req->timeout_ms * NS_PER_MS : 0;
-        int r;
+        _cleanup_(source_freep) Source *s = NULL;
 
-        s->base.ops = &ops;
-        r = image_ref_parse(req->reference, &s->ref, err);
-        if (r == 0) {
-                s->name = s->ref.digest ? image_ref_digested(&s->ref, s->ref.digest)
-                                        : image_ref_tagged(&s->ref);
-                r = registry_open(&s->ref, req->hosts_dir, req->has_auth ? &auth : NULL, deadline,
-                                  &s->registry, err);
-        }
-        if (r < 0) {
-                source_free(&s->base);
-                return r;
-        }
-        *ret = &s->base;
+        Remote *r = xnew(Remote);
+        s = &r->source;
+        s->ops = &remote_ops;
+        int x = image_ref_parse(req->reference, &r->ref, err);
+        if (x == 0)
+                x = registry_open(&r->ref, req->hosts_dir, req->has_auth ? &auth : NULL, deadline,
+                                  &r->registry, err);
+        if (x < 0)
+                return x;
+        *ret = take_ptr(s);
         return 0;
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* source-registry.h - an image in a registry, behind source.h. */
+/* source-registry.h - an image in a registry as a source. */
 #ifndef TARE_IMAGE_SOURCE_REGISTRY_H
 #define TARE_IMAGE_SOURCE_REGISTRY_H
 
 #include "image/request.h"
 #include "image/source.h"
 
-/* Reads the hosts' configuration, which may be root's alone: before all rights are gone. No
- * connection yet. */
+/* Reads host files and certificates, talks to nobody yet: call it before rights are given up. */
 int source_open_registry(const ImageRequest *req, Source **ret, Err *err);
 
 #endif

@@ -37,6 +37,7 @@
 #include "image/request.h"
 #include "image/source-layout.h"
 #include "image/source-registry.h"
+#include "image/source-registry.h"
 #include "image/verbs.h"
 
 #define PIPE_SIZE (1 << 20)
@@ -97,6 +98,10 @@ static int look_at_layers(Transfer *t, Err *err)
 
 static int prepare(Transfer *t, Err *err)
 {
+        char warm[DIGEST_TEXT_SIZE];
+
+        /* OpenSSL reads its configuration at the first use: now, while it may */
+        digest_of("", 0, warm);
         int r = open_folder(t->req->ingest, &t->ingest_fd, err);
         if (r == 0)
                 r = look_at_layers(t, err);
@@ -145,28 +150,37 @@ static int leave_stdio(Err *err)
         return 0;
 }
 
-static int fetch(Transfer *t, FrameWriter *out, Err *err)
+/* In this order: what takes our rights, what takes them away, what reads foreign bytes. */
+static int open_source(Transfer *t, Source **ret, Err *err)
 {
-        _cleanup_(source_freep) Source *source = NULL;
+        const bool pull = t->verb == IMAGE_PULL;
         pthread_t watcher;
+        int r = 0;
 
-        int r = leave_stdio(err);
-        if (r == 0 && t->verb == IMAGE_PULL)
-                r = source_open_registry(t->req, &source, err);
+        if (pull)
+                r = source_open_registry(t->req, ret, err);
         if (r == 0)
                 r = confine_fetcher(
-                        &(ConfineFetcher){ .source_fd =
-                                                   t->files ? layout_files_fd(t->files) : -EBADF,
-                                           .network = t->verb == IMAGE_PULL,
-                                           .hosts_dir = t->req->hosts_dir },
+                        &(ConfineFetcher){
+                                .source_fd = t->files ? layout_files_fd(t->files) : -EBADF,
+                                .network = pull,
+                        },
                         err);
         if (r < 0)
                 return r;
         r = pthread_create(&watcher, NULL, watch_applier, &t->life[0]);
         if (r != 0)
                 return err_sys(err, r, "start a thread");
-        if (t->verb == IMAGE_IMPORT)
-                r = source_open_layout(take_ptr(t->files), t->req->reference, &source, err);
+        return pull ? 0 : source_open_layout(take_ptr(t->files), t->req->reference, ret, err);
+}
+
+static int fetch(Transfer *t, FrameWriter *out, Err *err)
+{
+        _cleanup_(source_freep) Source *source = NULL;
+
+        int r = leave_stdio(err);
+        if (r == 0)
+                r = open_source(t, &source, err);
         if (r < 0)
                 return r;
         return fetch_image(&(FetchOptions){ .source = source,
