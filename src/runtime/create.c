@@ -44,6 +44,11 @@ static bool has_hooks(const Setup *s)
         return h->prestart.n + h->create_runtime.n + h->create_container.n > 0;
 }
 
+static bool joins_userns(const Setup *s)
+{
+        return setup_in_userns(s) && !setup_has_new_userns(s);
+}
+
 static bool keeps_state(const Setup *s)
 {
         return s->dir_fd >= 0;
@@ -103,6 +108,7 @@ static const Step steps[] = {
         { "record", keeps_state, record_parent, NULL, 0 },
         { "cgroup", NULL, cgroups_setup, NULL, STEP_GO | STEP_LATE },
         { "limits", NULL, process_limits_parent, process_limits_init, 0 },
+        { "userns", joins_userns, NULL, idmap_enter, 0 },
         { "session", NULL, NULL, session_init, 0 },
         { "names", NULL, NULL, uts_init, 0 },
         { "network", NULL, NULL, network_init, 0 },
@@ -207,10 +213,8 @@ static int write_config(const Setup *s, Err *err)
 
 static int prepare_record(Setup *s, Err *err)
 {
-        s->dir_fd = state_make_dir(s->ctx, s->id, err);
-        if (s->dir_fd < 0)
-                return s->dir_fd;
         int r = write_record(s, "intent.json", err);
+
         return r < 0 ? r : write_config(s, err);
 }
 
@@ -221,6 +225,10 @@ static int prepare(Setup *s, Err *err)
 
         if (r == 0)
                 r = prepare_console(s, c->console_socket, c->console_fd, err);
+        if (r == 0 && !c->no_state) { /* the folder first: with it the id is ours */
+                s->dir_fd = state_make_dir(s->ctx, s->id, err);
+                r = s->dir_fd < 0 ? s->dir_fd : 0;
+        }
         if (r == 0)
                 r = cgroups_prepare(s, err);
         if (r == 0 && !c->no_state)

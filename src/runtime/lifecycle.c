@@ -176,15 +176,14 @@ static int delete_all(const RuntimeContext *ctx, const State *st, Err *err)
 int runtime_delete(const RuntimeContext *ctx, const char *id, bool force, Err *err)
 {
         _cleanup_(state_done) State st = { 0 };
+        Err e = { 0 };
         int r = state_check_id(id, err);
 
         if (r < 0)
                 return r;
-        r = state_read(ctx, id, &st, err);
-        if (r == -ENOENT && force)
-                return 0;
+        r = state_read(ctx, id, &st, &e);
         if (r < 0)
-                return r;
+                return r == -ENOENT && force ? 0 : err_copy(err, &e);
         r = check_may_delete(ctx, &st, force, err);
         return r < 0 ? r : delete_all(ctx, &st, err);
 }

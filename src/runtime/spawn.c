@@ -194,7 +194,7 @@ _Noreturn static void helper_main(Setup *s, int out, InitMain *init_main)
         /* Joining a user namespace makes the process dumpable for root inside. */
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         if (r == 0)
-                r = clone_here(s, CLONE_PARENT, SIGCHLD, init_main, &a.err);
+                r = clone_here(s, CLONE_PARENT, 0, init_main, &a.err);
         a.pid = s->pid;
         _exit(io_write_full(out, &a, sizeof(a)) < 0 || r < 0);
 }

@@ -305,9 +305,10 @@ static bool is_frozen(const State *st)
         if (!st->cgroup)
                 return false;
         _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(st->cgroup);
-        if (cgroup_has_controller("freezer") && !cgroup_controller_is_v2("freezer"))
-                return cgroup_read(cg, "freezer", "freezer.state", text, sizeof(text)) >= 0 &&
-                       strncmp(text, "FROZEN", 6) == 0;
+        /* hybrid: whoever froze it may have used either */
+        if (cgroup_read(cg, "freezer", "freezer.state", text, sizeof(text)) >= 0 &&
+            strncmp(text, "FR", 2) == 0) /* FROZEN, FREEZING */
+                return true;
         return cgroup_read(cg, "", "cgroup.freeze", text, sizeof(text)) >= 0 && text[0] == '1';
 }
 

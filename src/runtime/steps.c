@@ -66,14 +66,19 @@ static int send_msg(const Sync *y, const Msg *m)
         return r < 0 ? -errno : 0;
 }
 
-/* 1: a message, 0: end of file, -errno. */
+/* 1: a message, 0: end of file, -errno. An other side that ended without reading all that it was
+ * told shows as ECONNRESET, once, ahead of its last words. */
 static int recv_msg(const Sync *y, Msg *ret)
 {
+        bool reset = false;
         ssize_t r;
 
-        do
+        for (;;) {
                 r = recv(y->fd, ret, sizeof(*ret), 0);
-        while (r < 0 && errno == EINTR);
+                if (r >= 0 || (errno != EINTR && (errno != ECONNRESET || reset)))
+                        break;
+                reset = reset || errno == ECONNRESET;
+        }
         if (r < 0)
                 return errno == ECONNRESET ? 0 : -errno;
         if (r == 0)

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* probe.c - the program that the tests run in containers: it tells what it finds, as JSON.
+ *
+ *   probe report                everything below, on stdout
+ *   probe exit N                ends with N
+ *   probe wait                  says "ready", then the name of each signal; TERM ends it with 7
+ *   probe ignore                the same, but TERM does not end it
+ *   probe open r|w PATH         0 or the errno of an open()
+ *   probe mknod c|b MAJ MIN     0 or the errno of making and opening such a node
+ *   probe call NAME             0 or the errno of a system call: mkdir, unshare, keyctl
+ *   probe fork N                how many of N children could be made
+ *   probe alloc MIB             touches so much memory
+ *   probe copy FILE             stdin to FILE, then the pid and the environment (a hook)
+ *   probe fail TEXT             TEXT on stderr, ends with 3 (a hook)
+ *   probe orphan                leaves a child that sleeps, and ends
+ *   probe exes                  opens /proc/PID/exe of every other process for writing
+ * Static: it has to run in an empty root. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static void json_string(const char *s)
+{
+        putchar('"');
+        for (; *s; s++) {
+                if (*s == '"' || *s == '\\')
+                        printf("\\%c", *s);
+                else if ((unsigned char)*s < 0x20)
+                        printf("\\u%04x", *s);
+                else
+                        putchar(*s);
+        }
+        putchar('"');
+}
+
+static void json_list(const char *key, char *const *v)
+{
+        printf(",\n\"%s\": [", key);
+        for (int i = 0; v[i]; i++) {
+                if (i)
+                        putchar(',');
+                json_string(v[i]);
+        }
+        putchar(']');
+}
+
+static void json_file(const char *key, const char *path)
+{
+        static char text[1 << 18];
+        int fd = open(path, O_RDONLY);
+        size_t n = 0;
+        ssize_t r;
+
+        printf(",\n\"%s\": ", key);
+        if (fd < 0) {
+                printf("null");
+                return;
+        }
+        while ((r = read(fd, text + n, sizeof(text) - 1 - n)) > 0)
+                n += (size_t)r;
+        text[n] = 0;
+        close(fd);
+        json_string(text);
+}
+
+static void report_ids(void)
+{
+        gid_t groups[128];
+        int n = getgroups(128, groups);
+        uid_t r, e, s;
+        gid_t rg, eg, sg;
+
+        getresuid(&r, &e, &s);
+        getresgid(&rg, &eg, &sg);
+        printf(",\n\"uids\": [%u,%u,%u], \"gids\": [%u,%u,%u], \"groups\": [", r, e, s, rg, eg, sg);
+        for (int i = 0; i < n; i++)
+                printf("%s%u", i ? "," : "", groups[i]);
+        printf("], \"pid\": %d, \"ppid\": %d, \"sid\": %d", getpid(), getppid(), getsid(0));
+}
+
+static void report_caps(void)
+{
+        struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct data[2] = { 0 };
+        unsigned long long bounding = 0, ambient = 0;
+
+        syscall(SYS_capget, &head, data);
+        for (int i = 0; i < 64; i++) {
+                if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
+                        bounding |= 1ULL << i;
+                if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, i, 0, 0) == 1)
+                        ambient |= 1ULL << i;
+        }
+        printf(",\n\"caps\": {\"effective\": %llu, \"permitted\": %llu, \"inheritable\": %llu, "
+               "\"bounding\": %llu, \"ambient\": %llu}",
+               data[0].effective | (unsigned long long)data[1].effective << 32,
+               data[0].permitted | (unsigned long long)data[1].permitted << 32,
+               data[0].inheritable | (unsigned long long)data[1].inheritable << 32, bounding,
+               ambient);
+}
+
+static void report_limits(void)
+{
+        printf(",\n\"rlimits\": {");
+        for (int i = 0; i < RLIM_NLIMITS; i++) {
+                struct rlimit l;
+                getrlimit(i, &l);
+                printf("%s\"%d\": [%llu, %llu]", i ? ", " : "", i, (unsigned long long)l.rlim_cur,
+                       (unsigned long long)l.rlim_max);
+        }
+        printf("}");
+}
+
+static void report_fds(void)
+{
+        int first = 1;
+
+        printf(",\n\"fds\": {");
+        for (int fd = 0; fd < 1024; fd++) {
+                char path[64], target[4096] = "";
+                if (fcntl(fd, F_GETFD) < 0)
+                        continue;
+                snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+                ssize_t n = readlink(path, target, sizeof(target) - 1);
+                target[n > 0 ? n : 0] = 0;
+                printf("%s\"%d\": ", first ? "" : ", ", fd);
+                json_string(target);
+                first = 0;
+        }
+        printf("}");
+}
+
+static void report_namespaces(void)
+{
+        static const char *const names[] = { "cgroup", "ipc", "mnt", "net", "pid",
+                                             "time",   "user", "uts" };
+
+        printf(",\n\"namespaces\": {");
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+                char path[64], target[64] = "";
+                snprintf(path, sizeof(path), "/proc/self/ns/%s", names[i]);
+                ssize_t n = readlink(path, target, sizeof(target) - 1);
+                target[n > 0 ? n : 0] = 0;
+                printf("%s\"%s\": \"%s\"", i ? ", " : "", names[i], target);
+        }
+        printf("}");
+}
+
+static void report_dev(void)
+{
+        DIR *dir = opendir("/dev");
+        struct dirent *e;
+        int first = 1;
+
+        printf(",\n\"dev\": {");
+        while (dir && (e = readdir(dir))) {
+                struct stat st;
+                char target[256] = "";
+                if (e->d_name[0] == '.' ||
+                    fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                        continue;
+                if (S_ISLNK(st.st_mode)) {
+                        ssize_t n = readlinkat(dirfd(dir), e->d_name, target, sizeof(target) - 1);
+                        target[n > 0 ? n : 0] = 0;
+                }
+                printf("%s\"%s\": {\"mode\": %u, \"rdev\": \"%u:%u\", \"uid\": %u, \"gid\": %u, "
+                       "\"link\": \"%s\"}",
+                       first ? "" : ", ", e->d_name, st.st_mode, major(st.st_rdev),
+                       minor(st.st_rdev), st.st_uid, st.st_gid, target);
+                first = 0;
+        }
+        printf("}");
+}
+
+static void report_signals(void)
+{
+        int ignored = 0;
+        sigset_t mask;
+        int blocked = 0;
+
+        sigprocmask(0, NULL, &mask);
+        for (int i = 1; i < 65; i++) {
+                struct sigaction sa;
+                if (sigaction(i, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN)
+                        ignored++;
+                if (sigismember(&mask, i) == 1)
+                        blocked++;
+        }
+        printf(",\n\"signals\": {\"ignored\": %d, \"blocked\": %d}", ignored, blocked);
+}
+
+static int report(char **argv)
+{
+        struct utsname uts;
+        struct winsize size = { 0 };
+        char cwd[4096];
+        mode_t mask = umask(0);
+
+        uname(&uts);
+        printf("{\"hostname\": ");
+        json_string(uts.nodename);
+        printf(", \"domainname\": ");
+        json_string(uts.domainname);
+        printf(", \"cwd\": ");
+        json_string(getcwd(cwd, sizeof(cwd)) ? cwd : "(none)");
+        json_list("args", argv);
+        json_list("env", environ);
+        report_ids();
+        report_caps();
+        report_limits();
+        report_fds();
+        report_namespaces();
+        report_dev();
+        report_signals();
+        int tty = ioctl(0, TIOCGWINSZ, &size) == 0;
+        printf(",\n\"umask\": %u, \"no_new_privs\": %d, \"seccomp\": %d, \"dumpable\": %d, "
+               "\"tty\": %d, \"rows\": %u, \"columns\": %u, \"nice\": %d, \"ioprio\": %ld, "
+               "\"policy\": %d",
+               mask, prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), prctl(PR_GET_SECCOMP),
+               prctl(PR_GET_DUMPABLE), tty, size.ws_row, size.ws_col, getpriority(PRIO_PROCESS, 0),
+               syscall(SYS_ioprio_get, 1, 0), sched_getscheduler(0));
+        json_file("oom_score_adj", "/proc/self/oom_score_adj");
+        json_file("mountinfo", "/proc/self/mountinfo");
+        json_file("cgroup", "/proc/self/cgroup");
+        json_file("uid_map", "/proc/self/uid_map");
+        json_file("timens", "/proc/self/timens_offsets");
+        json_file("net_dev", "/proc/net/dev");
+        printf("}\n");
+        return 0;
+}
+
+static int wait_signals(int ignore)
+{
+        sigset_t all;
+        int signo;
+
+        sigfillset(&all);
+        sigprocmask(SIG_BLOCK, &all, NULL);
+        printf("ready\n");
+        fflush(stdout);
+        while (sigwait(&all, &signo) == 0) {
+                if (signo == SIGCHLD)
+                        continue;
+                printf("SIG%s\n", sigabbrev_np(signo) ? sigabbrev_np(signo) : "RT");
+                fflush(stdout);
+                if (signo == SIGTERM && !ignore)
+                        return 7;
+        }
+        return 1;
+}
+
+static int try_call(const char *name)
+{
+        long r = -1;
+
+        errno = EINVAL;
+        if (!strcmp(name, "mkdir"))
+                r = mkdir("/tmp/made", 0755);
+        else if (!strcmp(name, "unshare"))
+                r = unshare(CLONE_NEWNS);
+        else if (!strcmp(name, "keyctl"))
+                r = syscall(SYS_keyctl, 0, -3, 0);
+        else if (!strcmp(name, "sync"))
+                r = syscall(SYS_sync);
+        return r < 0 ? errno : 0;
+}
+
+static int try_mknod(char **v)
+{
+        mode_t type = v[0][0] == 'b' ? S_IFBLK : S_IFCHR;
+
+        if (mknod("/tmp/node", type | 0666,
+                  makedev((unsigned)strtoul(v[1], NULL, 10), (unsigned)strtoul(v[2], NULL, 10))) < 0)
+                return 100 + errno;
+        int fd = open("/tmp/node", O_RDWR | O_NONBLOCK);
+        return fd < 0 ? errno : 0;
+}
+
+static int forks(int n)
+{
+        int made = 0;
+
+        for (int i = 0; i < n; i++) {
+                pid_t pid = fork();
+                if (pid == 0) {
+                        pause();
+                        _exit(0);
+                }
+                made += pid > 0;
+        }
+        return made;
+}
+
+static int copy(const char *path)
+{
+        char buf[65536];
+        ssize_t n;
+        int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0644);
+
+        if (fd < 0)
+                return 1;
+        while ((n = read(0, buf, sizeof(buf))) > 0)
+                if (write(fd, buf, (size_t)n) != n)
+                        return 1;
+        dprintf(fd, "\n%d", getpid());
+        for (char **e = environ; *e; e++)
+                dprintf(fd, " %s", *e);
+        dprintf(fd, "\n");
+        return 0;
+}
+
+static int open_exes(void)
+{
+        DIR *dir = opendir("/proc");
+        struct dirent *e;
+        int seen = 0;
+
+        while (dir && (e = readdir(dir))) {
+                char path[300], target[300] = "";
+                int pid = atoi(e->d_name);
+                if (pid <= 0 || pid == getpid())
+                        continue;
+                snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+                ssize_t n = readlink(path, target, sizeof(target) - 1);
+                target[n > 0 ? n : 0] = 0;
+                int fd = open(path, O_RDWR);
+                printf("%d %s %s\n", pid, n > 0 ? target : "-", fd < 0 ? strerror(errno) : "OPEN");
+                seen++;
+        }
+        return seen > 100;
+}
+
+int main(int argc, char **argv)
+{
+        const char *what = argc > 1 ? argv[1] : "report";
+
+        if (!strcmp(what, "report"))
+                return report(argv);
+        if (!strcmp(what, "exit"))
+                return atoi(argv[2]);
+        if (!strcmp(what, "wait") || !strcmp(what, "ignore"))
+                return wait_signals(!strcmp(what, "ignore"));
+        if (!strcmp(what, "open"))
+                return open(argv[3], argv[2][0] == 'w' ? O_WRONLY : O_RDONLY) < 0 ? errno : 0;
+        if (!strcmp(what, "mknod"))
+                return try_mknod(argv + 2);
+        if (!strcmp(what, "call"))
+                return try_call(argv[2]);
+        if (!strcmp(what, "fork"))
+                return forks(atoi(argv[2]));
+        if (!strcmp(what, "alloc")) {
+                size_t n = (size_t)atoi(argv[2]) << 20;
+                volatile char *p = malloc(n);
+                for (size_t i = 0; i < n; i += 4096)
+                        p[i] = 1;
+                return p[n - 1];
+        }
+        if (!strcmp(what, "copy"))
+                return copy(argv[2]);
+        if (!strcmp(what, "fail")) {
+                fprintf(stderr, "%s\n", argv[2]);
+                return 3;
+        }
+        if (!strcmp(what, "sleep"))
+                return sleep((unsigned)atoi(argv[2])) > 0;
+        if (!strcmp(what, "orphan")) {
+                if (fork() == 0)
+                        sleep(30);
+                return 0;
+        }
+        if (!strcmp(what, "exes"))
+                return open_exes();
+        return 99;
+}

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A runtime that dies, or fails, at each of its steps: what is left can be deleted, and is gone then."""
+import os
+import pathlib
+import re
+import signal
+import time
+
+import pytest
+
+SOURCE = pathlib.Path(__file__).parents[2] / "src/runtime"
+
+
+def steps(file):
+    """Rows of the step table: (name, parent has a side, init has a side)."""
+    table = re.search(r"static const Step steps\[\] = \{(.*?)\n\};", (SOURCE / file).read_text(),
+                      re.S).group(1)
+    rows = re.findall(r'\{\s*"([a-z-]+)",\s*(\w+),\s*(\w+),\s*(\w+),', table)
+    assert len(rows) > 8
+    return [(name, parent != "NULL", init != "NULL") for name, _, parent, init in rows]
+
+
+def points(file):
+    found = []
+    for name, parent, init in steps(file):
+        if name == "userns":  # joins one by path, where "idmap" makes one: never both
+            continue
+        found += [f"runtime.{name}"] * parent + [f"runtime.init.{name}"] * init
+    return found
+
+
+def with_everything(machine):
+    """A container in which every step applies."""
+    b = machine.bundle("wait")
+    b.namespace("user")
+    b.namespace("cgroup")
+    b.linux["uidMappings"] = b.linux["gidMappings"] = [
+        {"containerID": 0, "hostID": 100000, "size": 65536}]
+    for d in [b.rootfs, *b.rootfs.glob("**/*")]:
+        os.chown(d, 100000, 100000, follow_symlinks=False)
+    b.hook("createRuntime", "exit", "0")
+    b.linux["sysctl"] = {"kernel.msgmax": "7777"}
+    return b
+
+
+def alive(pid):
+    try:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def wait_gone(pids, seconds=10):
+    end = time.time() + seconds
+    while any(alive(p) for p in pids):
+        assert time.time() < end, "a process is left"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("point", points("create.c"))
+def test_killed_while_creating(machine, point):
+    b = with_everything(machine)
+    env = dict(os.environ, TARE_FAULT=f"{point}=kill")
+    late = point in ("runtime.init.gate", "runtime.init.start-container", "runtime.init.exec")
+    code = b.create(env=env)
+    if late:  # create is over by then: the start sees it
+        assert code == 0, b.output()
+        b.start().failed("", 1)
+    else:
+        assert code != 0
+        if not point.startswith("runtime.init."):
+            assert code == -signal.SIGKILL
+    # the machine fixture asserts that nothing is left after this
+    b.delete("--force").ok()
+    assert machine.ids() == []
+
+
+@pytest.mark.parametrize("point", points("create.c"))
+def test_failing_while_creating(machine, point):
+    """An error undoes everything by itself."""
+    b = with_everything(machine)
+    late = point in ("runtime.init.start-container", "runtime.init.exec", "runtime.init.gate")
+    code = b.create(env=dict(os.environ, TARE_FAULT=f"{point}=fail"))
+    if late:
+        if code == 0:
+            b.start().failed("", 1)
+        b.delete("--force").ok()
+        return
+    assert code == 1
+    assert "fault injected" in b.output()
+    step = point.rpartition(".")[2]
+    assert step in b.output()
+    assert machine.ids() == []
+
+
+@pytest.mark.parametrize("point", points("exec.c"))
+@pytest.mark.parametrize("action", ["kill", "fail"])
+def test_exec_that_dies(machine, point, action):
+    b = machine.bundle("wait").up()
+    before = b.cgroup_file("pids", "cgroup.procs").read_text()
+    done = b.exec("/bin/probe", "wait", options=["-d"], env={"TARE_FAULT": f"{point}={action}"})
+    assert done.code != 0
+    end = time.time() + 5
+    while b.cgroup_file("pids", "cgroup.procs").read_text() != before:
+        assert time.time() < end, "a process is left in the container"
+        time.sleep(0.01)
+    assert b.state()["status"] == "running"
+    b.exec("/bin/probe", "exit", "0").ok()
+    b.stop()
+
+
+@pytest.mark.parametrize("step", ["kill", "cgroup", "hooks", "record"])
+def test_killed_while_deleting(machine, step):
+    b = machine.bundle("ignore").up()
+    pid = b.state()["pid"]
+    done = machine.run("delete", "--force", b.id, env={"TARE_FAULT": f"runtime.delete.{step}=kill"})
+    assert done.code == -signal.SIGKILL
+    assert machine.ids() == [b.id]
+    b.delete("--force").ok()
+    wait_gone([pid])
+
+
+def test_parent_dies_under_a_stalled_init(machine):
+    """The init ends itself at its next barrier."""
+    b = with_everything(machine)
+    b.save()
+    child = machine.start_process("create", "-b", b.path, b.id,
+                                  env=dict(os.environ, TARE_FAULT="runtime.init.mounts=ms:700"))
+    time.sleep(0.3)
+    child.kill()
+    child.communicate()
+    b.delete("--force").ok()
