@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* job.c - see job.h. The parent's half runs in the shim's loop. Messages of the child, over a
- * SOCK_SEQPACKET pair: STEP (a name), OK (the result; one that a message cannot hold travels in a
- * memfd, the last descriptor), FAILED (an Err). */
+/* job.c - see job.h. The parent's half runs in the shim's loop. One message of the child, over a
+ * SOCK_SEQPACKET pair: OK (the result; one that a message cannot hold travels in a memfd, the last
+ * descriptor) or FAILED (an Err). The name of its step is in a page that both see: it is of
+ * interest only when the child can no longer tell, and nobody has to wake up for it. */
 #include "shim/job.h"
 
 #include <errno.h>
@@ -29,7 +30,7 @@
 #define INLINE_MAX ((size_t)64 << 10) /* of a result that travels in its message */
 #define GRACE_MS   2000               /* for a killed child to go away before we answer */
 
-typedef enum MessageKind { MESSAGE_STEP, MESSAGE_OK, MESSAGE_OK_MEMFD, MESSAGE_FAILED } MessageKind;
+typedef enum MessageKind { MESSAGE_OK, MESSAGE_OK_MEMFD, MESSAGE_FAILED } MessageKind;
 
 typedef struct Message {
         uint32_t kind;
@@ -38,7 +39,7 @@ typedef struct Message {
 
 struct JobChild {
         int sock;
-        const char *step;
+        char *step; /* JOB_STEP_MAX bytes, shared */
         bool has_result;
 };
 
@@ -49,7 +50,7 @@ struct Job {
         int sock;
         LoopSource *source, *timer;
         const char *name;
-        char step[JOB_STEP_MAX];
+        char *step; /* JOB_STEP_MAX bytes, shared */
         uint64_t deadline_ms;
         bool creates, killed, canceled;
         void (*done)(void *userdata, JobResult *res); /* NULL: called */
@@ -102,14 +103,7 @@ static int send_message(const JobChild *jc, MessageKind kind, const void *data, 
 
 void job_step(JobChild *jc, const char *step)
 {
-        jc->step = step;
-        /* only for the text of a deadline's error */
-        (void)send_message(jc, MESSAGE_STEP, step, strlen(step) + 1, NULL, 0);
-}
-
-const char *job_child_step(const JobChild *jc)
-{
-        return jc->step;
+        snprintf(jc->step, JOB_STEP_MAX, "%s", step);
 }
 
 static int send_big(JobChild *jc, const void *data, size_t len, const int *fds, size_t n_fds)
@@ -142,9 +136,8 @@ int job_result(JobChild *jc, const void *data, size_t len, const int *fds, size_
         return 0;
 }
 
-_Noreturn static void run_child(const JobSpec *spec, pid_t parent, int sock)
+_Noreturn static void run_child(const JobSpec *spec, pid_t parent, JobChild jc)
 {
-        JobChild jc = { .sock = sock };
         int keep[JOB_KEEP_MAX + 1];
         size_t n = 0;
         Err err = {};
@@ -154,7 +147,7 @@ _Noreturn static void run_child(const JobSpec *spec, pid_t parent, int sock)
                 _exit(1);
         for (size_t i = 0; i < spec->n_keep; i++)
                 keep[n++] = spec->keep[i];
-        keep[n++] = sock;
+        keep[n++] = jc.sock;
         job_clean_child(keep, n);
         int r = spec->fn(&jc, spec->arg, &err);
         if (r >= 0 && !jc.has_result)
@@ -166,8 +159,14 @@ _Noreturn static void run_child(const JobSpec *spec, pid_t parent, int sock)
 
 /* --- the parent --- */
 
+static const char *step_name(const Job *job)
+{
+        return *job->step ? job->step : "first";
+}
+
 static void job_free(Job *job)
 {
+        munmap(job->step, JOB_STEP_MAX);
         loop_source_free(job->source);
         loop_source_free(job->timer);
         fd_close(job->sock);
@@ -203,8 +202,7 @@ static void finish_killed(Job *job, bool gone)
                 res.r = err_set(&res.err, ERR_CANCELED, "%s: canceled", job->name);
         else
                 res.r = err_set(&res.err, ERR_TIMEOUT, "%s: step '%s' took longer than %llu ms%s",
-                                job->name, job->step[0] ? job->step : "first",
-                                (unsigned long long)job->deadline_ms,
+                                job->name, step_name(job), (unsigned long long)job->deadline_ms,
                                 gone ? ""
                                      : ", and its process cannot be killed: the kernel holds it");
         finish(job, &res);
@@ -217,7 +215,7 @@ static void finish_dead(Job *job, int status)
         res.r = err_set(&res.err, ERR_INTERNAL, "%s: its process ended by %s %d at step '%s'",
                         job->name, WIFSIGNALED(status) ? "signal" : "exit code",
                         WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-                        job->step[0] ? job->step : "first");
+                        step_name(job));
         finish(job, &res);
 }
 
@@ -246,10 +244,6 @@ static void take_message(Job *job, const Message *m, size_t len, JobResult *res)
         void *map = NULL;
 
         switch (m->kind) {
-        case MESSAGE_STEP:
-                snprintf(job->step, sizeof(job->step), "%.*s", (int)len, m->data);
-                close_result(res);
-                return;
         case MESSAGE_OK:
                 res->data = m->data;
                 res->len = len;
@@ -353,13 +347,21 @@ int job_start(Loop *loop, Procs *procs, const JobSpec *spec, Job **ret, Err *err
         int pair[2], pidfd;
 
         tare_assert(spec->n_keep <= JOB_KEEP_MAX);
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-                return err_sys(err, errno, "%s: make a socket pair", spec->name);
+        void *step =
+                mmap(NULL, JOB_STEP_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (step == MAP_FAILED)
+                return err_sys(err, errno, "%s: map a page", spec->name);
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+                int r = err_sys(err, errno, "%s: make a socket pair", spec->name);
+                munmap(step, JOB_STEP_MAX);
+                return r;
+        }
         pid_t parent = getpid(), pid = ns_clone(0, SIGCHLD, -EBADF, &pidfd);
         if (pid == 0)
-                run_child(spec, parent, pair[1]);
+                run_child(spec, parent, (JobChild){ .sock = pair[1], .step = step });
         fd_close(pair[1]);
         if (pid < 0) {
+                munmap(step, JOB_STEP_MAX);
                 fd_close(pair[0]);
                 return err_sys(err, -pid, "%s: start a process", spec->name);
         }
@@ -367,6 +369,7 @@ int job_start(Loop *loop, Procs *procs, const JobSpec *spec, Job **ret, Err *err
         job->loop = loop;
         job->procs = procs;
         job->name = spec->name;
+        job->step = step;
         job->deadline_ms = spec->deadline_ms;
         job->creates = spec->creates;
         job->done = spec->done;

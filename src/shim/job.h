@@ -56,7 +56,6 @@ void job_cancel(Job *job);
 
 /* In the child. */
 void job_step(JobChild *jc, const char *step);
-const char *job_child_step(const JobChild *jc);
 int job_result(JobChild *jc, const void *data, size_t len, const int *fds, size_t n_fds, Err *err);
 
 /* Makes a forked child of the shim clean: default signals, none blocked, only 0, 1, 2 and `keep`

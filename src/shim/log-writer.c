@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -37,6 +38,9 @@
 #define OUT_BATCH    ((size_t)128 << 10) /* one write */
 #define IN_SIZE      (CHUNK + LOG_LINE_MAX + 2)
 #define OUT_SIZE     (OUT_BATCH + LOG_RECORD_ROOM(LOG_LINE_MAX))
+#define SMALL_READ   ((size_t)64 << 10)
+#define BUSY_NS      (2 * NS_PER_MS) /* reads so close together are one stream of output */
+#define REST_NS      (200 * 1000)
 #define HOLD_MS      250 /* a line without its newline waits so long for the rest of it */
 #define RETRY_MIN_MS 100
 #define RETRY_MAX_MS 2000
@@ -56,6 +60,7 @@ typedef struct LogStream {
         bool eof;
         char *tail; /* read and not written */
         size_t len;
+        uint64_t last_read_ns;
 } LogStream;
 
 struct LogFile {
@@ -249,7 +254,7 @@ static void stream_write(LogStream *s, const char *p, size_t n, bool flush)
 }
 
 /* One chunk; false when there is nothing more now. */
-static bool stream_read(LogStream *s)
+static bool stream_read(LogStream *s, size_t *ret_got)
 {
         Writer *w = s->file->writer;
 
@@ -272,12 +277,15 @@ static bool stream_read(LogStream *s)
         if (s->len + (size_t)n > OUT_BATCH / 4)
                 loop_timer_set(w->trim, clock_mono_ns() + TRIM_MS * NS_PER_MS);
         stream_write(s, w->in, s->len + (size_t)n, false);
+        *ret_got = (size_t)n;
         return true;
 }
 
 static void stream_drain(LogStream *s)
 {
-        for (int i = 0; i < DRAIN_ROUNDS && stream_read(s); i++)
+        size_t got;
+
+        for (int i = 0; i < DRAIN_ROUNDS && stream_read(s, &got); i++)
                 ;
 }
 
@@ -291,13 +299,27 @@ static void check_end(Writer *w)
         loop_quit(w->loop, 0);
 }
 
+/* A process that writes little at a time, but often, would wake us for each of its writes, and both
+ * would do nothing but change places on the processor: then a moment's rest lets the pipe fill. */
+static void rest(LogStream *s, size_t got)
+{
+        uint64_t now = clock_mono_ns();
+        bool often = now - s->last_read_ns < BUSY_NS;
+
+        s->last_read_ns = now;
+        if (often && got > 0 && got < SMALL_READ)
+                (void)nanosleep(&(struct timespec){ .tv_nsec = REST_NS }, NULL);
+}
+
 static void on_stream(void *userdata, int fd, uint32_t revents)
 {
         LogStream *s = userdata;
+        size_t got = 0;
 
         (void)fd;
         (void)revents;
-        (void)stream_read(s);
+        (void)stream_read(s, &got);
+        rest(s, got);
         check_end(s->file->writer);
 }
 

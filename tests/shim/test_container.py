@@ -365,7 +365,7 @@ def test_nothing_grows(pod):
     cycle(10)
     fds, before = pod.shim.descriptors(), memory()
     cycle(40)
-    wait_until(lambda: pod.shim.descriptors() == fds, what="descriptors as before")
+    wait_until(lambda: pod.shim.descriptors() <= fds, what="descriptors as before")
     assert len(pod.shim.children()) == 1
     # a sanitizer keeps what was freed
     assert pod.sanitized() or memory() <= before + 16

@@ -85,7 +85,7 @@ def test_unclaimed_descriptors_are_limited_and_closed(make_pod):
     other.close()
     os.close(r)
     os.close(w)
-    wait_until(lambda: pod.shim.descriptors() == before, what="descriptors as before")
+    wait_until(lambda: pod.shim.descriptors() <= before, what="descriptors as before")
 
 
 def test_many_connections(make_pod):
@@ -96,7 +96,7 @@ def test_many_connections(make_pod):
         assert client.hello.pid == pod.shim.pid
     for client in clients:
         client.close()
-    wait_until(lambda: pod.shim.descriptors() == before, what="descriptors as before")
+    wait_until(lambda: pod.shim.descriptors() <= before, what="descriptors as before")
 
 
 def test_survives_signals_and_is_private(make_pod):
