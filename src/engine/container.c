@@ -16,6 +16,7 @@
 typedef struct Create {
         Container *c;
         SpecUserRequest user;
+        bool waited_for_name;
         Tare__Shim__V1__PrepareContainerReply *prepared;
 } Create;
 
@@ -26,10 +27,31 @@ static const Runtime__V1__ContainerConfig *config_of(const Container *c)
 
 /* --- record, snapshot --- */
 
+/* Another one of the name, which is on its way out when it was let through in the first place. */
+static Container *other_holder(const Container *c)
+{
+        const char *id;
+        void *value;
+
+        for (size_t i = 0; map_next(c->pod->containers, &i, &id, &value);)
+                if (value != c && str_eq(((Container *)value)->key, c->key))
+                        return value;
+        return NULL;
+}
+
 static int create_record(Op *op, Err *err)
 {
         Create *d = op->data;
+        Container *holder = other_holder(d->c);
 
+        if (holder && !d->waited_for_name) {
+                d->waited_for_name = true;
+                engine_wait_name(op->engine, op);
+                return OP_WAIT;
+        }
+        if (holder)
+                return err_set(err, ERR_EXISTS, "container \"%s\" exists in pod %.13s as %.13s",
+                               d->c->request->config->metadata->name, d->c->pod->id, holder->id);
         return record_save_container(op->engine, d->c, true, err);
 }
 
@@ -491,6 +513,14 @@ static Container *find_by_key(const Pod *p, const char *key)
         return NULL;
 }
 
+static bool on_its_way_out(Engine *e, const Container *c)
+{
+        _cleanup_free_ char *object = engine_object("ctr", c->id);
+        const Op *op = op_find(e->ops, &verb_create_container, object);
+
+        return c->removing || (op && op->undoing);
+}
+
 static EngineWait *join_or_refuse(Engine *e, Container *c,
                                   const Runtime__V1__CreateContainerRequest *req, EngineDone done,
                                   void *data)
@@ -559,7 +589,7 @@ EngineWait *engine_create_container(Engine *e, const Runtime__V1__CreateContaine
                 return engine_answer(e, NULL, &err, done, data);
         key = engine_container_key(req->config->metadata);
         holder = find_by_key(p, key);
-        if (holder)
+        if (holder && !on_its_way_out(e, holder))
                 return join_or_refuse(e, holder, req, done, data);
         if (engine_image_config(e, image, &image_config, NULL, &err) < 0)
                 return engine_answer(e, NULL, &err, done, data);

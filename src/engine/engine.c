@@ -130,7 +130,7 @@ static void wake_name_waits(Engine *e)
         e->name_waits = NULL;
         e->n_name_waits = 0;
         for (size_t i = 0; i < n; i++)
-                op_resume(waits[i], 0, NULL);
+                op_resume(waits[i], OP_AGAIN, NULL);
         free(waits);
 }
 

@@ -297,6 +297,8 @@ static void step_over(Op *op, int r, const Err *err)
 
         clear_wait(op);
         op->running = false;
+        if (r == OP_AGAIN)
+                return;
         if (op->undoing) {
                 if (r < 0)
                         log_warning("op=%s object=%s undo of step %s: %s, ignoring", op->verb->name,
@@ -385,7 +387,7 @@ void op_resume(Op *op, int r, const Err *err)
                 local = *err;
         else if (r < 0)
                 err_sys(&local, -r, "%s", op->verb->name);
-        else if (!op->undoing)
+        else if (!op->undoing && r == 0)
                 r = step_fault(op, ".done", &local);
         if (op->in_step) {
                 op->resumed = true;

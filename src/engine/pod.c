@@ -162,12 +162,6 @@ static int make_dirs(const Pod *p, Err *err)
                 if (r < 0)
                         return err_sys(err, -r, "make folder '%s'", path);
         }
-        if (!str_empty(p->request->config->log_directory)) {
-                r = io_mkdir_p(p->request->config->log_directory, 0755);
-                if (r < 0)
-                        return err_sys(err, -r, "make log folder '%s'",
-                                       p->request->config->log_directory);
-        }
         return 0;
 }
 

@@ -80,7 +80,9 @@ static int recover_pod(Engine *e, Pod *p, Err *err)
                         return r;
                 recover_ask_state(p);
         }
-        if (p->state == POD_MAKING || p->removing)
+        if (p->state == POD_MAKING)
+                p->removing = true; /* its name can be waited for */
+        if (p->removing)
                 (void)engine_remove_pod(e, p->id, NULL, NULL);
         else if (p->stopping)
                 (void)engine_stop_pod(e, p->id, NULL, NULL);
@@ -94,7 +96,9 @@ static void recover_containers(Engine *e)
 
         for (size_t i = 0; map_next(e->containers, &i, &key, &value);) {
                 Container *c = value;
-                if (c->state == CONTAINER_MAKING || c->removing)
+                if (c->state == CONTAINER_MAKING)
+                        c->removing = true;
+                if (c->removing)
                         (void)container_remove(c, NULL, NULL);
                 else if (c->state == CONTAINER_RUNNING && !c->pod->supervisor)
                         container_lost(e, c);
