@@ -24,6 +24,7 @@
 #include "engine/engine.h"
 
 #define OP_WAIT      1
+#define OP_AGAIN     2 /* to op_resume(): the step is run anew */
 #define OP_STEPS_MAX 24
 #define OP_KEPT      512
 

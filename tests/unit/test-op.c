@@ -220,6 +220,20 @@ TEST(op, cancel_while_queued_runs_nothing)
         scene_close(&s);
 }
 
+TEST(op, a_step_can_be_run_anew)
+{
+        Scene s;
+
+        scene_open(&s);
+        op_start(s.ops, &verb, "x/1", "1", "", NULL);
+        turn(&s);
+        op_resume(seen.waiting, OP_AGAIN, NULL);
+        ASSERT_STREQ(seen.log, "a b b ");
+        op_resume(seen.waiting, 0, NULL);
+        ASSERT_STREQ(seen.log, "a b b c done ");
+        scene_close(&s);
+}
+
 TEST(op, described_with_what_it_waits_for)
 {
         Scene s;
