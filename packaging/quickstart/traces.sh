@@ -51,14 +51,13 @@ traces_note() {
 
 # Processes, zombies aside: those in its cgroups, or with its folder in their command line.
 traces_processes() {
-        for folder in /proc/[0-9]*; do
-                pid=${folder#/proc/}
-                [ "$pid" != $$ ] || continue
-                if grep -q "/$2" "$folder/cgroup" 2>/dev/null ||
-                        tr '\0' ' ' 2>/dev/null <"$folder/cmdline" | grep -Fq "$1"; then
-                        grep -q '^State:.Z' "$folder/status" 2>/dev/null ||
-                                echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"$folder/cmdline")"
-                fi
+        {
+                grep -lF "/$2" /proc/[0-9]*/cgroup
+                # The pattern comes by pipe: grep's own command line has it not.
+                echo "$1" | grep -laF --file=- /proc/[0-9]*/cmdline
+        } 2>/dev/null | cut -d / -f 3 | sort -un | while read -r pid; do
+                grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null ||
+                        echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")"
         done
 }
 

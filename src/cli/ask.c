@@ -8,20 +8,30 @@
 
 #define CANDIDATES_SHOWN 4
 
+static int connect_to(Cli *cli, Err *err)
+{
+        int r = grpc_client_open(cli->opt.address, &cli->client, err);
+
+        if (r == 0)
+                return 0;
+        cli->unreachable = err->kind != ERR_INVALID;
+        cli->bad_usage = err->kind == ERR_INVALID;
+        if (err->kind == ERR_UNAVAILABLE)
+                return err_set(err, ERR_UNAVAILABLE,
+                               "no daemon answers at %s: start it (systemctl start tared), or name "
+                               "its socket by --address or TARE_ADDRESS",
+                               cli->opt.address);
+        return r;
+}
+
 int cli_ask(Cli *cli, const char *method, const void *req,
             const ProtobufCMessageDescriptor *response, unsigned timeout_ms, void *ret, Err *err)
 {
         ProtobufCMessage *m = NULL;
-        int r;
+        int r = cli->client ? 0 : connect_to(cli, err);
 
-        if (!cli->client) {
-                r = grpc_client_open(cli->opt.address, &cli->client, err);
-                if (r < 0) {
-                        cli->unreachable = err->kind != ERR_INVALID;
-                        cli->bad_usage = err->kind == ERR_INVALID;
-                        return r;
-                }
-        }
+        if (r < 0)
+                return r;
         r = grpc_client_call(cli->client, method, req, response, timeout_ms, &m, err);
         if (r == 0)
                 *(ProtobufCMessage **)ret = m;

@@ -5,7 +5,8 @@
 #include "base/clock.h"
 #include "cli/cli-internal.h"
 
-#define BAR_COLUMNS 40
+#define BAR_COLUMNS  40
+#define RECENT_SHOWN 20 /* operations that have ended, without --all */
 
 typedef Tare__V1__Operation Operation;
 typedef Tare__V1__Step Step;
@@ -61,7 +62,9 @@ int cmd_ops(Cli *cli, char **args, Err *err)
                 return 0;
         }
         for (size_t i = 0; i < l->n_operations; i++)
-                add_operation(t, l->operations[i]);
+                if (cli->opt.all || l->operations[i]->duration_ns < 0 ||
+                    i + RECENT_SHOWN >= l->n_operations)
+                        add_operation(t, l->operations[i]);
         table_print(t, stdout);
         return 0;
 }

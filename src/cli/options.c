@@ -24,6 +24,8 @@ static const Option options[] = {
         { "", 'h', "help", OPTION_FLAG, AT(help), NULL, "print help (after a command: its own)" },
         { "", 0, "version", OPTION_FLAG, AT(version), NULL, "print the version of tare" },
         { "ps", 'a', "all", OPTION_FLAG, AT(all), NULL, "also containers that do not run" },
+        { "ops", 'a', "all", OPTION_FLAG, AT(all), NULL,
+          "all that the daemon remembers, not only the last ones" },
         { "ps|pods|images|import|pull|pod run|info|version|ops|timeline", 0, "json", OPTION_FLAG,
           AT(json), NULL, "print JSON" },
         { "ps|pods|images", 'q', "quiet", OPTION_FLAG, AT(quiet), NULL, "print whole ids only" },
