@@ -5,6 +5,7 @@
  * the parent, "runtime.init.<step>" in the init) and its barrier. A record is one message of a
  * SOCK_SEQPACKET pair, so it comes whole or not at all. What the init said before it ended is read
  * before its end of file, so no error is lost. */
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -189,6 +190,21 @@ static int run_side(const Step *step, bool init, Setup *s, Err *err)
         return err_wrap(err, r, "%s%s", init ? "init: " : "", step->name);
 }
 
+/* A step of ours failed. When the init had failed before, that is the reason: a process that is
+ * gone cannot be moved into a cgroup, say. */
+static int prefer_init_error(Setup *s, int r, Err *err)
+{
+        struct pollfd p = { .fd = s->sync.fd, .events = POLLIN };
+        Msg m;
+
+        if (r >= 0)
+                return r;
+        while (poll(&p, 1, 0) > 0 && recv_msg(&s->sync, &m) > 0)
+                if (m.kind == MSG_ERROR)
+                        return err_copy(err, &m.err);
+        return r;
+}
+
 int steps_run_parent(const Step *steps, size_t n, Setup *s, Err *err)
 {
         for (unsigned i = 0; i < n; i++) {
@@ -199,7 +215,7 @@ int steps_run_parent(const Step *steps, size_t n, Setup *s, Err *err)
                 if (step->flags & STEP_DONE)
                         r = await_init(s, MSG_DONE, i, err);
                 if (r >= 0)
-                        r = run_side(step, false, s, err);
+                        r = prefer_init_error(s, run_side(step, false, s, err), err);
                 if (r < 0)
                         return r;
                 if (!(step->flags & STEP_GO))
