@@ -206,7 +206,7 @@ static int kill_tree_child(JobChild *jc, void *arg, Err *err)
 
         (void)err;
         job_step(jc, "find the process's children");
-        (void)tree_add(t, pid);
+        bool alive = tree_add(t, pid);
         for (int round = 0; more && round < TREE_ROUNDS; round++) {
                 more = false;
                 for (size_t i = 0; i < t->n; i++)
@@ -215,7 +215,7 @@ static int kill_tree_child(JobChild *jc, void *arg, Err *err)
         job_step(jc, "kill");
         /* Also those whose parent ended before: they are in its session's group unless they left.
          */
-        if (getpgid(pid) == pid)
+        if (alive && pid > 1 && getpgid(pid) == pid)
                 (void)kill(-pid, SIGKILL);
         for (size_t i = 0; i < t->n; i++)
                 (void)pidfd_kill(t->pidfds[i], SIGKILL); /* ESRCH: gone */

@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "base/str.h"
 
+#define ACCEPT_PAUSE_MS 500
+
 typedef Tare__Shim__V1__Reply Reply;
 typedef Tare__Shim__V1__Request Request;
 
@@ -31,7 +33,7 @@ typedef struct Conn {
 struct Server {
         Loop *loop;
         int listen_fd;
-        LoopSource *source;
+        LoopSource *source, *pause;
         const char *pod_id;
         ServerRequestFn fn;
         void *userdata;
@@ -267,8 +269,14 @@ static void on_listen(void *userdata, int listen_fd, uint32_t revents)
 
         (void)revents;
         int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0)
+        if (fd < 0) {
+                if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+                        /* it stays readable: without a pause we would do nothing else */
+                        loop_fd_set_events(s->source, 0);
+                        loop_timer_set(s->pause, clock_mono_ns() + ACCEPT_PAUSE_MS * NS_PER_MS);
+                }
                 return;
+        }
         if (!is_allowed(fd) || s->n_conns >= SERVER_CONNECTIONS_MAX) {
                 log_warning("a connection is refused: %s",
                             is_allowed(fd) ? "too many" : "its user is neither root nor ours");
@@ -287,6 +295,13 @@ static void on_listen(void *userdata, int listen_fd, uint32_t revents)
         c->source = loop_add_fd(s->loop, fd, EPOLLIN, on_conn, c);
 }
 
+static void on_pause_over(void *userdata)
+{
+        Server *s = userdata;
+
+        loop_fd_set_events(s->source, EPOLLIN);
+}
+
 Server *server_new(Loop *loop, int listen_fd, const char *pod_id, ServerRequestFn fn,
                    void *userdata)
 {
@@ -298,6 +313,7 @@ Server *server_new(Loop *loop, int listen_fd, const char *pod_id, ServerRequestF
         s->fn = fn;
         s->userdata = userdata;
         s->source = loop_add_fd(loop, listen_fd, EPOLLIN, on_listen, s);
+        s->pause = loop_add_timer(loop, 0, on_pause_over, s);
         return s;
 }
 
@@ -323,6 +339,7 @@ void server_free(Server *s)
         while (s->first)
                 conn_free(s->first);
         loop_source_free(s->source);
+        loop_source_free(s->pause);
         fd_close(s->listen_fd);
         free(s);
 }

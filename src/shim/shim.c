@@ -212,7 +212,11 @@ static int join_cgroup(const ShimOptions *opt, Err *err)
 /* The descriptors, and only those, close-on-exec. */
 static int own_descriptors(const ShimOptions *opt, Err *err)
 {
-        int keep[] = { opt->socket_fd, opt->pause_fd, opt->log_fd };
+        int keep[] = { opt->socket_fd, opt->pause_fd };
+
+        /* Our log is stderr: that one stays open in every child. */
+        if (opt->log_fd >= 0 && dup3(opt->log_fd, STDERR_FILENO, 0) < 0 && errno != EINVAL)
+                return err_sys(err, errno, "the log's descriptor");
 
         for (size_t i = 0; i < array_len(keep); i++) {
                 if (keep[i] < 0)
@@ -294,7 +298,6 @@ int shim_run(const ShimOptions *opt, Err *err)
         if (r < 0)
                 return r;
         trace_init(); /* after the sweep of descriptors */
-        log_set_fd(opt->log_fd >= 0 ? opt->log_fd : -1);
         Shim s = { .opt = opt,
                    .deadline_ms = opt->deadline_ms ? opt->deadline_ms : SHIM_DEADLINE_MS };
         s.state_fd = open_state(opt->state_dir, err);

@@ -16,7 +16,7 @@ import pytest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(__file__))
-from shim_client import ShimError, ConnectionLost, Shim, wait_until  # noqa: E402
+from shim_client import Shim, wait_until  # noqa: E402
 
 CLONE_NEWNS = 0x00020000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000

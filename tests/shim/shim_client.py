@@ -178,7 +178,8 @@ class Client:
 class Shim:
     """A running tare-shim in a folder of its own."""
 
-    def __init__(self, folder, build, pod_id="pod1", env=None, pause=True, deadline_ms=None):
+    def __init__(self, folder, build, pod_id="pod1", env=None, pause=True, deadline_ms=None,
+                 inherit=(), options=()):
         self.folder = folder
         self.state_dir = os.path.join(folder, "state")
         os.makedirs(self.state_dir, mode=0o700, exist_ok=True)
@@ -190,8 +191,8 @@ class Shim:
         self.log_path = os.path.join(folder, "shim.log")
         self.program = os.path.join(build, "src", "cmd", "tare-shim")
         args = [self.program, "--pod-id", pod_id, "--state-dir", self.state_dir,
-                "--socket-fd", str(listener.fileno())]
-        fds = [listener.fileno()]
+                "--socket-fd", str(listener.fileno()), *options]
+        fds = [listener.fileno(), *inherit]
         pause_fd = None
         if pause:
             pause_fd = os.open(os.path.join(build, "src", "cmd", "tare-pause"), os.O_RDONLY)

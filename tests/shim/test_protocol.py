@@ -2,8 +2,6 @@
 """Frames, hello, unknown requests, several connections, limits."""
 import os
 import signal
-import socket
-import struct
 
 import pytest
 from shim_client import ConnectionLost, HEADER, ShimError, pb, wait_until
@@ -125,6 +123,64 @@ def test_client_that_does_not_read_is_dropped(make_pod):
     except (BrokenPipeError, ConnectionResetError):
         pass
     pod.client.state()
+
+
+def test_foreign_descriptors_are_closed(tmp_path, build):
+    from shim_client import Shim
+    with open("/dev/zero", "rb") as foreign:
+        os.set_inheritable(foreign.fileno(), True)
+        shim = Shim(str(tmp_path), build, inherit=[foreign.fileno()])
+    try:
+        client = shim.connect()
+        links = [os.readlink(f"/proc/{shim.pid}/fd/{fd}") for fd in os.listdir(
+            f"/proc/{shim.pid}/fd")]
+        assert "/dev/zero" not in links
+        client.shutdown()
+    finally:
+        shim.process.kill()
+        shim.process.wait()
+
+
+def test_own_log(tmp_path, build):
+    from shim_client import Shim
+    with open(tmp_path / "other.log", "wb") as log:
+        shim = Shim(str(tmp_path), build, inherit=[log.fileno()],
+                    options=["--log-fd", str(log.fileno())])
+    try:
+        client = shim.connect()
+        client.send_raw(HEADER.pack(0, 9))
+        assert lost(client)
+        shim.connect().shutdown()
+        assert "descriptors are over the limit" in (tmp_path / "other.log").read_text()
+        assert shim.log() == ""
+    finally:
+        shim.process.kill()
+        shim.process.wait()
+
+
+def test_out_of_descriptors(make_pod):
+    """New connections wait, the shim does not spin, and goes on when there is room again."""
+    import resource
+    pod = make_pod()
+    limits = resource.prlimit(pod.shim.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pod.shim.pid, resource.RLIMIT_NOFILE, (pod.shim.descriptors(), limits[1]))
+    late = pod.shim.connect(hello=False)
+
+    def ticks():
+        with open(f"/proc/{pod.shim.pid}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = ticks()
+    assert not late.receive(0.7)
+    assert ticks() - before < 10
+    pod.client.state()
+    with pytest.raises(ShimError, match="NO_SPACE.*socket pair"):
+        pod.sandbox()
+    resource.prlimit(pod.shim.pid, resource.RLIMIT_NOFILE, limits)
+    assert late.call("hello", pb.HelloRequest(version=1)).pid == pod.shim.pid
+    pod.sandbox()
+    pod.shutdown()
 
 
 def test_ids_are_checked(make_pod):
