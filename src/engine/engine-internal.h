@@ -95,6 +95,8 @@ int pod_step_network_up(Op *op, Pod *p, Err *err);
 void pod_reload_network(Engine *e);
 /* Ends what a dead supervisor's containers left running: their cgroups. In a process. */
 void reap_pod(Engine *e, Pod *p);
+/* The default parent and the supervisors' cgroup are ours: they go with the last pod. */
+void pod_drop_own_cgroups(Engine *e);
 
 /* --- containers --- */
 extern const OpVerb verb_create_container, verb_start_container, verb_stop_container,

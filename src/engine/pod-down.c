@@ -300,8 +300,7 @@ static int remove_forget(Op *op, Err *err)
         return pod_of(op) ? store_delete(op->engine->run, STORE_POD, pod_of(op)->id, err) : 0;
 }
 
-/* The default parent and the supervisors' cgroup are ours: they go with the last pod. */
-static void drop_own_cgroups(Engine *e)
+void pod_drop_own_cgroups(Engine *e)
 {
         const char *own[] = { e->config->cgroup_parent, e->config->shim_cgroup };
 
@@ -322,7 +321,7 @@ static void remove_finish(Op *op, const Err *err)
         if (err || !d->pod)
                 return;
         engine_pod_free(op->engine, take_ptr(d->pod));
-        drop_own_cgroups(op->engine);
+        pod_drop_own_cgroups(op->engine);
 }
 
 #define STOP_STEPS                                                                                 \

@@ -317,6 +317,7 @@ static void run_finish(Op *op, const Err *err)
         if (err) {
                 engine_pod_free(e, p);
                 op->data = NULL;
+                pod_drop_own_cgroups(e);
                 return;
         }
         if (!op->waits) {

@@ -149,6 +149,7 @@ int recover(Engine *e, Err *err)
         if (r < 0)
                 return r;
         recover_containers(e);
+        pod_drop_own_cgroups(e);
         image_sweep(e, trash);
         return 0;
 }
