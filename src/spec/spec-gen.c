@@ -52,6 +52,16 @@ static char *process_cwd(const CriContainer *c, const ImageConfig *image)
         return path_join("/", image->working_dir);
 }
 
+/* The primary group is among the supplementary ones too: a process must not get rid of it by
+ * running a set-gid program, and with it of what is denied to that group. */
+static void fill_groups(OciUser *ret, const SpecUser *user)
+{
+        ret->additional_gids = xnew_array(uint32_t, user->n_additional_gids + 1);
+        ret->additional_gids[ret->n_additional_gids++] = user->gid;
+        for (size_t i = 0; i < user->n_additional_gids; i++)
+                ret->additional_gids[ret->n_additional_gids++] = user->additional_gids[i];
+}
+
 int spec_process_build(SpecBuild *b, Err *err)
 {
         const SpecInput *in = b->in;
@@ -70,10 +80,7 @@ int spec_process_build(SpecBuild *b, Err *err)
         p->terminal = in->config->tty;
         p->user.uid = in->user->uid;
         p->user.gid = in->user->gid;
-        p->user.n_additional_gids = in->user->n_additional_gids;
-        if (p->user.n_additional_gids > 0)
-                p->user.additional_gids = xmemdup(in->user->additional_gids,
-                                                  p->user.n_additional_gids * sizeof(uint32_t));
+        fill_groups(&p->user, in->user);
         p->no_new_privileges = b->security && b->security->no_new_privs;
         b->spec->root_path = xstrdup("rootfs");
         b->spec->root_readonly = b->security && b->security->readonly_rootfs;

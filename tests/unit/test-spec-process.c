@@ -127,7 +127,7 @@ TEST(spec_process, plain_members)
                   "process|cwd", "'/w'" },
                 { NULL, "{'tty': true}", NULL, 0, "process|terminal", "true" },
                 { NULL, NULL, NULL, 0, "process|user",
-                  "{'uid':1000,'gid':100,'additionalGids':[10,20]}" },
+                  "{'uid':1000,'gid':100,'additionalGids':[100,10,20]}" },
                 { NULL, "{'linux': {'security_context': {'no_new_privs': true}}}", NULL, 0,
                   "process|noNewPrivileges", "true" },
                 { NULL, NULL, NULL, 0, "process|rlimits", "absent" },
@@ -244,7 +244,7 @@ TEST(spec_process, exec_is_the_containers_process_with_other_args)
         ASSERT_NULL(p->args[2]);
         ASSERT_FALSE(p->terminal);
         ASSERT_EQ(p->user.uid, 1000);
-        ASSERT_EQ(p->user.n_additional_gids, 2);
+        ASSERT_EQ(p->user.n_additional_gids, 3);
         ASSERT_STREQ(strv_env_get(p->env, "A"), "1");
         ASSERT_NULL(strv_env_get(p->env, "TERM"));
         ASSERT_TRUE(strv_contains(p->capabilities.bounding, "CAP_CHOWN"));
