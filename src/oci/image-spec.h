@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* image-spec.h - manifests, indexes and image configurations (OCI image-spec 1.1 and Docker schema 2).
+/* image-spec.h - manifests, indexes and image configurations (OCI image-spec 1.1 and Docker schema
+ * 2).
  *
- * Pure functions. Everything here is content: from an image, not from the operator. Limits: 4 MiB of
- * text, IMAGE_LAYERS_MAX layers, IMAGE_MANIFESTS_MAX index entries. Digests are checked to be
+ * Pure functions. Everything here is content: from an image, not from the operator. Limits: 4 MiB
+ * of text, IMAGE_LAYERS_MAX layers, IMAGE_MANIFESTS_MAX index entries. Digests are checked to be
  * "sha256:<64 lower hex>" (sha512 is UNSUPPORTED). */
 #ifndef TARE_OCI_IMAGE_SPEC_H
 #define TARE_OCI_IMAGE_SPEC_H
@@ -15,9 +16,9 @@
 #include "base/json.h"
 #include "oci/runtime-spec.h"
 
-#define IMAGE_LAYERS_MAX 512
+#define IMAGE_LAYERS_MAX    512
 #define IMAGE_MANIFESTS_MAX 4096
-#define IMAGE_VOLUMES_MAX 1024 /* each becomes a mount */
+#define IMAGE_VOLUMES_MAX   1024 /* each becomes a mount */
 
 typedef enum ImageMedia {
         IMAGE_MEDIA_UNKNOWN,
@@ -76,8 +77,8 @@ DEFINE_CLEANUP(ImageIndex, image_index_free)
 DEFINE_CLEANUP(ImageManifest, image_manifest_free)
 DEFINE_CLEANUP(ImageConfig, image_config_free)
 
-/* The entry for this machine (os linux, architecture and best variant); NOT_FOUND lists what there is:
- * "no image for linux/amd64; it has linux/arm64, linux/s390x". */
+/* The entry for this machine (os linux, architecture and best variant); NOT_FOUND lists what there
+ * is: "no image for linux/amd64; it has linux/arm64, linux/s390x". */
 int image_index_select(const ImageIndex *i, const char *architecture, const char *variant,
                        const ImageDescriptor **ret, Err *err);
 const char *image_host_architecture(void); /* "amd64" */
@@ -91,8 +92,8 @@ typedef struct ImageRef {
 } ImageRef;
 int image_ref_parse(const char *text, ImageRef *ret, Err *err);
 void image_ref_done(ImageRef *ref);
-char *image_ref_name(const ImageRef *ref);     /* "docker.io/library/busybox" */
-char *image_ref_tagged(const ImageRef *ref);   /* "docker.io/library/busybox:latest"; NULL: no tag */
+char *image_ref_name(const ImageRef *ref);   /* "docker.io/library/busybox" */
+char *image_ref_tagged(const ImageRef *ref); /* "docker.io/library/busybox:latest"; NULL: no tag */
 char *image_ref_digested(const ImageRef *ref, const char *digest); /* "name@sha256:..." */
 
 #endif

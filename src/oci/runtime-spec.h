@@ -5,7 +5,8 @@
  * config-linux.md, schema. Every OciX is plain data; strings and arrays are owned by the spec and
  * freed by oci_spec_free(). "has_x" tells an absent number from zero. Lists of strings are Strv.
  * A parsed spec has passed oci_spec_check(): paths absolute, names known, numbers in range. Unknown
- * members are ignored as the specification says. Limits: JSON_CONFIG_MAX bytes, OCI_LIST_MAX items. */
+ * members are ignored as the specification says. Limits: JSON_CONFIG_MAX bytes, OCI_LIST_MAX items.
+ */
 #ifndef TARE_OCI_RUNTIME_SPEC_H
 #define TARE_OCI_RUNTIME_SPEC_H
 
@@ -122,13 +123,14 @@ int oci_seccomp_from_json(Json *j, OciSeccomp **ret, Err *err);
 void oci_seccomp_free(OciSeccomp *s);
 DEFINE_CLEANUP(OciSeccomp, oci_seccomp_free)
 
-/* The document that `tare-runtime spec` writes (and that CRI specs start from): shell in a terminal,
- * default mounts, capabilities, masked paths. rootless adds a user namespace for uid and gid. */
+/* The document that `tare-runtime spec` writes (and that CRI specs start from): shell in a
+ * terminal, default mounts, capabilities, masked paths. rootless adds a user namespace for uid and
+ * gid. */
 OciSpec *oci_spec_default(void);
 void oci_spec_make_rootless(OciSpec *spec, uint32_t uid, uint32_t gid);
 
-const char *oci_ns_name(OciNsType type); /* "network" */
-int oci_ns_clone_flag(OciNsType type);   /* CLONE_NEWNET */
+const char *oci_ns_name(OciNsType type);                          /* "network" */
+int oci_ns_clone_flag(OciNsType type);                            /* CLONE_NEWNET */
 const char *oci_annotation(const OciSpec *spec, const char *key); /* NULL: absent */
 
 /* Building helpers: append a zeroed item and return it. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* inroot.h - paths inside a root file system that somebody else may be changing right now.
  *
- * Everything goes through openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS): a symlink in the root can
- * name nothing outside it. Returns fd or 0, or -errno. */
+ * Everything goes through openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS): a symlink in the root
+ * can name nothing outside it. Returns fd or 0, or -errno. */
 #ifndef TARE_SYS_INROOT_H
 #define TARE_SYS_INROOT_H
 
@@ -22,8 +22,8 @@ int inroot_touch(int root_fd, const char *path, mode_t mode);
 /* A regular file whole; never blocks on a FIFO; -E2BIG over the limit. */
 int inroot_read_file(int root_fd, const char *path, size_t limit, StrBuf *ret);
 
-/* A private detached procfs, its fd verified (PROC_SUPER_MAGIC, root inode); subset of the process's
- * PID namespace. */
+/* A private detached procfs, its fd verified (PROC_SUPER_MAGIC, root inode); subset of the
+ * process's PID namespace. */
 int procfs_open(void);
 /* Writes text to a file below a procfs fd, without following links; verifies that it is procfs. */
 int procfs_write(int proc_fd, const char *path, const char *text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mount.h - the mount API of Linux 5.2 and later. All fds close-on-exec. Returns fd or 0, or -errno. */
+/* mount.h - the mount API of Linux 5.2 and later. All fds close-on-exec. Returns fd or 0, or
+ * -errno. */
 #ifndef TARE_SYS_MOUNT_H
 #define TARE_SYS_MOUNT_H
 

@@ -7,7 +7,8 @@
 #include <sys/types.h>
 
 /* fork() with clone3: flags CLONE_NEW*, CLONE_PARENT, CLONE_INTO_CGROUP (cgroup_fd).
- * exit_signal 0 with CLONE_PARENT. 0 in the child, pid in the parent, or -errno. ret_pidfd may be NULL. */
+ * exit_signal 0 with CLONE_PARENT. 0 in the child, pid in the parent, or -errno. ret_pidfd may be
+ * NULL. */
 pid_t ns_clone(uint64_t flags, int exit_signal, int cgroup_fd, int *ret_pidfd);
 /* Opens /proc/PID/ns/NAME ("net"). */
 int ns_open(pid_t pid, const char *name);

@@ -14,8 +14,8 @@
 
 int pidfd_open_pid(pid_t pid);
 int pidfd_kill(int pidfd, int signo);
-/* Reaps a child, also one with exit_signal 0 (__WALL). status as of waitpid. block false: -EAGAIN while
- * it runs. */
+/* Reaps a child, also one with exit_signal 0 (__WALL). status as of waitpid. block false: -EAGAIN
+ * while it runs. */
 int pidfd_reap(int pidfd, bool block, int *ret_status);
 /* Exit status of a process that is not our child (PIDFD_INFO_EXIT, 6.15): 0, or -errno. */
 int pidfd_exit_info(int pidfd, int *ret_status);

@@ -5,9 +5,8 @@
  * inroot.h   openat2 below a root fd; folders and files made there; verified procfs fds
  * ns.h       clone3, setns, unshare, pinning a namespace to a file
  * pidfd.h    pidfd_open, send_signal, wait, start time, exit info
- * cgroup.h   where the hierarchies are; create, join, kill, remove, read and write values; v1, v2, hybrid
- * caps.h     capability names and sets
- * spawn.h    starting a program from a big process
+ * cgroup.h   where the hierarchies are; create, join, kill, remove, read and write values; v1, v2,
+ * hybrid caps.h     capability names and sets spawn.h    starting a program from a big process
  * landlock.h confining oneself to some folders
  * seccomp.h  a filter from a profile (libseccomp), installed or exported as BPF
  * netif.h    lo up; interface statistics (rtnetlink)
