@@ -3,14 +3,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "base/str.h"
 #include "shim/container.h"
 #include "shim/sandbox.h"
 #include "shim/shim-internal.h"
+#include "sys/pidfd.h"
 
 typedef Tare__Shim__V1__CreateSandboxRequest CreateRequest;
 
@@ -33,6 +36,21 @@ void sandbox_fill_reply(const Sandbox *sb, Tare__Shim__V1__CreateSandboxReply *r
         ret->pid_path = sb->pins[PIN_PID] ? sb->pins[PIN_PID] : empty;
 }
 
+/* A pod without containers would not tell otherwise. */
+static void tell_pause_exit(Shim *s, int status)
+{
+        Reply reply = TARE__SHIM__V1__REPLY__INIT;
+        Tare__Shim__V1__ExitEvent event = TARE__SHIM__V1__EXIT_EVENT__INIT;
+
+        event.exit_code = process_exit_code(status);
+        event.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+        event.finished_at = clock_real_ns();
+        event.reason = "PauseDied";
+        reply.result_case = TARE__SHIM__V1__REPLY__RESULT_EXIT_EVENT;
+        reply.exit_event = &event;
+        server_send_event(s->server, &reply);
+}
+
 static void on_pause_exit(void *userdata, int status)
 {
         Shim *s = userdata;
@@ -46,6 +64,7 @@ static void on_pause_exit(void *userdata, int status)
         /* The kernel ended those in its PID namespace; one with its own would outlive the pod. */
         for (Container *c = s->containers; c; c = c->next)
                 (void)container_kill_init(c);
+        tell_pause_exit(s, status);
 }
 
 static void remember_pins(Sandbox *sb, const CreateRequest *req)

@@ -130,8 +130,11 @@ def test_pause(make_pod):
             os.stat(getattr(made, kind + "_path")).st_ino
     assert not pod.client.state().pause_dead
     os.kill(made.pause_pid, signal.SIGKILL)
-    wait_until(lambda: pod.client.state().pause_dead, what="pause_dead")
+    event = pod.client.wait_exit("")
+    assert (event.signal, event.reason) == (9, "PauseDied")
+    assert pod.client.state().pause_dead
     pod.shutdown()
+    assert [e for e in pod.client.events if not e.container_id] == [event]
 
 
 def test_pause_needs_its_program(make_pod):
