@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cri-internal.h - what the files of cri/ share. For this folder only. */
-#ifndef TARE_CRI_INTERNAL_H
-#define TARE_CRI_INTERNAL_H
+#ifndef TARE_CRI_CRI_INTERNAL_H
+#define TARE_CRI_CRI_INTERNAL_H
 
 #include "base/json.h"
 #include "cri/cri.h"

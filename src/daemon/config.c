@@ -52,7 +52,7 @@ static const Key keys[] = {
         { "", "log_format", KEY_STR, AT(log_format), "text", "text|json", false, 0, 0,
           "Form of a log line." },
         { "cni", "conf_dir", KEY_STR, AT(cni_conf_dir), "/etc/cni/net.d", NULL, true, 0, 0,
-          "Network configurations (*.conflist, *.conf, *.json); the first valid one by name is used." },
+          "Network configurations (*.conflist, *.conf, *.json); the first valid one is used." },
         { "cni", "bin_dirs", KEY_STRV, AT(cni_bin_dirs), "/opt/cni/bin:/usr/lib/cni", NULL, true, 0,
           0, "Where the plugins are." },
         { "cni", "cache_dir", KEY_STR, AT(cni_cache_dir), "/var/lib/cni", NULL, true, 0, 0,

@@ -270,6 +270,8 @@ static int read_found(const Create *d, Found *f, Err *err)
         for (size_t i = 0; i < config->n_mounts; i++, k++) {
                 f->mounts[i].path = p->host_paths[k]->path;
                 f->mounts[i].is_dir = p->host_paths[k]->type[0] == 'd';
+                f->mounts[i].shared = p->host_paths[k]->mount_shared;
+                f->mounts[i].slave = p->host_paths[k]->mount_slave;
         }
         for (size_t i = 0; i < config->n_devices; i++, k++)
                 read_device(f, i, p->host_paths[k]);
@@ -537,8 +539,8 @@ static EngineWait *join_or_refuse(Engine *e, Container *c,
                 return engine_answer(e, c->id, NULL, done, data);
         }
         err_set(&err, ERR_EXISTS,
-                "container \"%s\" (attempt %u) exists already in pod %.13s as %.13s: remove that one "
-                "first, or use another attempt number",
+                "container \"%s\" (attempt %u) exists already in pod %.13s as %.13s: remove that "
+                "one first, or use another attempt number",
                 req->config->metadata->name, req->config->metadata->attempt, c->pod->id, c->id);
         return engine_answer(e, NULL, &err, done, data);
 }
