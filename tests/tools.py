@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Test tools in Go, built once into the cache: tests/tools.py go|toml-test|crictl|critest
+"""What tests run and no package has ready, made once: tests/tools.py TOOL
 
 Prints the path of the program. Debian 12's Go is too old for them, so where no newer one is
 installed Debian's fetches, as a module, the toolchain that go.mod files of today ask for. All of it
@@ -172,6 +172,22 @@ def set_digest(path, digest):
         file.write(changed)
 
 
+def busybox():
+    """Debian's dynamic busybox, for images of critest: beside busybox-static it cannot be installed."""
+    def build(work):
+        env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+        command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", "busybox"]
+        try:
+            run(command, env=env, cwd=work)
+        except ToolError:  # the lists are old, or there are none
+            run(["apt-get", "-q", "update"], env=env)
+            run(command, env=env, cwd=work)
+        run(["dpkg-deb", "-x", *glob.glob(f"{work}/*.deb"), f"{work}/root"])
+        os.replace(f"{work}/root/bin/busybox", f"{work}/busybox")
+
+    return made("busybox-dynamic", ["busybox"], build)[0]
+
+
 def grpc_client():
     """The Go client of tests/wire, built where it is used; here only what it needs is fetched."""
     folder = os.path.join(HERE, "wire", "client")
@@ -185,6 +201,7 @@ TOOLS = {
     "toml-test": toml_test,
     "crictl": lambda: cri_tools()[0],
     "critest": lambda: cri_tools()[1],
+    "busybox": busybox,
     "grpc-client": grpc_client,
 }
 
@@ -205,6 +222,7 @@ def test_environment():
     try:
         found["PATH"] = f"{os.path.dirname(go())}:{SYSTEM_PATH}"
         found["TARE_CRICTL"], found["TARE_CRITEST"] = cri_tools()
+        found["BUSYBOX"] = busybox()
     except (ToolError, OSError):
         pass  # prepare() has told
     return found

@@ -15,7 +15,7 @@ import builds
 import packages
 from paths import BUILDS, ROOT, TESTS, build
 from result import Result, check, from_junit, from_meson_log
-from run import environment, run_command
+from run import environment, run_command, run_logged
 
 TOTAL_BUDGET = 40 * 60
 FULL_FACTOR = 4
@@ -26,7 +26,7 @@ SANITIZERS = {
     "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_stacktrace=1",
 }
 # also run against the sanitizer build
-BEHAVIOUR = ("runtime", "shim", "image", "registry", "network", "cri")
+BEHAVIOUR = ("wire", "runtime", "shim", "image", "registry", "network", "cri")
 
 
 @dataclasses.dataclass
@@ -147,13 +147,13 @@ def pytest(context, folder, build_name):
     import tools
     env = environment(**SANITIZERS, **tools.test_environment(), TARE_BUILD=build(build_name),
                       TARE_FULL="1" if context.full else "")
-    command = [PYTHON, "-m", "pytest", "-q", "--no-header", "--tb=short", "-rN",
+    command = [PYTHON, "-m", "pytest", "-v", "--no-header", "--tb=short", "-rN",
                "-p", "no:cacheprovider", "-o", "faulthandler_timeout=60",
                f"--basetemp={context.folder}/p", f"--junitxml={report}", "--rootdir", TESTS,
                os.path.join(TESTS, folder)]
     if context.names:
         command += ["-k", " or ".join(context.names)]
-    done = run_command(command, env=env, cwd=TESTS)
+    done = run_logged(command, env=env, cwd=TESTS)
     if not os.path.exists(report):
         return Result(failed=[(f"{context.part.name}/{folder}", done.output)])
     result = from_junit(report, context.part.name)
@@ -187,24 +187,25 @@ def behaviour(name, budget, description):
 ALL = ("release", "asan", "clang")
 TABLE = [
     #    name, seconds, builds, function, description
-    Part("install", 240, (), run_install, "what the tests need: packages, programs in Go",
+    Part("install", 400, (), run_install, "what the tests need: packages, programs in Go",
          isolated=False, tests=False),
-    Part("build", 420, (), run_build, "gcc, gcc with sanitizers, clang; no warnings",
+    Part("build", 400, (), run_build, "gcc, gcc with sanitizers, clang; no warnings",
          isolated=False),
-    Part("lint", 150, ("release",), run_lint, "layers, sizes, banned calls, format, links"),
-    Part("unit", 90, ("release",), run_unit, "tests/unit"),
-    Part("unit-asan", 150, ("asan",), run_unit_asan, "tests/unit with sanitizers and leak checks"),
-    Part("corpus", 150, ("asan", "clang"), run_corpus, "fuzz corpora, then seconds of each fuzzer"),
+    Part("lint", 90, ("release",), run_lint, "layers, sizes, banned calls, format, links"),
+    Part("unit", 60, ("release",), run_unit, "tests/unit"),
+    Part("unit-asan", 90, ("asan",), run_unit_asan, "tests/unit with sanitizers and leak checks"),
+    Part("corpus", 120, ("asan", "clang"), run_corpus, "fuzz corpora, then seconds of each fuzzer"),
     Part("toml", 20, ("release",), run_toml, "the public toml-test suite"),
     behaviour("wire", 60, "our gRPC server against grpc-go"),
     behaviour("runtime", 120, "the OCI runtime"),
-    behaviour("shim", 150, "the pod supervisor by its protocol"),
-    behaviour("image", 90, "the image worker"),
+    behaviour("shim", 120, "the pod supervisor by its protocol"),
+    behaviour("image", 60, "the image worker"),
     behaviour("registry", 60, "the registry client"),
     behaviour("network", 60, "CNI"),
     behaviour("cri", 240, "the daemon under crictl and critest"),
-    behaviour("fault", 90, "every write and call that can fail, failing"),
-    Part("behaviour-asan", 300, ("asan",), run_behaviour_asan, "the same with sanitizers"),
+    behaviour("e2e", 60, "a node from install to removal"),
+    behaviour("fault", 60, "every write and call that can fail, failing"),
+    Part("behaviour-asan", 360, ("asan",), run_behaviour_asan, "the same with sanitizers"),
 ]
 
 

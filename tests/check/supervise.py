@@ -19,6 +19,7 @@ from paths import TESTS
 from support import isolation, leaks
 
 POLL = 0.02  # seconds
+LOOK = 0.5  # how often the processes of a part are listed
 GRACE = 2.0  # for processes that are about to end when a part has ended
 
 become_subreaper = isolation.become_subreaper
@@ -48,11 +49,12 @@ def _reap():
         ended[pid] = status
 
 
-def _end_descendants():
+def _end_descendants(makers):
     """Ends all that is below us; each by its pid, until none is left."""
     for _ in range(500):
         _reap()
         below = leaks.descendants(os.getpid())
+        makers.update(below)
         if not below:
             return
         for pid in below:
@@ -125,19 +127,26 @@ def _tail(path, lines=60):
         return ""
 
 
-def _watch(pid, deadline):
-    """Waits for the part's process, reaping orphans; None when the budget ended first."""
+def _watch(pid, deadline, makers):
+    """Waits for the part's process, reaping orphans; None when the budget ended first.
+
+    Adds to makers the processes that it saw: by them we know the part's own cgroups.
+    """
+    look = 0.0
     while True:
         ended = _reap()
         if pid in ended:
             return ended[pid]
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > deadline:
             return None
+        if now > look:
+            makers.update(leaks.descendants(os.getpid()))
+            look = now + LOOK
         time.sleep(POLL)
 
 
-def _collect(part, pid, budget, deadline, result_path, log_path):
-    status = _watch(pid, deadline)
+def _collect(part, pid, budget, status, result_path, log_path):
     if status is None:
         running = [f"process {child}: {leaks.command_of(child)}"
                    for child in leaks.descendants(os.getpid())]
@@ -163,7 +172,7 @@ def run(part, names, full, budget):
     os.mkdir(work, 0o711)
     deadline = time.monotonic() + budget
     result_path, log_path = os.path.join(folder, "result"), os.path.join(folder, "log")
-    before = leaks.cgroups() if part.isolated else None
+    before, makers = leaks.cgroups(), set()
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -171,11 +180,13 @@ def run(part, names, full, budget):
         _child(part, Context(part, names, full, work, deadline), result_path, log_path)
     problem = None
     try:
-        result = _collect(part, pid, budget, deadline, result_path, log_path)
+        status = _watch(pid, deadline, makers)
+        result = _collect(part, pid, budget, status, result_path, log_path)
     finally:
-        _end_descendants()
+        _end_descendants(makers)
         problem = _remove(folder)
-    lines = leaks.left(before, leaks.cgroups) if part.isolated else []
+        lines = leaks.left(before, lambda: leaks.cgroups(makers)) if part.isolated else []
+        leaks.remove_cgroups(makers)
     lines += [problem] if problem else []
     if lines:
         result.failed.append((f"{part.name}/leaves-nothing", "\n".join(lines)))

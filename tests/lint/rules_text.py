@@ -10,7 +10,7 @@ COLUMNS = 100
 # Recorded documents and what a fuzzer is fed are as they came.
 DATA = re.compile(r"/(?:corpus|golden|data|results)/|\.(?:json|sum|tsv|svg|pb)$")
 WORDS = re.compile(r"\b(?:" + "|".join(("TO" "DO", "FIX" "ME", "X" "XX", "(?i:st" "ub)")) + r")\b")
-MACHINE = re.compile(r"(?<![\w.%}*/-])/(?:wo" r"rk/(?:main|shared|\.library)|ro" r"ot/\.?\w)")
+MACHINE = re.compile(r"(?<![\w.%}*/-])/(?:wo" r"rk/(?:main|shared|\.library)|ro" r"ot/(?:\.\w|go\b))")
 HOSTS = re.compile("|".join(re.escape(".".join(parts)) for parts in (
     ("proxy", "golang", "org"), ("sum", "golang", "org"), ("deb", "debian", "org"),
     ("security", "debian", "org"), ("ftp", "debian", "org"), ("snapshot", "debian", "org"),
@@ -81,7 +81,7 @@ def blanks(tree):
         for number, line in enumerate(tree.lines(path), 1):
             if line != line.rstrip():
                 yield Finding(path, number, "blanks", "blanks at the end of the line")
-            if "\t" in line and not path.endswith((".md", ".txt")):
+            if "\t" in line and path.endswith((".c", ".h", ".py")):
                 yield Finding(path, number, "blanks", "a tab")
         if tree.text(path) and not tree.text(path).endswith("\n"):
             yield Finding(path, len(tree.lines(path)), "blanks", "no newline at the end")

@@ -5,7 +5,7 @@ import re
 import socket
 import time
 
-MAKER = re.compile(r"tare-test-(?:.*-)?([0-9]+)")  # tare-test-AREA-PID, the name of a test's cgroup
+MAKER = re.compile(r"tare-test-(?:.*-)?([0-9]+)")  # tare-test-AREA-PID: the name of a test's cgroup
 STATE_FOLDERS = ("/run/netns", "/run/tare", "/var/lib/tare", "/var/lib/cni", "/var/run/netns")
 
 
@@ -17,12 +17,8 @@ def cgroup_hierarchies():
                 yield fields[4]
 
 
-def alive(pid):
-    return os.path.exists(f"/proc/{pid}")
-
-
-def cgroups():
-    """The cgroups of tests whose maker is dead, and every other one of tare."""
+def cgroups(makers=None):
+    """The cgroups of tare; of those that tests made only those of makers (pids), when it is given."""
     found = set()
     for root in cgroup_hierarchies():
         for name in os.listdir(root):
@@ -30,9 +26,22 @@ def cgroups():
             if not name.startswith("tare") or not os.path.isdir(path):
                 continue
             maker = MAKER.fullmatch(name)
-            if not maker or not alive(maker[1]):
+            if makers is None or not maker or int(maker[1]) in makers:
                 found.add(f"cgroup {path}")
     return found
+
+
+def remove_cgroups(makers):
+    """Removes what tests of makers, which are dead, have left; their processes are, too."""
+    for root in cgroup_hierarchies():
+        for name in os.listdir(root):
+            maker = MAKER.fullmatch(name)
+            if maker and int(maker[1]) in makers:
+                for folder, _, _ in os.walk(os.path.join(root, name), topdown=False):
+                    try:
+                        os.rmdir(folder)
+                    except OSError:
+                        pass  # a process that has not gone yet: then it is listed as a leak
 
 
 def mounts():
