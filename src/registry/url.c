@@ -33,6 +33,14 @@ static bool has_odd_bytes(const char *text)
         return false;
 }
 
+/* libcurl takes "http:/a" and "http:///a" for "http://a"; not everybody does. */
+static bool has_odd_slashes(const char *text)
+{
+        size_t n = strcspn(text, ":/?#");
+
+        return text[n] == ':' && strspn(text + n + 1, "/\\") != 2;
+}
+
 static void fill(CURLU *u, Url *ret)
 {
         char *text = NULL;
@@ -62,6 +70,8 @@ static int set(CURLU *u, const char *text, Url *ret, Err *err)
         if (has_odd_bytes(text))
                 return err_set(err, ERR_INVALID,
                                "address '%.200s': only printable ASCII is expected", text);
+        if (has_odd_slashes(text))
+                return err_set(err, ERR_INVALID, "address '%.200s': it has no host", text);
         CURLUcode rc = curl_url_set(u, CURLUPART_URL, text, PARSE_FLAGS);
         if (rc == CURLUE_USER_NOT_ALLOWED)
                 return err_set(err, ERR_INVALID,
