@@ -125,6 +125,30 @@ def test_client_that_does_not_read_is_dropped(make_pod):
     pod.client.state()
 
 
+def test_strangers_are_refused(make_pod):
+    """Even where the socket's mode would let them in."""
+    pod = make_pod()
+    folder = pod.folder
+    os.chmod(pod.shim.socket_path, 0o666)
+    while folder != "/tmp" and folder != "/":
+        os.chmod(folder, os.stat(folder).st_mode | 0o011)
+        folder = os.path.dirname(folder)
+    pid = os.fork()
+    if pid == 0:
+        code = 2
+        try:
+            os.setuid(65534)
+            stranger = pod.shim.connect(hello=False)
+            stranger.call("hello", pb.HelloRequest(version=1), timeout=3)
+        except (ConnectionLost, ConnectionResetError, BrokenPipeError):
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert "neither root nor ours" in pod.shim.log()
+    pod.client.state()
+
+
 def test_foreign_descriptors_are_closed(tmp_path, build):
     from shim_client import Shim
     with open("/dev/zero", "rb") as foreign:
