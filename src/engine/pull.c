@@ -282,6 +282,7 @@ static int pull_transfer(Op *op, Err *err)
                 .input_len = strlen(request),
                 .output_max = LINE_MAX_BYTES,
                 .deadline_ns = w->now_mono(w) + TRANSFER_LIMIT_S * NS_PER_S,
+                .dies_with_us = true,
                 .line = worker_line,
                 .done = worker_done,
                 .data = op,

@@ -206,6 +206,7 @@ static int start(WorldProcess *p, Err *err)
         spawn.stdio[1] = out_child;
         spawn.stdio[2] = err_child;
         spawn.new_group = true;
+        spawn.death_signal = p->x.dies_with_us ? SIGKILL : 0;
         r = spawn_program(&spawn, &p->pid, &p->pidfd);
         if (r < 0)
                 return err_sys(err, -r, "start '%s'", p->x.path);
