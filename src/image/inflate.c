@@ -10,6 +10,7 @@
 
 #include "base/str.h"
 
+#define GZIP_FIRST      0x1f /* byte of a member */
 #define HEAD_SIZE       4
 #define ZSTD_WINDOW_LOG 27 /* 128 MiB: what the zstd tool accepts without being told */
 #define INPUT_MAX       ((size_t)1 << 30)
@@ -53,7 +54,7 @@ static int next_member(Inflater *i, InflateInput *in, Err *err)
         }
         if (in->left == 0)
                 return 0;
-        if (i->padding)
+        if (i->padding || (i->complete && (unsigned char)*in->p != GZIP_FIRST))
                 return err_set(err, ERR_CORRUPT, "gzip: bytes after the end of the stream");
         if (!i->gzip) {
                 i->gzip = xnew(struct inflate_state);

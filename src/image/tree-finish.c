@@ -14,21 +14,33 @@
 #include "base/cleanup.h"
 #include "image/tree-internal.h"
 
-/* Hides one name of the layers below, unless this layer has something there. */
-static int hide_name(Tree *t, const char *name, Err *err)
+/* Hides a path of the layers below. What this layer itself has there stays (image-spec, layer.md:
+ * whiteouts apply to lower layers only). Nothing is made where there is nothing to hide: overlayfs
+ * shows whiteouts in folders that it need not merge. */
+static int hide(Tree *t, const char *path, Err *err)
 {
-        struct stat st;
-        int root = t->opt.root_fd;
+        struct stat below, here;
+        const char *name;
+        int layer;
 
-        if (mknodat(root, name, S_IFCHR, 0) == 0)
-                return tree_charge_entry(t, err);
-        if (errno != EEXIST || fstatat(root, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return err_sys(err, errno, "whiteout '%s'", name);
-        if (!S_ISDIR(st.st_mode))
+        int r = tree_lower_find(t, path, &layer, &below);
+        if (r <= 0)
+                return r < 0 ? err_sys(err, -r, "look at what is below") : 0;
+        r = tree_look(t->opt.root_fd, path, &here);
+        if (r < 0)
+                return err_sys(err, -r, "look");
+        if (r == TREE_HIDDEN || (r == TREE_FOUND && !S_ISDIR(here.st_mode)))
                 return 0;
-        _cleanup_close_ int fd = tree_open(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-        int r = fd < 0 ? fd : tree_set_opaque(t, fd);
-        return r < 0 ? err_sys(err, -r, "mark '%s' opaque", name) : 0;
+        if (r == TREE_FOUND) {
+                _cleanup_close_ int fd =
+                        tree_open(t->opt.root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+                r = fd < 0 ? fd : tree_set_opaque(t, fd);
+                return r < 0 ? err_sys(err, -r, "mark it opaque") : 0;
+        }
+        r = tree_enter_parent(t, path, &name, err);
+        if (r == 0 && mknodat(tree_here(t)->fd, name, S_IFCHR, 0) < 0)
+                r = err_sys(err, errno, "make");
+        return r;
 }
 
 static int hide_layer(Tree *t, int layer_fd, Err *err)
@@ -47,9 +59,9 @@ static int hide_layer(Tree *t, int layer_fd, Err *err)
                         return 0;
                 if (str_eq(e->d_name, ".") || str_eq(e->d_name, ".."))
                         continue;
-                int r = hide_name(t, e->d_name, err);
+                int r = hide(t, e->d_name, err);
                 if (r < 0)
-                        return r;
+                        return err_wrap(err, r, "whiteout '%s'", e->d_name);
         }
 }
 
@@ -72,15 +84,20 @@ static int take_root(Tree *t, Err *err)
         return 0;
 }
 
-int tree_finish_root(Tree *t, Err *err)
+int tree_finish_hidden(Tree *t, Err *err)
 {
         int r = 0;
 
-        if (!t->root_seen)
-                r = take_root(t, err);
+        for (size_t i = 0; r == 0 && i < t->n_hidden; i++)
+                r = err_wrap(err, hide(t, t->hidden[i], err), "whiteout '%s'", t->hidden[i]);
         for (size_t i = 0; r == 0 && t->root_opaque && i < t->opt.n_lower; i++)
                 r = hide_layer(t, t->opt.lower_fds[i], err);
         return r;
+}
+
+int tree_finish_root(Tree *t, Err *err)
+{
+        return t->root_seen ? 0 : take_root(t, err);
 }
 
 int tree_finish_dirs(Tree *t, Err *err)

@@ -33,6 +33,8 @@ struct Tree {
         StrBuf dir; /* path of the deepest level */
         TreeDir *dirs;
         size_t n_dirs, cap_dirs;
+        char **hidden; /* whiteouts */
+        size_t n_hidden, cap_hidden;
         StrBuf resolved_from, resolved_to; /* the last parent that led through a link */
         StrBuf scratch;
         bool root_seen, root_opaque;
@@ -59,16 +61,22 @@ int tree_resolve(Tree *t, const char *path, StrBuf *ret, Err *err);
 int tree_charge_entry(Tree *t, Err *err);
 void tree_remember_dir(Tree *t, const char *path, uint32_t mode, struct timespec mtime);
 int tree_set_opaque(Tree *t, int dir_fd);
-/* The whiteout `name` becomes an empty folder that hides what is below. */
-int tree_whiteout_to_dir(Tree *t, int parent, const char *name, mode_t mode);
 
-/* tree-lower.c: 1 and *ret_layer when the layers below show something at path, 0 when not. */
+/* tree-lower.c: what one layer says about a path. */
+typedef enum TreeLook {
+        TREE_FOUND,
+        TREE_BELOW,  /* not in this layer: the next one decides */
+        TREE_HIDDEN, /* something here hides all below */
+} TreeLook;
+int tree_look(int layer_fd, const char *path, struct stat *ret);
+/* 1 and *ret_layer when the layers below show something at path, 0 when not. */
 int tree_lower_find(const Tree *t, const char *path, int *ret_layer, struct stat *ret);
 /* Brings a file from the layers below into this one, so that it can be linked. NOT_FOUND: nothing
  * there. */
 int tree_copy_up(Tree *t, const char *path, Err *err);
 
-/* tree-finish.c */
+/* tree-finish.c, in this order */
+int tree_finish_hidden(Tree *t, Err *err);
 int tree_finish_root(Tree *t, Err *err);
 int tree_finish_dirs(Tree *t, Err *err);
 

@@ -14,12 +14,6 @@
 
 #define COPY_SIZE ((size_t)128 << 10)
 
-typedef enum Look {
-        LOOK_FOUND,
-        LOOK_BELOW,  /* not in this layer: the next one decides */
-        LOOK_HIDDEN, /* something here hides all below */
-} Look;
-
 static bool is_opaque(int dir_fd)
 {
         char v;
@@ -28,12 +22,12 @@ static bool is_opaque(int dir_fd)
                (fgetxattr(dir_fd, "user.overlay.opaque", &v, 1) == 1 && v == 'y');
 }
 
-/* Looks for path in one layer, folder by folder: each may hide what is below. Look or -errno. */
-static int look(int layer_fd, const char *path, struct stat *st)
+/* Looks for path in one layer, folder by folder: each may hide what is below. */
+int tree_look(int layer_fd, const char *path, struct stat *st)
 {
         char name[256];
         _cleanup_close_ int dir = -EBADF;
-        Look miss = LOOK_BELOW;
+        TreeLook miss = TREE_BELOW;
 
         for (const char *p = path;;) {
                 int at = dir >= 0 ? dir : layer_fd;
@@ -46,18 +40,18 @@ static int look(int layer_fd, const char *path, struct stat *st)
                 if (fstatat(at, name, st, AT_SYMLINK_NOFOLLOW) < 0)
                         return errno == ENOENT ? (int)miss : -errno;
                 if (tree_stat_is_whiteout(st))
-                        return LOOK_HIDDEN;
+                        return TREE_HIDDEN;
                 if (!*p)
-                        return LOOK_FOUND;
+                        return TREE_FOUND;
                 if (!S_ISDIR(st->st_mode))
-                        return LOOK_HIDDEN;
+                        return TREE_HIDDEN;
                 int next = tree_open(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
                 if (next < 0)
                         return next;
                 dir = fd_close(dir);
                 dir = next;
                 if (is_opaque(dir))
-                        miss = LOOK_HIDDEN;
+                        miss = TREE_HIDDEN;
         }
 }
 
@@ -66,14 +60,14 @@ int tree_lower_find(const Tree *t, const char *path, int *ret_layer, struct stat
         struct stat st;
 
         for (size_t i = 0; i < t->opt.n_lower; i++) {
-                int r = *path                                 ? look(t->opt.lower_fds[i], path, &st)
+                int r = *path ? tree_look(t->opt.lower_fds[i], path, &st)
                         : fstat(t->opt.lower_fds[i], &st) < 0 ? -errno
-                                                              : LOOK_FOUND;
+                                                              : TREE_FOUND;
                 if (r < 0)
                         return r;
-                if (r == LOOK_HIDDEN)
+                if (r == TREE_HIDDEN)
                         return 0;
-                if (r == LOOK_FOUND) {
+                if (r == TREE_FOUND) {
                         *ret_layer = t->opt.lower_fds[i];
                         *ret = st;
                         return 1;

@@ -71,14 +71,6 @@ int tree_set_opaque(Tree *t, int dir_fd)
         return fsetxattr(dir_fd, name, "y", 1, 0) < 0 ? -errno : 0;
 }
 
-int tree_whiteout_to_dir(Tree *t, int parent, const char *name, mode_t mode)
-{
-        if (unlinkat(parent, name, 0) < 0 || mkdirat(parent, name, mode) < 0)
-                return -errno;
-        _cleanup_close_ int fd = tree_open(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-        return fd < 0 ? fd : tree_set_opaque(t, fd);
-}
-
 /* The folder t->dir + name that no entry has named: as it is below, else 0755 root. */
 static int make_implied(Tree *t, const char *name, const char *path, Err *err)
 {
@@ -106,7 +98,7 @@ static int make_implied(Tree *t, const char *name, const char *path, Err *err)
 }
 
 /* Something that is no folder stands where a parent should be. 1: a symbolic link. */
-static int clear_way(Tree *t, const char *name, const char *path, Err *err)
+static int look_at_obstacle(Tree *t, const char *name, const char *path, Err *err)
 {
         struct stat st;
         int parent = tree_here(t)->fd;
@@ -115,15 +107,8 @@ static int clear_way(Tree *t, const char *name, const char *path, Err *err)
                 return err_sys(err, errno, "folder '%s': look", path);
         if (S_ISLNK(st.st_mode))
                 return 1;
-        if (!tree_stat_is_whiteout(&st))
-                return err_set(err, ERR_INVALID,
-                               "'%s' has entries below it, but an earlier entry made it a file",
-                               path);
-        int r = tree_whiteout_to_dir(t, parent, name, 0755);
-        if (r < 0)
-                return err_sys(err, -r, "folder '%s': make in place of a whiteout", path);
-        tree_remember_dir(t, path, 0755, (struct timespec){});
-        return 0;
+        return err_set(err, ERR_INVALID,
+                       "'%s' has entries below it, but an earlier entry made it a file", path);
 }
 
 /* Opens the folder name below the deepest level, making it when missing. 1: a symbolic link is
@@ -139,7 +124,7 @@ static int push_level(Tree *t, const char *name, Err *err)
         if (fd == -ENOENT)
                 r = make_implied(t, name, t->dir.data, err);
         else if (fd == -ENOTDIR || fd == -ELOOP)
-                r = clear_way(t, name, t->dir.data, err);
+                r = look_at_obstacle(t, name, t->dir.data, err);
         if (r == 0 && fd < 0)
                 fd = tree_open(here->fd, name, OPEN_LEVEL, 0);
         if (r == 0 && (fd < 0 || fstat(fd, &st) < 0))

@@ -43,6 +43,9 @@ void tree_free(Tree *t)
         for (size_t i = 0; i < t->n_dirs; i++)
                 free(t->dirs[i].path);
         free(t->dirs);
+        for (size_t i = 0; i < t->n_hidden; i++)
+                free(t->hidden[i]);
+        free(t->hidden);
         strbuf_done(&t->dir);
         strbuf_done(&t->resolved_from);
         strbuf_done(&t->resolved_to);
@@ -182,14 +185,14 @@ static int make_file(Tree *t, const Entry *e, const char *name, Err *err)
 }
 
 /* Attributes of a folder beyond what mkdir gave it. */
-static int finish_dir(Tree *t, const Entry *e, const char *name, bool is_new, bool opaque, Err *err)
+static int finish_dir(Tree *t, const Entry *e, const char *name, bool is_new, Err *err)
 {
         TreeLevel *here = tree_here(t);
         bool chown_it = owner_differs(t, e, here->sgid) || (!is_new && t->opt.privileged);
         bool chmod_it = !is_new || here->sgid || (e->mode & 06000);
         uint32_t now = e->mode | (t->opt.privileged ? 0 : 0700);
 
-        if (chown_it || chmod_it || opaque || e->n_xattrs > 0) {
+        if (chown_it || chmod_it || e->n_xattrs > 0) {
                 Entry attributes = *e;
                 attributes.mode = now;
                 _cleanup_close_ int fd =
@@ -197,11 +200,6 @@ static int finish_dir(Tree *t, const Entry *e, const char *name, bool is_new, bo
                 if (fd < 0)
                         return err_sys(err, -fd, "open");
                 int r = set_attributes(t, fd, &attributes, chown_it, chmod_it, err);
-                if (r == 0 && opaque) {
-                        r = tree_set_opaque(t, fd);
-                        if (r < 0)
-                                r = err_sys(err, -r, "mark it opaque");
-                }
                 if (r < 0)
                         return r;
         }
@@ -234,21 +232,25 @@ static int make_dir(Tree *t, const Entry *e, const char *name, Err *err)
                 return make_root(t, e, err);
         t->usage.bytes += BLOCK;
         if (mkdirat(parent, name, mode) == 0)
-                return finish_dir(t, e, name, true, false, err);
+                return finish_dir(t, e, name, true, err);
         if (errno != EEXIST)
                 return err_sys(err, errno, "make");
         if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return err_sys(err, errno, "look");
         if (S_ISDIR(st.st_mode))
-                return finish_dir(t, e, name, false, false, err);
-        /* "hidden below, and a folder here" is what an opaque folder says */
-        bool opaque = tree_stat_is_whiteout(&st);
+                return finish_dir(t, e, name, false, err);
         int r = make_room(t, name, err);
         if (r < 0)
                 return r;
         if (mkdirat(parent, name, mode) < 0)
                 return err_sys(err, errno, "make");
-        return finish_dir(t, e, name, true, opaque, err);
+        r = finish_dir(t, e, name, true, err);
+        if (r < 0)
+                return r;
+        /* what was here for a while hid what is below, and that does not come back */
+        _cleanup_close_ int fd = tree_open(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+        r = fd < 0 ? fd : tree_set_opaque(t, fd);
+        return r < 0 ? err_sys(err, -r, "mark it opaque") : 0;
 }
 
 static int make_symlink(Tree *t, const Entry *e, const char *name, Err *err)
@@ -333,10 +335,9 @@ static int find_target(Tree *t, const Entry *e, StrBuf *ret_target, const char *
                         return err_sys(err, -r, "link to '%s'", e->link);
                 }
         }
-        if (S_ISDIR(ret_st->st_mode) || tree_stat_is_whiteout(ret_st)) {
+        if (S_ISDIR(ret_st->st_mode)) {
                 (void)fd_close(fd);
-                return err_set(err, ERR_INVALID, "link to '%s', which is %s", e->link,
-                               S_ISDIR(ret_st->st_mode) ? "a folder" : "removed by this layer");
+                return err_set(err, ERR_INVALID, "link to '%s', which is a folder", e->link);
         }
         return fd;
 }
@@ -369,22 +370,14 @@ static int make_hardlink(Tree *t, const Entry *e, Err *err)
         return 0;
 }
 
-/* Hides a name of the layers below. What this layer itself has at the name stays (image-spec,
- * layer.md: whiteouts apply to lower layers only). */
-static int make_whiteout(Tree *t, const Entry *e, const char *name, Err *err)
+/* What is to be hidden is known at the end: see tree-finish.c. */
+static void remember_whiteout(Tree *t, const char *path)
 {
-        struct stat st;
-        int parent = tree_here(t)->fd;
-
-        if (mknodat(parent, name, S_IFCHR, 0) == 0)
-                return 0;
-        if (errno != EEXIST || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return err_sys(err, errno, "make");
-        if (!S_ISDIR(st.st_mode))
-                return 0;
-        _cleanup_close_ int fd = tree_open(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-        int r = fd < 0 ? fd : tree_set_opaque(t, fd);
-        return r < 0 ? err_sys(err, -r, "mark '%s' opaque", e->path) : 0;
+        if (t->n_hidden == t->cap_hidden) {
+                t->cap_hidden = t->cap_hidden ? t->cap_hidden * 2 : 64;
+                t->hidden = xrealloc(t->hidden, t->cap_hidden * sizeof(*t->hidden));
+        }
+        t->hidden[t->n_hidden++] = xstrdup(path);
 }
 
 /* Hides all that the layers below have in a folder. The folder itself may come later, or never. */
@@ -409,9 +402,8 @@ static int make_opaque(Tree *t, const Entry *e, Err *err)
 typedef int (*MakeFn)(Tree *t, const Entry *e, const char *name, Err *err);
 
 static const MakeFn makers[_ENTRY_TYPE_MAX] = {
-        [ENTRY_FILE] = make_file,         [ENTRY_DIR] = make_dir,   [ENTRY_SYMLINK] = make_symlink,
-        [ENTRY_FIFO] = make_node,         [ENTRY_CHAR] = make_node, [ENTRY_BLOCK] = make_node,
-        [ENTRY_WHITEOUT] = make_whiteout,
+        [ENTRY_FILE] = make_file, [ENTRY_DIR] = make_dir,   [ENTRY_SYMLINK] = make_symlink,
+        [ENTRY_FIFO] = make_node, [ENTRY_CHAR] = make_node, [ENTRY_BLOCK] = make_node,
 };
 
 int tree_entry(Tree *t, const Entry *e, Err *err)
@@ -427,6 +419,8 @@ int tree_entry(Tree *t, const Entry *e, Err *err)
                 r = make_hardlink(t, e, err);
         else if (e->type == ENTRY_OPAQUE)
                 r = make_opaque(t, e, err);
+        else if (e->type == ENTRY_WHITEOUT)
+                remember_whiteout(t, e->path);
         else
                 r = tree_enter_parent(t, e->path, &name, err);
         if (r == 0 && makers[e->type])
@@ -465,6 +459,8 @@ int tree_data(Tree *t, uint64_t offset, const void *p, size_t n, Err *err)
 int tree_finish(Tree *t, TreeUsage *ret, Err *err)
 {
         int r = close_file(t, err);
+        if (r == 0)
+                r = tree_finish_hidden(t, err);
         if (r == 0)
                 r = tree_finish_root(t, err);
         if (r == 0)
