@@ -238,7 +238,9 @@ static int run_command(const Global *g, int argc, char **argv, char **all, Err *
                        c->help);
                 return EXIT_SUCCESS;
         }
-        int r = c->makes_processes ? exe_hide(all, err) : 0;
+        TraceSpan span = trace_begin("runtime.exe");
+        int r = c->makes_processes ? exe_protect(all, err) : 0;
+        trace_end(&span, c->name);
         if (r == 0)
                 r = c->run(&cli, argc, argv, err);
         return r < 0 ? c->failure : r;

@@ -126,6 +126,7 @@ static const Step steps[] = {
         { "cwd", NULL, NULL, process_cwd_init, 0 },
         { "stdio", NULL, NULL, process_stdio_init, 0 },
         { "joined", NULL, NULL, cgroup_ready_init, 0 }, /* never a program outside its cgroup */
+        { "exe", setup_waits_exposed, NULL, setup_leave_exe, 0 }, /* it takes rights */
         { "identity", NULL, NULL, identity_init, 0 },
         { "lookup", NULL, NULL, process_lookup_init, 0 }, /* as the user, so after identity */
         { "ready", NULL, ready_parent, NULL, STEP_DONE },
@@ -223,6 +224,8 @@ static int prepare(Setup *s, Err *err)
         const RuntimeCreate *c = s->create;
         int r = refuse_unsupported(s, err);
 
+        if (r == 0)
+                r = setup_protect_exe(s, err);
         if (r == 0)
                 r = prepare_console(s, c->console_socket, c->console_fd, err);
         if (r == 0 && !c->no_state) { /* the folder first: with it the id is ours */

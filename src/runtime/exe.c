@@ -6,20 +6,27 @@
  * binary, a container's root could open it, and write to it once nobody executes it any more.
  *
  * The usual cure runs the program a second time from a sealed memfd. That costs a copy and a second
- * exec, a third of what a whole container costs. Ours: this process lets go of its own file. Each
- * mapping of it is replaced by anonymous memory with the same bytes, and then the kernel is told
- * (PR_SET_MM_MAP, for which checkpointing needs it as well) that it runs from an empty, sealed
- * memfd. The kernel does that only if no mapping of the old file is left, so that it cannot be half
- * done. The guarantee is the memfd's: there is no path, link or mapping to the host's file any
- * more, in this process and in all that it clones. Where the kernel will not, there is the second
- * exec. */
+ * exec with the C library's start-up (CPUID traps in a virtual machine), a fourth of what a whole
+ * container costs. Ours: the process lets go of its own file. No mapping of it may be left; then
+ * the kernel is told (PR_SET_MM_MAP, which checkpoints are restored with) that the process runs
+ * from an empty, sealed memfd. The kernel does so only if no mapping of the old file is left: it
+ * cannot be half done. Then there is no path, link or mapping to the host's file in the process.
+ *
+ *   exe_leave()    each mapping is replaced by anonymous memory with the same bytes. For a process
+ *                  that is seen while there is still work to do: in a pid namespace that others
+ * live in, before hooks of the container's own, or while it waits for its start. exe_execute()  the
+ * mappings are taken away, by a page of code that lies outside of them, and that has only the last
+ * system calls to make. For a process that nobody in the container can see before it executes the
+ * program, which is the only other way to its file: "#!/proc/self/exe".
+ *
+ * Where the kernel will not (no CONFIG_CHECKPOINT_RESTORE), there is the second exec. */
 #include "runtime/exe.h"
 
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
 #include <linux/prctl.h>
-#include <stdint.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,13 +37,14 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
 #include "base/log.h"
+#include "base/str.h"
+#include "runtime/exe-last.h"
 #include "sys/memfd.h"
 
-#define STAT_MAX     1024
-#define SEGMENTS_MAX 8
-#define ALL_SEALS    (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define STAT_MAX    1024
+#define HEADERS_MAX 32
+#define ALL_SEALS   (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 extern const char __executable_start[];
 
@@ -93,20 +101,84 @@ static int read_layout(struct prctl_mm_map *ret)
         return field[STAT_ENV_END] ? 0 : -EIO;
 }
 
-/* [start, end) gets the same bytes in memory of its own. The code that does it may lie in there:
- * the kernel exchanges the pages between two of its instructions. Data that changes between copy
- * and exchange would be lost: nothing here but the stack does. */
-static int replace_mapping(uintptr_t start, uintptr_t end, int prot)
+static int open_empty(void)
 {
-        size_t n = end - start;
+        _cleanup_close_ int fd = memfd_create("tare-runtime", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        if (fd < 0 || fcntl(fd, F_ADD_SEALS, ALL_SEALS) < 0)
+                return -errno;
+        return take_fd(fd);
+}
+
+/* -- our own mappings -----------------------------------------------------------------------------
+ */
+
+typedef struct Segment {
+        uintptr_t start, end; /* whole pages that come from the file */
+        int protection;
+} Segment;
+
+typedef struct Image {
+        Segment segments[EXE_RANGES_MAX];
+        size_t n;
+        uintptr_t relro_start, relro_end;
+} Image;
+
+static int protection_of(const ElfW(Phdr) * p)
+{
+        return (p->p_flags & PF_R ? PROT_READ : 0) | (p->p_flags & PF_W ? PROT_WRITE : 0) |
+               (p->p_flags & PF_X ? PROT_EXEC : 0);
+}
+
+static int read_image(Image *ret)
+{
+        const ElfW(Phdr) *headers = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+        size_t n = getauxval(AT_PHNUM);
+        uintptr_t base = (uintptr_t)__executable_start, page = (uintptr_t)getpagesize();
+
+        *ret = (Image){ 0 };
+        if (!headers || n > HEADERS_MAX)
+                return -EOPNOTSUPP;
+        for (size_t i = 0; i < n; i++) {
+                if (headers[i].p_type == PT_INTERP) /* shared libraries are mapped as well */
+                        return -EOPNOTSUPP;
+                if (headers[i].p_type == PT_LOAD && headers[i].p_offset == 0)
+                        base -= headers[i].p_vaddr;
+        }
+        for (size_t i = 0; i < n; i++) {
+                const ElfW(Phdr) *h = &headers[i];
+                uintptr_t start = (base + h->p_vaddr) & ~(page - 1);
+                if (h->p_type == PT_GNU_RELRO) {
+                        ret->relro_start = start;
+                        ret->relro_end = (base + h->p_vaddr + h->p_memsz) & ~(page - 1);
+                }
+                if (h->p_type != PT_LOAD || h->p_filesz == 0)
+                        continue;
+                if (ret->n == EXE_RANGES_MAX)
+                        return -EOPNOTSUPP;
+                ret->segments[ret->n++] = (Segment){
+                        .start = start,
+                        .end = (base + h->p_vaddr + h->p_filesz + page - 1) & ~(page - 1),
+                        .protection = protection_of(h),
+                };
+        }
+        return ret->n > 0 ? 0 : -EOPNOTSUPP;
+}
+
+/* The same bytes in memory of its own. The code that does it may lie in there: the kernel exchanges
+ * the pages between two of its instructions. Data that changes between copy and exchange would be
+ * lost: nothing here but the stack does. */
+static int replace_mapping(const Segment *s)
+{
+        size_t n = s->end - s->start;
         void *copy = mmap(NULL, n, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
         if (copy == MAP_FAILED)
                 return -errno;
-        memcpy(copy, (const void *)start, n);
-        if ((prot != (PROT_READ | PROT_WRITE) && mprotect(copy, n, prot) < 0) ||
-            mremap(copy, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)start) == MAP_FAILED) {
+        memcpy(copy, (const void *)s->start, n);
+        if ((s->protection != (PROT_READ | PROT_WRITE) && mprotect(copy, n, s->protection) < 0) ||
+            mremap(copy, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)s->start) == MAP_FAILED) {
                 int r = -errno;
                 (void)munmap(copy, n);
                 return r;
@@ -114,75 +186,160 @@ static int replace_mapping(uintptr_t start, uintptr_t end, int prot)
         return 0;
 }
 
-static int protection(const ElfW(Phdr) * p)
+static int replace_image(void)
 {
-        return (p->p_flags & PF_R ? PROT_READ : 0) | (p->p_flags & PF_W ? PROT_WRITE : 0) |
-               (p->p_flags & PF_X ? PROT_EXEC : 0);
+        Image image;
+        int r = read_image(&image);
+
+        for (size_t i = 0; i < image.n && r == 0; i++)
+                r = replace_mapping(&image.segments[i]);
+        if (r == 0 && image.relro_end > image.relro_start &&
+            mprotect((void *)image.relro_start, image.relro_end - image.relro_start, PROT_READ) < 0)
+                r = -errno;
+        return r;
 }
 
-static int replace_own_mappings(void)
-{
-        const ElfW(Phdr) *headers = (const ElfW(Phdr) *)getauxval(AT_PHDR);
-        ElfW(Phdr) copy[SEGMENTS_MAX * 2];
-        size_t n = getauxval(AT_PHNUM);
-        uintptr_t base = (uintptr_t)__executable_start, page = (uintptr_t)getpagesize();
+/* -- before the end -------------------------------------------------------------------------------
+ */
 
-        /* the headers lie in the first mapping */
-        if (!headers || n > array_len(copy))
-                return -EOPNOTSUPP;
-        memcpy(copy, headers, n * sizeof(*headers));
-        for (size_t i = 0; i < n; i++) {
-                if (copy[i].p_type == PT_INTERP) /* a C library of the host is mapped as well */
-                        return -EOPNOTSUPP;
-                if (copy[i].p_type == PT_LOAD && copy[i].p_offset == 0)
-                        base -= copy[i].p_vaddr;
-        }
-        for (size_t i = 0; i < n; i++) {
-                uintptr_t start = (base + copy[i].p_vaddr) & ~(page - 1);
-                uintptr_t end =
-                        (base + copy[i].p_vaddr + copy[i].p_filesz + page - 1) & ~(page - 1);
-                if (copy[i].p_type != PT_LOAD || copy[i].p_filesz == 0)
-                        continue;
-                int r = replace_mapping(start, end, protection(&copy[i]));
-                if (r < 0)
-                        return r;
-        }
-        for (size_t i = 0; i < n; i++) {
-                uintptr_t start = (base + copy[i].p_vaddr) & ~(page - 1);
-                uintptr_t end = (base + copy[i].p_vaddr + copy[i].p_memsz) & ~(page - 1);
-                if (copy[i].p_type == PT_GNU_RELRO && end > start &&
-                    mprotect((void *)start, end - start, PROT_READ) < 0)
-                        return -errno;
-        }
-        return 0;
-}
-
-static int leave_file(void)
-{
+/* Asked once a process, with /proc still there; a child inherits the answer with the memory. */
+static struct {
+        bool asked;
+        ExeState state;
         struct prctl_mm_map layout;
-        int r = read_layout(&layout);
+} known;
 
-        if (r < 0)
-                return r;
-        _cleanup_close_ int fd = memfd_create("tare-runtime", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (fd < 0 || fcntl(fd, F_ADD_SEALS, ALL_SEALS) < 0)
-                return -errno;
-        r = replace_own_mappings();
-        if (r < 0)
-                return r;
+/* Asks in earnest: while our file is mapped the answer is EBUSY, where it would be done. */
+static bool can_leave(struct prctl_mm_map *ret_layout)
+{
+        Image image;
+
+        if (read_image(&image) < 0 || read_layout(ret_layout) < 0)
+                return false;
+        _cleanup_close_ int fd = open_empty();
+        if (fd < 0)
+                return false;
+        ret_layout->exe_fd = (uint32_t)fd;
+        return prctl(PR_SET_MM, PR_SET_MM_MAP, ret_layout, sizeof(*ret_layout), 0) < 0 &&
+               errno == EBUSY;
+}
+
+static struct prctl_mm_map layout_with(int fd)
+{
+        struct prctl_mm_map layout = known.layout;
+
+        layout.brk = (uint64_t)(uintptr_t)sbrk(0);
         layout.exe_fd = (uint32_t)fd;
+        return layout;
+}
+
+static bool is_sealed(void)
+{
+        _cleanup_close_ int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+        return self >= 0 && memfd_is_sealed(self);
+}
+
+ExeState exe_state(void)
+{
+        if (!known.asked)
+                known.state = is_sealed()                ? EXE_SEALED
+                              : can_leave(&known.layout) ? EXE_CAN_LEAVE
+                                                         : EXE_EXPOSED;
+        known.asked = true;
+        return known.state;
+}
+
+int exe_protect(char *const *argv, Err *err)
+{
+        if (exe_state() != EXE_EXPOSED)
+                return 0;
+        log_debug("the kernel does not let us leave our own file, running a sealed copy");
+        int r = memfd_reexec_self(argv);
+        return r < 0 ? err_sys(err, -r, "run from a sealed copy of this program") : 0;
+}
+
+int exe_leave(Err *err)
+{
+        tare_assert(exe_state() == EXE_CAN_LEAVE);
+        _cleanup_close_ int fd = open_empty();
+        if (fd < 0)
+                return err_sys(err, -fd, "leave our own file: make a memfd");
+        int r = replace_image();
+        if (r < 0)
+                return err_sys(err, -r, "leave our own file: copy it");
+        struct prctl_mm_map layout = layout_with(fd);
         if (prctl(PR_SET_MM, PR_SET_MM_MAP, &layout, sizeof(layout), 0) < 0)
-                return -errno;
+                return err_sys(err, errno, "leave our own file: PR_SET_MM_MAP");
+        known.state = EXE_SEALED;
         return 0;
 }
 
-int exe_hide(char *const *argv, Err *err)
-{
-        int r = leave_file();
+/* -- the end
+ * ----------------------------------------------------------------------------------------- */
 
-        if (r == 0)
-                return 0;
-        log_debug("cannot leave our own file (%s), running a sealed copy", strerror(-r));
-        r = memfd_reexec_self(argv);
-        return r < 0 ? err_sys(err, -r, "run from a sealed copy of this program") : 0;
+const char *exe_stage_text(unsigned stage)
+{
+        switch (stage) {
+        case EXE_STAGE_LEAVE:
+                return "leave our own file";
+        case EXE_STAGE_FILTER:
+                return "linux.seccomp: install the filter";
+        case EXE_STAGE_CAPS:
+                return "set the capabilities";
+        default:
+                return NULL; /* the exec itself: the caller knows of what */
+        }
+}
+
+/* The code of exe-last.c in a page of its own. */
+static ExeLastFunction *copy_code(void)
+{
+        size_t n = exe_last_size();
+        void *page = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (page == MAP_FAILED)
+                return NULL;
+        memcpy(page, exe_last_code(), n);
+        if (mprotect(page, n, PROT_READ | PROT_EXEC) < 0)
+                return NULL;
+        return (ExeLastFunction *)page;
+}
+
+int exe_execute(const ExeFinal *f, Err *err)
+{
+        ExeLast *last = xnew(ExeLast); /* on the heap, which stays */
+        Image image = { 0 };
+        int r = f->leave ? read_image(&image) : 0;
+
+        if (r < 0)
+                return err_sys(err, -r, "leave our own file");
+        int fd = f->leave ? open_empty() : -EBADF;
+        if (f->leave && fd < 0)
+                return err_sys(err, -fd, "leave our own file: make a memfd");
+        for (size_t i = 0; i < image.n; i++)
+                last->ranges[i] = (ExeRange){ image.segments[i].start,
+                                              image.segments[i].end - image.segments[i].start };
+        last->n_ranges = image.n;
+        last->layout = layout_with(fd);
+        last->cap_head.version = _LINUX_CAPABILITY_VERSION_3;
+        memcpy(last->caps, f->caps, sizeof(last->caps));
+        last->filter = f->filter;
+        last->filter_flags = f->filter_flags;
+        last->filter_first = f->filter_needs_rights;
+        last->path = f->path;
+        last->argv = f->argv;
+        last->envp = f->envp;
+        last->report_fd = f->report_fd;
+        last->report = f->report;
+        last->report_bytes = f->report_bytes;
+        last->report_errno = (int32_t *)((char *)f->report + f->errno_offset);
+        last->report_stage = (int32_t *)((char *)f->report + f->stage_offset);
+        if (!f->leave)
+                exe_last_here(last);
+        ExeLastFunction *code = copy_code();
+        if (!code)
+                return err_sys(err, errno, "leave our own file: make a page of code");
+        code(last);
+        return err_set(err, ERR_INTERNAL, "leave our own file");
 }

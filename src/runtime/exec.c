@@ -142,8 +142,10 @@ static int given_target(Setup *s, const RuntimeExec *opt, Err *err)
 
 static int run(Setup *s, const RuntimeExec *opt, Err *err)
 {
-        int r = prepare_console(s, opt->console_socket, opt->console_fd, err);
+        int r = setup_protect_exe(s, err);
 
+        if (r == 0)
+                r = prepare_console(s, opt->console_socket, opt->console_fd, err);
         if (r == 0)
                 r = filter_prepare(s, err);
         if (r == 0)

@@ -76,12 +76,3 @@ int filter_prepare(Setup *s, Err *err)
         int r = parse_flags(c, &s->filter_flags, err);
         return r < 0 ? r : compile(s, c, &s->filter, err);
 }
-
-int seccomp_install(Setup *s, Err *err)
-{
-        if (s->filter.n_bytes == 0)
-                return 0;
-        uint64_t flags = s->filter_flags;
-        int r = seccomp_filter_install(&s->filter, flags, NULL);
-        return r < 0 ? err_sys(err, -r, "linux.seccomp: install the filter") : 0;
-}

@@ -3,10 +3,11 @@
  *
  * Protocol (one connection): the caller of start sends 'S'. The init answers 'E' and an Err when a
  * last step fails, or 'X' when it is about to execute the program, and then the connection ends (it
- * is close-on-exec). After 'X' an 'E' may still follow: execve itself failed. A connection that
- * ends before 'S' starts nothing. The socket's file goes when the program runs; who connects to
- * one that is left over is refused, because nobody listens. */
+ * is close-on-exec). After 'X' a LastReport may still follow: one of the last system calls failed.
+ * A connection that ends before 'S' starts nothing. The socket's file goes when the program runs;
+ * who connects to one that is left over is refused, because nobody listens. */
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -75,6 +76,43 @@ int gate_send_exec(Setup *s)
         return 0;
 }
 
+typedef struct LastReport {
+        char tag; /* 'N' */
+        int32_t stage;
+        Err err; /* num, and the program's name */
+} LastReport;
+
+void gate_report_last(Setup *s, const char *what, ExeFinal *f)
+{
+        LastReport *l = xnew(LastReport); /* until the end of this process */
+
+        l->tag = 'N';
+        snprintf(l->err.msg, sizeof(l->err.msg), "%s", what);
+        f->report_fd = s->start_fd;
+        f->report = l;
+        f->report_bytes = sizeof(*l);
+        f->stage_offset = offsetof(LastReport, stage);
+        f->errno_offset = offsetof(LastReport, err.num);
+}
+
+/* After the tag: fills err. */
+static int read_report(int fd, char tag, Err *err)
+{
+        LastReport last = { 0 };
+        Err got = { 0 };
+
+        if (tag == 'E' && io_read_full(fd, &got, sizeof(got)) == (ssize_t)sizeof(got)) {
+                got.msg[sizeof(got.msg) - 1] = 0;
+                return err_copy(err, &got);
+        }
+        if (tag == 'N' &&
+            io_read_full(fd, (char *)&last + 1, sizeof(last) - 1) == (ssize_t)sizeof(last) - 1) {
+                last.err.msg[sizeof(last.err.msg) - 1] = 0;
+                return setup_last_error((unsigned)last.stage, last.err.num, last.err.msg, err);
+        }
+        return err_set(err, ERR_INTERNAL, "the container's init said '%c'", tag);
+}
+
 int gate_open(const char *path, Err *err)
 {
         bool executed = false;
@@ -89,19 +127,12 @@ int gate_open(const char *path, Err *err)
         if (send(fd, "S", 1, MSG_NOSIGNAL) != 1)
                 return err_sys(err, errno, "ask the container's init to start");
         for (;;) {
-                Err got;
                 char c;
-                ssize_t n = io_read_full(fd, &c, 1);
-                if (n < 1)
+                if (io_read_full(fd, &c, 1) < 1)
                         break;
-                if (c == 'X') {
-                        executed = true;
-                        continue;
-                }
-                if (c != 'E' || io_read_full(fd, &got, sizeof(got)) != (ssize_t)sizeof(got))
-                        break;
-                got.msg[sizeof(got.msg) - 1] = 0;
-                return err_copy(err, &got);
+                if (c != 'X')
+                        return read_report(fd, c, err);
+                executed = true;
         }
         if (!executed)
                 return err_set(err, ERR_INTERNAL,

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* identity.c - who the program is: ids, groups, capabilities, no new privileges.
  *
- * Order. Without noNewPrivileges the filter needs SYS_ADMIN, so it is installed first. The bounding
- * set is cut while SETPCAP is there. Then the ids, keeping the capabilities, which are set last:
- * ambient ones need the permitted and inheritable ones. */
+ * Order. The bounding set is cut while SETPCAP is there. Then the ids, keeping the capabilities,
+ * which are set after: ambient ones need the permitted and inheritable ones. One or two rights that
+ * the last system calls need (exe.h) stay until those have been made. */
 #include <grp.h>
+#include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +13,9 @@
 #include "base/log.h"
 #include "runtime/setup-internal.h"
 #include "sys/caps.h"
+
+/* For PR_SET_MM and for a filter without noNewPrivileges. */
+#define LAST_CAPS (CAPS_BIT(CAP_SYS_ADMIN) | CAPS_BIT(CAP_CHECKPOINT_RESTORE))
 
 static uint64_t caps_mask(const Setup *s, char *const *names)
 {
@@ -76,20 +80,15 @@ static int set_ids(const Setup *s, Err *err)
 
 int identity_init(Setup *s, Err *err)
 {
-        CapsSets have, want;
+        CapsSets have, now;
 
         if (!s->process)
                 return 0;
         int r = caps_get(&have);
         if (r < 0)
                 return err_sys(err, -r, "read our capabilities");
-        wanted_caps(s, &have, &want);
-        if (!s->process->no_new_privileges) {
-                r = seccomp_install(s, err);
-                if (r < 0)
-                        return r;
-        }
-        r = caps_drop_bounding(want.bounding);
+        wanted_caps(s, &have, &s->caps);
+        r = caps_drop_bounding(s->caps.bounding);
         if (r < 0)
                 return err_sys(err, -r, "cut the bounding set of capabilities");
         if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
@@ -97,7 +96,12 @@ int identity_init(Setup *s, Err *err)
         r = set_ids(s, err);
         if (r < 0)
                 return r;
-        r = caps_set(&want);
+        now = s->caps;
+        if (s->leaves_exe || (s->filter.n_bytes > 0 && !s->process->no_new_privileges)) {
+                now.permitted |= have.permitted & LAST_CAPS;
+                now.effective |= have.permitted & LAST_CAPS;
+        }
+        r = caps_set(&now);
         if (r < 0)
                 return err_sys(err, -r, "set the capabilities");
         umask(s->process->user.has_umask ? s->process->user.umask : 0022);

@@ -354,6 +354,16 @@ static int say_exec(Setup *s)
         return s->start_fd >= 0 ? gate_send_exec(s) : sync_send_exec(&s->sync);
 }
 
+static void fill_caps(const CapsSets *c, struct __user_cap_data_struct data[static 2])
+{
+        for (unsigned i = 0; i < 2; i++)
+                data[i] = (struct __user_cap_data_struct){
+                        .effective = (uint32_t)(c->effective >> 32 * i),
+                        .permitted = (uint32_t)(c->permitted >> 32 * i),
+                        .inheritable = (uint32_t)(c->inheritable >> 32 * i),
+                };
+}
+
 int process_execute(Setup *s, Err *err)
 {
         if (!s->process)
@@ -364,12 +374,25 @@ int process_execute(Setup *s, Err *err)
         r = say_exec(s);
         if (r < 0)
                 return err_sys(err, -r, "tell the runtime");
-        if (s->process->no_new_privileges) {
-                r = seccomp_install(s, err);
-                if (r < 0)
-                        return r;
-        }
-        execve(s->exec_path, s->process->args, s->env);
-        return err_set(err, err_kind_from_errno(errno), "exec: \"%s\": %s", s->process->args[0],
-                       strerror(errno));
+
+        struct sock_fprog program = {
+                .len = (unsigned short)(s->filter.n_bytes / sizeof(struct sock_filter)),
+                .filter = s->filter.bpf,
+        };
+        ExeFinal f = {
+                .path = s->exec_path,
+                .argv = s->process->args,
+                .envp = s->env,
+                .filter = s->filter.n_bytes > 0 ? &program : NULL,
+                .filter_flags = s->filter_flags,
+                .filter_needs_rights = !s->process->no_new_privileges,
+                .leave = s->leaves_exe,
+        };
+        fill_caps(&s->caps, f.caps);
+        _cleanup_free_ char *what = xasprintf("exec: \"%s\"", s->process->args[0]);
+        if (s->start_fd >= 0)
+                gate_report_last(s, what, &f);
+        else
+                sync_report_last(s, what, &f);
+        return exe_execute(&f, err);
 }

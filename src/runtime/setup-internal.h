@@ -19,6 +19,8 @@
 #include "base/err.h"
 #include "oci/runtime-spec.h"
 #include "runtime/runtime.h"
+#include "runtime/exe.h"
+#include "sys/caps.h"
 #include "sys/cgroup.h"
 #include "sys/seccomp.h"
 
@@ -52,6 +54,7 @@ typedef struct Setup {
         int *mount_fds; /* one a spec mount: a detached clone of the source of a bind, or -EBADF */
         int ns_fds[_OCI_NS_MAX]; /* namespaces to join, by path; -EBADF: not joined */
         int gate_fd;             /* listening; the init accepts the start here */
+        bool leaves_exe;         /* the init has its own file to leave, with its last step */
         SeccompFilter filter;    /* compiled; no bytes: none */
         uint64_t filter_flags;
         int console_fd;   /* connected; takes the terminal's master */
@@ -61,6 +64,7 @@ typedef struct Setup {
         int terminal_fd;  /* init: the terminal's other end */
         int start_fd;     /* init: the connection that asked for the start */
         char *exec_path;  /* init: the program, looked up */
+        CapsSets caps;    /* init: what the program gets */
         char **env;       /* init: the program's environment */
 
         /* the init, as the parent knows it */
@@ -102,6 +106,8 @@ void sync_close(Sync *y);
 void sync_send_error(Sync *y, const Err *err);
 /* The init is about to execute the program. */
 int sync_send_exec(Sync *y);
+/* How the last system calls report a failure; what names the program. */
+void sync_report_last(Setup *s, const char *what, ExeFinal *f);
 /* Parent: until the program runs (0), or why it does not. */
 int sync_wait_exec(Setup *s, Err *err);
 /* Init: until the parent has said go for this step (an index of the table). */
@@ -124,6 +130,13 @@ void spawn_kill_init(Setup *s);
 
 /* The procfs of the init, opened at the first call; verified. */
 int setup_procfs(Setup *s, Err *err);
+
+/* setup.c: see exe.c for what this is about */
+int setup_protect_exe(Setup *s, Err *err); /* parent, before the clone */
+bool setup_waits_exposed(const Setup *s);  /* the init has to leave before its last step */
+int setup_leave_exe(Setup *s, Err *err);   /* init */
+/* An Err for a stage and an errno that a last system call left. */
+int setup_last_error(unsigned stage, int errnum, const char *what, Err *err);
 
 /* namespaces.c */
 int idmap_write(Setup *s, Err *err);
@@ -176,6 +189,7 @@ int gate_wait(Setup *s, Err *err);
 /* Init: to whoever asked for the start. */
 void gate_send_error(Setup *s, const Err *err);
 int gate_send_exec(Setup *s);
+void gate_report_last(Setup *s, const char *what, ExeFinal *f);
 /* The caller of start: until the program runs, or why it does not. */
 int gate_open(const char *path, Err *err);
 

@@ -107,3 +107,49 @@ int setup_write_pid_file(const Setup *s, const char *path, Err *err)
         int r = io_replace_file(AT_FDCWD, path, text, (size_t)n, 0644, false);
         return r < 0 ? err_sys(err, -r, "write pid file '%s'", path) : 0;
 }
+
+static bool born_in_sight(const Setup *s)
+{
+        return s->exec || !setup_has_new_ns(s, OCI_NS_PID);
+}
+
+int setup_protect_exe(Setup *s, Err *err)
+{
+        switch (exe_state()) {
+        case EXE_SEALED:
+                return 0;
+        case EXE_EXPOSED:
+                return err_set(err, ERR_INTERNAL,
+                               "this program runs from a file that a container could reach; run it "
+                               "from a sealed memfd");
+        case EXE_CAN_LEAVE:
+                break;
+        }
+        if (born_in_sight(s))
+                return exe_leave(err);
+        s->leaves_exe = true;
+        return 0;
+}
+
+/* At the gate an exec could come in, and a startContainer hook is the container's own. */
+bool setup_waits_exposed(const Setup *s)
+{
+        return s->leaves_exe && (!s->run_now || s->spec->hooks.start_container.n > 0);
+}
+
+int setup_leave_exe(Setup *s, Err *err)
+{
+        int r = exe_leave(err);
+
+        if (r == 0)
+                s->leaves_exe = false;
+        return r;
+}
+
+int setup_last_error(unsigned stage, int errnum, const char *what, Err *err)
+{
+        const char *text = exe_stage_text(stage);
+
+        return err_set(err, err_kind_from_errno(errnum), "%s: %s", text ? text : what,
+                       strerror(errnum));
+}

@@ -7,6 +7,7 @@
  * before its end of file, so no error is lost. */
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,12 +19,12 @@
 #include "runtime/setup-internal.h"
 #include "sys/pidfd.h"
 
-typedef enum MsgKind { MSG_GO = 1, MSG_DONE, MSG_EXEC, MSG_ERROR } MsgKind;
+typedef enum MsgKind { MSG_GO = 1, MSG_DONE, MSG_EXEC, MSG_ERROR, MSG_LAST } MsgKind;
 
 typedef struct Msg {
         MsgKind kind;
         unsigned step;
-        Err err; /* sent with MSG_ERROR only */
+        Err err; /* MSG_ERROR; MSG_LAST: num and the program's name, and step is an ExeStage */
 } Msg;
 #define MSG_SHORT offsetof(Msg, err)
 
@@ -99,6 +100,19 @@ int sync_send_exec(Sync *y)
         return send_msg(y, &(Msg){ .kind = MSG_EXEC });
 }
 
+void sync_report_last(Setup *s, const char *what, ExeFinal *f)
+{
+        Msg *m = xnew(Msg); /* until the end of this process */
+
+        m->kind = MSG_LAST;
+        snprintf(m->err.msg, sizeof(m->err.msg), "%s", what);
+        f->report_fd = s->sync.fd;
+        f->report = m;
+        f->report_bytes = sizeof(*m);
+        f->stage_offset = offsetof(Msg, step);
+        f->errno_offset = offsetof(Msg, err.num);
+}
+
 /* Why an init that said nothing has ended. */
 static int explain_end(Setup *s, Err *err)
 {
@@ -150,6 +164,8 @@ int sync_wait_exec(Setup *s, Err *err)
                 return err_sys(err, -r, "wait for the program to start");
         if (r > 0 && m.kind == MSG_ERROR)
                 return err_copy(err, &m.err);
+        if (r > 0 && m.kind == MSG_LAST)
+                return setup_last_error(m.step, m.err.num, m.err.msg, err);
         return 0; /* closed by exec */
 }
 
