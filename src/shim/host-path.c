@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -107,6 +108,34 @@ static int add_content(Info *info, Err *err)
         return 0;
 }
 
+/* The propagation of the mount with this id, from its line of mountinfo:
+ * "36 35 98:0 /root /mount/point rw,noatime shared:1 master:2 - ext4 ..." */
+static void read_propagation(uint64_t mount_id, Info *info)
+{
+        _cleanup_fclose_ FILE *f = fopen("/proc/self/mountinfo", "re");
+        _cleanup_free_ char *line = NULL;
+        size_t room = 0;
+
+        while (f && getline(&line, &room, f) > 0) {
+                if (strtoull(line, NULL, 10) != mount_id)
+                        continue;
+                const char *end = strstr(line, " - "), *shared = strstr(line, " shared:");
+                const char *master = strstr(line, " master:");
+                info->mount_shared = end && shared && shared < end;
+                info->mount_slave = end && master && master < end;
+                return;
+        }
+}
+
+static void add_propagation(Info *info)
+{
+        struct statx st;
+
+        if (statx(AT_FDCWD, info->path, AT_STATX_DONT_SYNC, STATX_MNT_ID, &st) == 0 &&
+            (st.stx_mask & STATX_MNT_ID))
+                read_propagation(st.stx_mnt_id, info);
+}
+
 int host_path_look(const Tare__Shim__V1__HostPath *req, Info **ret, Err *err)
 {
         char resolved[PATH_MAX];
@@ -123,6 +152,7 @@ int host_path_look(const Tare__Shim__V1__HostPath *req, Info **ret, Err *err)
                 return err_sys(err, errno, "look at host path '%s'", req->path);
         Info *info = info_new(resolved, &st);
         int r = 0;
+        add_propagation(info);
         if (req->read)
                 r = add_content(info, err);
         if (r >= 0 && req->devices && S_ISDIR(st.st_mode))

@@ -83,6 +83,7 @@ typedef struct SpecUser { /* resolved in the root, numeric */
 typedef struct SpecMountSource {
         const char *path;
         bool is_dir;
+        bool shared, slave; /* of the mount that it lies in: it sends, it receives mounts */
 } SpecMountSource;
 
 /* A device node of the host behind config->devices[index], as found by the caller. An entry that is

@@ -320,11 +320,35 @@ static void add_defaults(SpecBuild *b, const BindList *l)
         }
 }
 
+/* Where nothing is sent or received, the kernel would take the flag and do nothing. */
+static int check_propagation(const SpecInput *in, Err *err)
+{
+        for (size_t i = 0; i < in->config->n_mounts; i++) {
+                const CriMount *m = in->config->mounts[i];
+                const SpecMountSource *s = &in->mount_sources[i];
+                bool both =
+                        m->propagation == RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL;
+                bool one = m->propagation ==
+                           RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER;
+                if ((both && !s->shared) || (one && !s->shared && !s->slave))
+                        return err_set(
+                                err, ERR_INVALID,
+                                "mounts[%zu]: host path \"%.200s\" is not in a shared%s mount, so "
+                                "propagation %s is not possible: make it one with `mount "
+                                "--make-rshared`, or use PRIVATE",
+                                i, s->path, both ? "" : " or slave",
+                                both ? "BIDIRECTIONAL" : "HOST_TO_CONTAINER");
+        }
+        return 0;
+}
+
 int spec_mounts_build(SpecBuild *b, Err *err)
 {
-        (void)err;
         const SpecInput *in = b->in;
         tare_assert(in->config->n_mounts == 0 || in->mount_sources);
+        int r = check_propagation(in, err);
+        if (r < 0)
+                return r;
         BindList l = { .room = in->config->n_mounts + 4 + strv_len(in->image_volumes) };
         l.items = xnew_array(Bind, l.room);
 

@@ -90,7 +90,8 @@ static void run(const SpecNode *node, uint8_t found, const Runtime__V1__CreateCo
         Err err = {};
 
         for (size_t i = 0; i < SOURCES_MAX; i++) {
-                mounts[i] = (SpecMountSource){ .path = "/source", .is_dir = i % 2 };
+                mounts[i] =
+                        (SpecMountSource){ .path = "/source", .is_dir = i % 2, .shared = i % 3 };
                 devices[i] =
                         (SpecDeviceSource){ .index = i, .type = found & 2 ? 'b' : 'c', .major = 7 };
         }

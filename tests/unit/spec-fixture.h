@@ -211,9 +211,11 @@ static inline void run_generate(SpecRun *run, unsigned flags, const char *seccom
         SpecDeviceSource devices[16];
         _cleanup_free_ SpecMountSource *mounts =
                 xnew_array(SpecMountSource, run->container->n_mounts + 1);
-        for (size_t i = 0; i < run->container->n_mounts; i++)
+        for (size_t i = 0; i < run->container->n_mounts; i++) {
                 mounts[i].path =
                         str_or(run->container->mounts[i]->host_path, "/run/tare/image-mount");
+                mounts[i].shared = !str_eq(mounts[i].path, "/private");
+        }
         _cleanup_strv_ char **volumes = NULL;
         run->r = spec_image_volumes(run->container, &image, &volumes, &run->err);
         if (run->r < 0)

@@ -113,6 +113,10 @@ TEST(spec_mounts, refused)
                   "host_path: \"y\" is not absolute" },
                 { NULL, MOUNT(BIND("/x/..")), 0, ERR_INVALID, "over the root" },
                 { NULL, MOUNT(BIND("/x") ", 'propagation': 7"), 0, ERR_INVALID, "propagation: 7" },
+                { NULL,
+                  MOUNT("'container_path': '/x', 'host_path': '/private', "
+                        "'propagation': 'PROPAGATION_BIDIRECTIONAL'"),
+                  0, ERR_INVALID, "not in a shared mount" },
                 { NULL, MOUNT(BIND("/x") ", 'recursive_read_only': true"), 0, ERR_INVALID,
                   "needs readonly" },
                 { NULL,
