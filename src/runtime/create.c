@@ -82,9 +82,25 @@ static int write_record(Setup *s, const char *file, Err *err)
         return state_write(s->dir_fd, &st, file, err);
 }
 
+static int write_config(const Setup *s, Err *err)
+{
+        _cleanup_free_ char *text = NULL;
+
+        if (!s->config_text) {
+                _cleanup_json_ Json *j = oci_spec_to_json(s->spec);
+                text = json_print(j);
+        }
+        const char *t = s->config_text ? s->config_text : text;
+        int r = io_replace_file(s->dir_fd, "config.json", t, strlen(t), 0600, false);
+        return r < 0 ? err_sys(err, -r, "keep config.json") : 0;
+}
+
+/* While the init works already. */
 static int record_parent(Setup *s, Err *err)
 {
-        return write_record(s, "intent.json", err);
+        int r = write_record(s, "intent.json", err);
+
+        return r < 0 ? r : write_config(s, err);
 }
 
 static int ready_parent(Setup *s, Err *err)
@@ -199,26 +215,6 @@ static int read_config(Setup *s, OciSpec **ret, Err *err)
         return 0;
 }
 
-static int write_config(const Setup *s, Err *err)
-{
-        _cleanup_free_ char *text = NULL;
-
-        if (!s->config_text) {
-                _cleanup_json_ Json *j = oci_spec_to_json(s->spec);
-                text = json_print(j);
-        }
-        const char *t = s->config_text ? s->config_text : text;
-        int r = io_replace_file(s->dir_fd, "config.json", t, strlen(t), 0600, false);
-        return r < 0 ? err_sys(err, -r, "keep config.json") : 0;
-}
-
-static int prepare_record(Setup *s, Err *err)
-{
-        int r = write_record(s, "intent.json", err);
-
-        return r < 0 ? r : write_config(s, err);
-}
-
 static int prepare(Setup *s, Err *err)
 {
         const RuntimeCreate *c = s->create;
@@ -235,7 +231,7 @@ static int prepare(Setup *s, Err *err)
         if (r == 0)
                 r = cgroups_prepare(s, err);
         if (r == 0 && !c->no_state)
-                r = prepare_record(s, err);
+                r = write_record(s, "intent.json", err);
         if (r == 0 && !c->run_now)
                 r = gate_listen(s, err);
         if (r == 0)

@@ -140,6 +140,20 @@ static int fault_here(const char *name, Err *err)
         return fault_point(name) ? err_set(err, ERR_INTERNAL, "%s: fault injected", name) : 0;
 }
 
+/* Mostly nobody is in it any more: one round of rmdir, and no look at its processes. */
+static int remove_cgroup(const State *st, Err *err)
+{
+        Err ignored;
+
+        if (!st->cgroup)
+                return 0;
+        _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(st->cgroup);
+        if (cgroup_remove(cg, 0, &ignored) == 0)
+                return 0;
+        int r = cgroup_kill(cg, SIGKILL, err);
+        return r < 0 ? r : cgroup_remove(cg, CGROUP_REMOVE_MS, err);
+}
+
 /* The record goes last, so that a delete that dies can be done again. */
 static int delete_all(const RuntimeContext *ctx, const State *st, Err *err)
 {
@@ -151,16 +165,9 @@ static int delete_all(const RuntimeContext *ctx, const State *st, Err *err)
                 r = fault_here("runtime.delete.cgroup", err);
         if (r < 0)
                 return r;
-        if (st->cgroup) {
-                _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(st->cgroup);
-                if (cgroup_exists(cg)) {
-                        r = cgroup_kill(cg, SIGKILL, err);
-                        if (r == 0)
-                                r = cgroup_remove(cg, CGROUP_REMOVE_MS, err);
-                        if (r < 0)
-                                return r;
-                }
-        }
+        r = remove_cgroup(st, err);
+        if (r < 0)
+                return r;
         r = fault_here("runtime.delete.hooks", err);
         if (r < 0)
                 return r;
