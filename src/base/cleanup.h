@@ -49,15 +49,17 @@ DEFINE_CLEANUP(DIR, closedir)
 
 #define take_ptr(p)                                                                                \
         ({                                                                                         \
-                __typeof__(p) taken_ = (p);                                                        \
-                (p) = NULL;                                                                        \
+                __typeof__(p) *from_ = &(p);                                                       \
+                __typeof__(p) taken_ = *from_;                                                     \
+                *from_ = NULL;                                                                     \
                 taken_;                                                                            \
         })
 
 #define take_fd(fd)                                                                                \
         ({                                                                                         \
-                int taken_ = (fd);                                                                 \
-                (fd) = -EBADF;                                                                     \
+                int *from_ = &(fd);                                                                \
+                int taken_ = *from_;                                                               \
+                *from_ = -EBADF;                                                                   \
                 taken_;                                                                            \
         })
 

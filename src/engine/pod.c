@@ -73,6 +73,11 @@ static void on_exited(void *data, const Tare__Shim__V1__ExitEvent *ev)
 
         if (c)
                 container_exited(p->engine, c, ev);
+        if (!str_empty(ev->container_id) || p->state != POD_READY || p->stopping)
+                return;
+        log_warning("pod=%s the init of its PID namespace has died: the pod is not ready", p->id);
+        p->state = POD_NOTREADY;
+        (void)record_save_pod(p->engine, p, false, NULL); /* its state says so after a restart */
 }
 
 static void on_reconnected(void *data)
