@@ -4,8 +4,8 @@
  * Memory is the truth while the daemon runs; the stores are its journal. A pod or container is
  * recorded as MAKING before the first kernel object of it exists, and again when it is complete:
  * two commits a verb. */
-#ifndef TARE_ENGINE_INTERNAL_H
-#define TARE_ENGINE_INTERNAL_H
+#ifndef TARE_ENGINE_ENGINE_INTERNAL_H
+#define TARE_ENGINE_ENGINE_INTERNAL_H
 
 #include "base/map.h"
 #include "content/content.h"

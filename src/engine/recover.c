@@ -41,6 +41,8 @@ static void adopted(void *data, const Tare__Shim__V1__Reply *reply, const Err *e
         if (err || reply->result_case != TARE__SHIM__V1__REPLY__RESULT_STATE)
                 return; /* `gone` tells what has to be told */
         state = reply->state;
+        if (state->pause_dead && p->state == POD_READY)
+                p->state = POD_NOTREADY;
         for (size_t i = 0; i < state->n_containers; i++) {
                 Container *c = map_get(p->containers, state->containers[i]->container_id);
                 if (c)
