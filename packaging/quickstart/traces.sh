@@ -52,11 +52,11 @@ traces_note() {
 # Processes, zombies aside: those in its cgroups, or with its folder in their command line.
 traces_processes() {
         {
-                grep -lF "/$2" /proc/[0-9]*/cgroup
+                grep -lF "/$2" /proc/[0-9]*/cgroup || :
                 # The pattern comes by pipe: grep's own command line has it not.
                 echo "$1" | grep -laF --file=- /proc/[0-9]*/cmdline
         } 2>/dev/null | cut -d / -f 3 | sort -un | while read -r pid; do
-                grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null ||
+                ! grep -q '^State:.[^Z]' "/proc/$pid/status" 2>/dev/null ||
                         echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")"
         done
 }

@@ -140,7 +140,7 @@ static void found(Found *f, const char *id, const char *owner, const char *name)
                 strbuf_addf(&f->names, "%s%s (%s/%s)", f->n > 1 ? ", " : "", cut, owner, name);
 }
 
-static int settle(Found *f, char **ret_id, Err *err)
+static int settle(Cli *cli, Found *f, char **ret_id, Err *err)
 {
         _cleanup_strbuf_ StrBuf names = f->names;
 
@@ -149,8 +149,8 @@ static int settle(Found *f, char **ret_id, Err *err)
                 return 0;
         }
         if (f->n == 0)
-                return err_set(err, ERR_NOT_FOUND, "no %s '%s' (see tare %s)", f->kind, f->what,
-                               str_eq(f->kind, "pod") ? "pods" : "ps -a");
+                return cli_not_found(cli, err, "no %s '%s' (see tare %s)", f->kind, f->what,
+                                     str_eq(f->kind, "pod") ? "pods" : "ps -a");
         return err_set(err, ERR_INVALID, "'%s' may be any of %zu %ss: %s%s; say more of the id",
                        f->what, f->n, f->kind, names.data, f->n > CANDIDATES_SHOWN ? ", ..." : "");
 }
@@ -187,7 +187,7 @@ int cli_find_pod(Cli *cli, const char *what, char **ret_id, Err *err)
                     name_matches(what, p->metadata->namespace_, p->metadata->name))
                         found(&f, p->id, p->metadata->namespace_, p->metadata->name);
         }
-        return settle(&f, ret_id, err);
+        return settle(cli, &f, ret_id, err);
 }
 
 static const char *pod_name(const Runtime__V1__ListPodSandboxResponse *l, const char *id)
@@ -230,5 +230,5 @@ int cli_find_container(Cli *cli, const char *what, char **ret_id, Err *err)
                     (name_matches(what, owner, c->metadata->name) && is_newest(l, c)))
                         found(&f, c->id, owner, c->metadata->name);
         }
-        return settle(&f, ret_id, err);
+        return settle(cli, &f, ret_id, err);
 }

@@ -27,6 +27,7 @@ typedef struct Cli {
         GrpcClient *client; /* connected by the first question */
         bool unreachable;   /* the error is about the daemon's socket */
         bool bad_usage;     /* the error is about the command line */
+        bool no_object;     /* what the command line names is not there */
 } Cli;
 
 typedef struct CliCommand {
@@ -49,6 +50,7 @@ int cli_options_parse(Cli *cli, int argc, char **argv, const CliCommand **ret_co
 /* The command that the first words name; *ret_n: how many words. NULL: none. */
 const CliCommand *cli_command_find(char **words, unsigned n, unsigned *ret_n);
 int cli_usage_error(Cli *cli, Err *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int cli_not_found(Cli *cli, Err *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* command NULL: of the program. */
 void cli_help_print(FILE *out, const CliCommand *command);
 void cli_options_print(FILE *out, const char *command);

@@ -77,19 +77,23 @@ void cli_help_print(FILE *out, const CliCommand *command)
 
 int cli_each(Cli *cli, char **args, int (*fn)(Cli *cli, const char *what, Err *err), Err *err)
 {
+        bool no_object = false;
         int ret = 0;
 
         for (; *args; args++) {
                 Err now = {};
+                cli->no_object = false;
                 int r = fn(cli, *args, &now);
                 if (r >= 0)
                         continue;
+                no_object = cli->no_object;
                 if (ret < 0)
                         fprintf(stderr, "tare: %s\n", err->msg);
                 ret = err_copy(err, &now);
                 if (cli->unreachable)
                         break;
         }
+        cli->no_object = no_object;
         return ret;
 }
 
@@ -135,7 +139,7 @@ static int run(Cli *cli, int argc, char **argv, const CliCommand **ret_command, 
         return c->run(cli, args, err);
 }
 
-static int exit_status(const Cli *cli, const CliCommand *c, const Err *err)
+static int exit_status(const Cli *cli, const CliCommand *c)
 {
         if (c && c->run == cmd_exec)
                 return CLI_EXIT_EXEC_FAILED;
@@ -143,7 +147,7 @@ static int exit_status(const Cli *cli, const CliCommand *c, const Err *err)
                 return CLI_EXIT_USAGE;
         if (cli->unreachable)
                 return CLI_EXIT_UNREACHABLE;
-        return err->kind == ERR_NOT_FOUND ? CLI_EXIT_NOT_FOUND : CLI_EXIT_FAILED;
+        return cli->no_object ? CLI_EXIT_NOT_FOUND : CLI_EXIT_FAILED;
 }
 
 int cli_main(int argc, char **argv)
@@ -163,5 +167,5 @@ int cli_main(int argc, char **argv)
                 return r;
         fflush(stdout);
         fprintf(stderr, "tare: %s\n", err.msg);
-        return exit_status(&cli, c, &err);
+        return exit_status(&cli, c);
 }

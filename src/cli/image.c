@@ -57,7 +57,7 @@ static int remove_one(Cli *cli, const char *name, Err *err)
         if (r < 0)
                 return r;
         if (!found->image)
-                return err_set(err, ERR_NOT_FOUND, "no image '%s' (see tare images)", name);
+                return cli_not_found(cli, err, "no image '%s' (see tare images)", name);
         spec.image = (char *)name;
         q.image = &spec;
         return ask_image(cli, RemoveImage, remove_image, &q, ASK_NO_TIMEOUT, &answer, err);

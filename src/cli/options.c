@@ -194,6 +194,18 @@ int cli_usage_error(Cli *cli, Err *err, const char *fmt, ...)
         return r;
 }
 
+int cli_not_found(Cli *cli, Err *err, const char *fmt, ...)
+{
+        va_list ap;
+        int r;
+
+        cli->no_object = true;
+        va_start(ap, fmt);
+        r = err_setv(err, ERR_NOT_FOUND, fmt, ap);
+        va_end(ap);
+        return r;
+}
+
 /* command NULL: those that all have. */
 void cli_options_print(FILE *out, const char *command)
 {

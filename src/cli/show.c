@@ -64,7 +64,7 @@ static int show_image(Cli *cli, const char *what, Json **ret, Err *err)
         if (r < 0)
                 return r;
         if (!answer->image)
-                return err_set(err, ERR_NOT_FOUND, "no image '%s' (see tare images)", what);
+                return cli_not_found(cli, err, "no image '%s' (see tare images)", what);
         *ret = verbose_json(&answer->base);
         return 0;
 }
@@ -87,6 +87,7 @@ int cmd_inspect(Cli *cli, char **args, Err *err)
                         continue;
                 known = true;
                 err_reset(&why);
+                cli->no_object = false;
                 int r = kinds[i].show(cli, args[0], &j, &why);
                 if (r == 0) {
                         cli_print_json(j);
@@ -98,8 +99,8 @@ int cmd_inspect(Cli *cli, char **args, Err *err)
         if (!known)
                 return cli_usage_error(cli, err, "--kind '%s': known are container, pod, image",
                                        only);
-        return only ? err_copy(err, &why)
-                    : err_set(err, ERR_NOT_FOUND, "no container, pod or image '%s'", args[0]);
+        return only ? cli_not_found(cli, err, "%s", why.msg)
+                    : cli_not_found(cli, err, "no container, pod or image '%s'", args[0]);
 }
 
 /* --- info --- */
