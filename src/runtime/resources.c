@@ -144,11 +144,10 @@ static uint64_t log2_fixed(uint64_t x)
 
         for (unsigned bit = 32; bit-- > 0;) {
                 unsigned __int128 square = (unsigned __int128)mantissa * mantissa; /* 126 bits */
-                mantissa = (uint64_t)(square >> 63);
-                if (mantissa >> 63 && (square >> 127)) {
+                bool two = square >> 127;                                          /* 2 or more */
+                mantissa = (uint64_t)(square >> (two ? 64 : 63));
+                if (two)
                         result |= UINT64_C(1) << bit;
-                        mantissa = (uint64_t)(square >> 64);
-                }
         }
         return result;
 }

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bundles, a private state root, and the proof that nothing is left behind.
 
-TARE_BUILD names the build folder; without it, and without root, the tests skip, loudly. Every container
-has its cgroup below one folder of this session, /tare-test-rt-PID, which is removed at the end.
+TARE_BUILD names the build folder; without it, and without root, the tests skip, loudly. Every
+container has its cgroup below one folder of this session, /tare-test-rt-PID, which is removed at
+the end.
 """
 import json
 import os
@@ -34,7 +35,8 @@ def runtime_path():
 @pytest.fixture(scope="session")
 def probe(tmp_path_factory):
     out = tmp_path_factory.mktemp("probe") / "probe"
-    subprocess.run(["gcc", "-O1", "-static", "-w", "-D_GNU_SOURCE", "-o", out, HERE / "probe.c"], check=True)
+    subprocess.run(["gcc", "-O1", "-static", "-w", "-D_GNU_SOURCE", "-o", out, HERE / "probe.c"],
+                   check=True)
     return out
 
 

@@ -36,6 +36,11 @@
 
 extern char **environ;
 
+static int number(const char *s)
+{
+        return (int)strtol(s, NULL, 10);
+}
+
 static void json_string(const char *s)
 {
         putchar('"');
@@ -149,8 +154,8 @@ static void report_fds(void)
 
 static void report_namespaces(void)
 {
-        static const char *const names[] = { "cgroup", "ipc", "mnt", "net", "pid",
-                                             "time",   "user", "uts" };
+        static const char *const names[] = { "cgroup", "ipc",  "mnt",  "net",
+                                             "pid",    "time", "user", "uts" };
 
         printf(",\n\"namespaces\": {");
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -287,7 +292,8 @@ static int try_mknod(char **v)
         mode_t type = v[0][0] == 'b' ? S_IFBLK : S_IFCHR;
 
         if (mknod("/tmp/node", type | 0666,
-                  makedev((unsigned)strtoul(v[1], NULL, 10), (unsigned)strtoul(v[2], NULL, 10))) < 0)
+                  makedev((unsigned)strtoul(v[1], NULL, 10), (unsigned)strtoul(v[2], NULL, 10))) <
+            0)
                 return 100 + errno;
         int fd = open("/tmp/node", O_RDWR | O_NONBLOCK);
         return fd < 0 ? errno : 0;
@@ -334,7 +340,7 @@ static int open_exes(void)
 
         while (dir && (e = readdir(dir))) {
                 char path[300], target[300] = "";
-                int pid = atoi(e->d_name);
+                int pid = number(e->d_name);
                 if (pid <= 0 || pid == getpid())
                         continue;
                 snprintf(path, sizeof(path), "/proc/%d/exe", pid);
@@ -354,7 +360,7 @@ int main(int argc, char **argv)
         if (!strcmp(what, "report"))
                 return report(argv);
         if (!strcmp(what, "exit"))
-                return atoi(argv[2]);
+                return number(argv[2]);
         if (!strcmp(what, "wait") || !strcmp(what, "ignore"))
                 return wait_signals(!strcmp(what, "ignore"));
         if (!strcmp(what, "open"))
@@ -364,9 +370,9 @@ int main(int argc, char **argv)
         if (!strcmp(what, "call"))
                 return try_call(argv[2]);
         if (!strcmp(what, "fork"))
-                return forks(atoi(argv[2]));
+                return forks(number(argv[2]));
         if (!strcmp(what, "alloc")) {
-                size_t n = (size_t)atoi(argv[2]) << 20;
+                size_t n = (size_t)number(argv[2]) << 20;
                 volatile char *p = malloc(n);
                 for (size_t i = 0; i < n; i += 4096)
                         p[i] = 1;
@@ -379,7 +385,7 @@ int main(int argc, char **argv)
                 return 3;
         }
         if (!strcmp(what, "sleep"))
-                return sleep((unsigned)atoi(argv[2])) > 0;
+                return sleep((unsigned)number(argv[2])) > 0;
         if (!strcmp(what, "orphan")) {
                 if (fork() == 0)
                         sleep(30);

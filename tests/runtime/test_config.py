@@ -357,8 +357,8 @@ def test_failing_poststart_stops_the_container(machine):
 @pytest.fixture
 def holder(machine):
     """A process with namespaces of its own, to be joined by path."""
-    child = subprocess.Popen(["unshare", "--net", "--ipc", "--uts", "--mount-proc", "--pid", "--fork",
-                              "sh", "-c", "hostname held; echo up; exec sleep 60"],
+    child = subprocess.Popen(["unshare", "--net", "--ipc", "--uts", "--mount-proc", "--pid",
+                              "--fork", "sh", "-c", "hostname held; echo up; exec sleep 60"],
                              stdout=subprocess.PIPE)
     assert child.stdout.readline() == b"up\n"
     inner = subprocess.run(["pgrep", "-P", str(child.pid)], capture_output=True, text=True,
@@ -417,8 +417,8 @@ def test_cgroup_namespace(bundle):
 def test_time_namespace(bundle):
     bundle.namespace("time")
     bundle.linux["timeOffsets"] = {"boottime": {"secs": 1000, "nanosecs": 5}}
-    assert [line.split() for line in bundle.report()["timens"].splitlines()][1] == ["boottime",
-                                                                                  "1000", "5"]
+    lines = [line.split() for line in bundle.report()["timens"].splitlines()]
+    assert lines[1] == ["boottime", "1000", "5"]
 
 
 def with_userns(b):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A runtime that dies, or fails, at each of its steps: what is left can be deleted, and is gone then."""
+"""A runtime that dies, or fails, at each of its steps: what is left can be deleted, all of it."""
 import os
 import pathlib
 import re
