@@ -390,10 +390,9 @@ static int check_realm(TokenJob *job, Err *err)
                 return err_wrap(err, r, "token server");
         if (have_any(job->credentials) && str_eq(job->realm.scheme, "http") &&
             str_eq(job->host->url.scheme, "https"))
-                return err_set(
-                        err, ERR_DENIED,
-                        "its token server %s does not speak TLS: the credentials are not sent there",
-                        job->realm.origin);
+                return err_set(err, ERR_DENIED,
+                               "its token server %s does not speak TLS: it gets no credentials",
+                               job->realm.origin);
         return 0;
 }
 

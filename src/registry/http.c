@@ -222,6 +222,8 @@ static void set_tls(HttpClient *c)
         if (is_own_host(c)) {
                 set_blob(h, CURLOPT_SSLCERT_BLOB, &host->client_cert);
                 set_blob(h, CURLOPT_SSLKEY_BLOB, &host->client_key);
+                curl_easy_setopt(h, CURLOPT_KEYPASSWD,
+                                 ""); /* a key with a password is refused, not asked for */
         }
         if (host->skip_verify) {
                 curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
@@ -254,6 +256,7 @@ static void set_options(HttpClient *c)
         curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
         curl_easy_setopt(h, CURLOPT_QUICK_EXIT, 1L); /* a resolver that hangs is left behind */
         curl_easy_setopt(h, CURLOPT_HTTP09_ALLOWED, 0L);
+        curl_easy_setopt(h, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
         curl_easy_setopt(h, CURLOPT_USERAGENT, "tare/" TARE_VERSION);
         curl_easy_setopt(h, CURLOPT_BUFFERSIZE, BUFFER_BYTES);
         curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)(connect_ns / NS_PER_MS));
@@ -275,8 +278,11 @@ static void set_options(HttpClient *c)
 
 static int fail_connect(HttpClient *c, Err *err)
 {
+        _cleanup_free_ char *host = xstrndup(c->at->host, strcspn(c->at->host, "]"));
         long num = 0;
 
+        if (!strstr(c->message, host + (host[0] == '[')))
+                return err_set(err, ERR_UNAVAILABLE, "no connection to its proxy: %s", c->message);
         if (c->refused_link_local)
                 return err_set(err, ERR_DENIED,
                                "it points to a link-local address, which is refused");
@@ -303,14 +309,12 @@ static int fail_resolve(HttpClient *c, Err *err)
 static int fail_tls(HttpClient *c, Err *err)
 {
         if (strstr(c->message, "wrong version number"))
-                return err_set(
-                        err, ERR_UNAVAILABLE,
-                        "it does not speak TLS; for plain HTTP, name it with http:// in hosts.toml");
+                return err_set(err, ERR_UNAVAILABLE,
+                               "it does not speak TLS: name it with http:// in hosts.toml");
         if (wants_certificate(c->message))
-                return err_set(
-                        err, ERR_UNAUTHENTICATED,
-                        "TLS: %s: it asks for a client certificate; name one in hosts.toml (client)",
-                        c->message);
+                return err_set(err, ERR_UNAUTHENTICATED,
+                               "TLS: %s: name a client certificate in hosts.toml (client)",
+                               c->message);
         return err_set(err, ERR_UNAVAILABLE,
                        "TLS: %s: if it has an authority of its own, name it in hosts.toml (ca)",
                        c->message);

@@ -33,12 +33,18 @@ static bool has_odd_bytes(const char *text)
         return false;
 }
 
-/* libcurl takes "http:/a" and "http:///a" for "http://a"; not everybody does. */
-static bool has_odd_slashes(const char *text)
+/* libcurl takes "http:/a" and "http:///a" for "http://a", and reads a host twice when it is
+ * percent-encoded: other programs would understand another host than we do. */
+static bool has_odd_host(const char *text)
 {
-        size_t n = strcspn(text, ":/?#");
+        size_t scheme = strcspn(text, ":/?#");
+        const char *s = text[scheme] == ':' ? text + scheme + 1 : text;
+        size_t slashes = strspn(s, "/\\");
 
-        return text[n] == ':' && strspn(text + n + 1, "/\\") != 2;
+        if (s != text && slashes != 2)
+                return true;
+        s += slashes;
+        return slashes >= 2 && memchr(s, '%', strcspn(s, "/?#")) != NULL;
 }
 
 static void fill(CURLU *u, Url *ret)
@@ -70,8 +76,8 @@ static int set(CURLU *u, const char *text, Url *ret, Err *err)
         if (has_odd_bytes(text))
                 return err_set(err, ERR_INVALID,
                                "address '%.200s': only printable ASCII is expected", text);
-        if (has_odd_slashes(text))
-                return err_set(err, ERR_INVALID, "address '%.200s': it has no host", text);
+        if (has_odd_host(text))
+                return err_set(err, ERR_INVALID, "address '%.200s': it has no plain host", text);
         CURLUcode rc = curl_url_set(u, CURLUPART_URL, text, PARSE_FLAGS);
         if (rc == CURLUE_USER_NOT_ALLOWED)
                 return err_set(err, ERR_INVALID,
@@ -81,7 +87,7 @@ static int set(CURLU *u, const char *text, Url *ret, Err *err)
                                curl_url_strerror(rc));
         (void)curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0);
         fill(u, ret);
-        if (!ret->origin || !ret->text || !ret->path)
+        if (!ret->origin || !ret->text || !ret->path || has_odd_bytes(ret->text)) /* of a "%0a" */
                 return err_set(err, ERR_INVALID, "address '%.200s': it has no host", text);
         if (!str_eq(ret->scheme, "http") && !str_eq(ret->scheme, "https"))
                 return err_set(err, ERR_INVALID, "address '%.200s': only http and https are spoken",

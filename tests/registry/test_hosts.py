@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which hosts are asked, in what order, with what; redirects; TLS; proxies."""
+import contextlib
+import socket
+import time
+
 import pytest
 
 from fault_server import digest
@@ -285,3 +289,33 @@ def test_no_proxy(get, serve, hosts, image):
     get(hosts('server = "http://registry.invalid"\n'), "r.io/x:1",
         env={"http_proxy": proxy.url, "NO_PROXY": ".invalid"}).failed("UNAVAILABLE", "resolved")
     assert not proxy.requests
+
+
+def test_proxy_that_is_down(get, hosts, free_port):
+    get(hosts('server = "http://registry.test"\n'), "r.io/x:1",
+        env={"http_proxy": f"http://127.0.0.1:{free_port}"}).failed(
+            "UNAVAILABLE", "registry registry.test: no connection to its proxy")
+
+
+def test_proxy_that_refuses(get, serve, hosts):
+    proxy = serve(lambda r: r.fail(407))
+    get(hosts('server = "http://registry.test"\n'), "r.io/x:1", env={"http_proxy": proxy.url}).failed(
+        "UNAVAILABLE", "the proxy asks for a login (407)")
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+def test_connection_that_is_not_taken(get, hosts):
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):                                 # more than the queue holds
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        url = "http://127.0.0.1:%d" % listener.getsockname()[1]
+        start = time.monotonic()
+        get(hosts(f'server = "{url}"\ndial_timeout = "400ms"\n'), "r.io/x:1").failed("UNAVAILABLE")
+        get(hosts(f'server = "{url}"\n'), "r.io/x:1", "connect-ms=400").failed("UNAVAILABLE")
+        get(hosts(f'server = "{url}"\n'), "r.io/x:1", "deadline-ms=400").failed("TIMEOUT")
+        assert time.monotonic() - start < 5

@@ -54,6 +54,10 @@ TEST(url, refused)
                 "http://a:99999",
                 "http://[::1",
                 "javascript:alert(1)",
+                "http:/a",
+                "http:///a",
+                "http://%61",
+                "http:\\\\a",
         };
 
         for (size_t i = 0; i < array_len(bad); i++) {
