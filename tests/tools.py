@@ -173,7 +173,7 @@ def set_digest(path, digest):
 
 
 def busybox():
-    """Debian's dynamic busybox, for images of critest: beside busybox-static it cannot be installed."""
+    """Debian's dynamic busybox, for images of critest; busybox-static conflicts with it."""
     def build(work):
         env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
         command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", "busybox"]

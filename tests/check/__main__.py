@@ -60,7 +60,7 @@ def run_part(part, names, full, broken):
     missing = sorted(set(part.builds) & broken)
     if missing:
         return Result(failed=[(part.name, f"not run: the {missing[0]} build failed")])
-    budget = part.budget * (parts.FULL_FACTOR if full else 1)
+    budget = round(part.budget * parts.SLOWNESS * (parts.FULL_FACTOR if full else 1))
     return supervise.run(part, names, full, budget)
 
 

@@ -12,9 +12,9 @@ SANITIZE = "-Db_sanitize=address,undefined"
 # is; gcc's warnings with sanitizers on are not reliable.
 BUILDS = {
     "release": ("gcc", ["-Dwerror=true"]),
-    "asan": ("gcc", [SANITIZE, "-Dbuildtype=debugoptimized"]),
-    "clang": ("clang", [SANITIZE, "-Db_lundef=false", "-Dbuildtype=debugoptimized", "-Dfuzz=true",
-                        "-Dwerror=true", "-Dc_args=-fsanitize=fuzzer-no-link"]),
+    "asan": ("gcc", [SANITIZE, "-Dbuildtype=debugoptimized", "-Doptimization=1"]),
+    "clang": ("clang", [SANITIZE, "-Dbuildtype=debugoptimized", "-Doptimization=1", "-Dwerror=true",
+                        "-Db_lundef=false", "-Dfuzz=true", "-Dc_args=-fsanitize=fuzzer-no-link"]),
 }
 
 

@@ -18,6 +18,7 @@ from result import Result, check, from_junit, from_meson_log
 from run import environment, run_command, run_logged
 
 TOTAL_BUDGET = 40 * 60
+SLOWNESS = float(os.environ.get("TARE_SLOW", "1"))  # of a machine that does other things as well
 FULL_FACTOR = 4
 FUZZ_SECONDS, FUZZ_SECONDS_FULL = 5, 60
 PYTHON = "/usr/bin/python3"
@@ -175,6 +176,12 @@ def run_behaviour_asan(context):
     return result
 
 
+def run_check(context):
+    result = pytest(context, "check", "release")
+    result.add(pytest(context, "lint", "release"))
+    return result
+
+
 def has_tests(folder):
     path = os.path.join(TESTS, folder)
     return os.path.isdir(path) and any(name.startswith("test_") for name in os.listdir(path))
@@ -187,11 +194,12 @@ def behaviour(name, budget, description):
 ALL = ("release", "asan", "clang")
 TABLE = [
     #    name, seconds, builds, function, description
-    Part("install", 400, (), run_install, "what the tests need: packages, programs in Go",
+    Part("install", 360, (), run_install, "what the tests need: packages, programs in Go",
          isolated=False, tests=False),
     Part("build", 400, (), run_build, "gcc, gcc with sanitizers, clang; no warnings",
          isolated=False),
     Part("lint", 90, ("release",), run_lint, "layers, sizes, banned calls, format, links"),
+    Part("check", 60, (), run_check, "this harness and the rules of lint", folder="check"),
     Part("unit", 60, ("release",), run_unit, "tests/unit"),
     Part("unit-asan", 90, ("asan",), run_unit_asan, "tests/unit with sanitizers and leak checks"),
     Part("corpus", 120, ("asan", "clang"), run_corpus, "fuzz corpora, then seconds of each fuzzer"),

@@ -51,8 +51,8 @@ def write_results(results, seconds):
                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     lines = ["# The last run of `./check full`", "",
              f"{time.strftime('%Y-%m-%d', time.gmtime())},"
-             f" commit {git.stdout.strip() or 'unknown'}, Linux {platform.release()} {platform.machine()}, {os.cpu_count()} cores,"
-             f" {seconds:.0f} s.", "",
+             f" commit {git.stdout.strip() or 'unknown'}, Linux {platform.release()}"
+             f" {platform.machine()}, {os.cpu_count()} cores, {seconds:.0f} s.", "",
              "| part | passed | failed | skipped | seconds | budget |", "|---|---|---|---|---|---|"]
     for entry, result in results:
         lines.append(f"| {entry.name} | {result.passed} | {len(result.failed)} |"

@@ -33,7 +33,7 @@ def run_command(command, env=None, cwd=None):
 
 
 def run_logged(command, env=None, cwd=None):
-    """The same, for what may be ended by the budget: its output is then the end of the part's log."""
+    """The same, for what the budget may end: its output is then in the part's log."""
     start = os.lseek(1, 0, os.SEEK_END)
     done = subprocess.run(command, env=env, cwd=cwd, check=False, stdin=subprocess.DEVNULL)
     with open("/proc/self/fd/1", "rb") as log:

@@ -89,9 +89,9 @@ def guards(tree):
             yield Finding(path, 1, "guards", f"the include guard {guard} is missing")
 
 
-BANNED = re.compile(r"(?<![\w.>])(?:strcpy|strncpy|strcat|strncat|sprintf|vsprintf|strtok|strtok_r|"
-                    r"gets|dup|system|popen|atoi|atol|atoll|alloca|tmpnam|mktemp|tempnam|rand|srand)"
-                    r"\s*\(")
+BANNED = re.compile(r"(?<![\w.>])(?:strcpy|strncpy|strcat|strncat|sprintf|vsprintf|strtok|"
+                    r"strtok_r|gets|dup|system|popen|atoi|atol|atoll|alloca|tmpnam|mktemp|tempnam|"
+                    r"rand|srand)\s*\(")
 EXIT = re.compile(r"(?<![\w.>])exit\s*\(")
 
 

@@ -10,7 +10,8 @@ COLUMNS = 100
 # Recorded documents and what a fuzzer is fed are as they came.
 DATA = re.compile(r"/(?:corpus|golden|data|results)/|\.(?:json|sum|tsv|svg|pb)$")
 WORDS = re.compile(r"\b(?:" + "|".join(("TO" "DO", "FIX" "ME", "X" "XX", "(?i:st" "ub)")) + r")\b")
-MACHINE = re.compile(r"(?<![\w.%}*/-])/(?:wo" r"rk/(?:main|shared|\.library)|ro" r"ot/(?:\.\w|go\b))")
+MACHINE = re.compile(r"(?<![\w.%}*/-])/(?:wo" r"rk/(?:main|shared|\.library)|"
+                     r"ro" r"ot/(?:\.\w|go\b))")
 HOSTS = re.compile("|".join(re.escape(".".join(parts)) for parts in (
     ("proxy", "golang", "org"), ("sum", "golang", "org"), ("deb", "debian", "org"),
     ("security", "debian", "org"), ("ftp", "debian", "org"), ("snapshot", "debian", "org"),

@@ -18,7 +18,7 @@ def cgroup_hierarchies():
 
 
 def cgroups(makers=None):
-    """The cgroups of tare; of those that tests made only those of makers (pids), when it is given."""
+    """The cgroups of tare; of those that tests made only those of makers (pids) if given."""
     found = set()
     for root in cgroup_hierarchies():
         for name in os.listdir(root):
