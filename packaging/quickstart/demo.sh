@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # demo.sh SOURCE BUILD WORK NAME SUBNET - the demonstration of ./quickstart, which starts it in a
-# mount and a network namespace of their own. All that the daemon writes is on a tmpfs on WORK, which
-# goes with the mount namespace; cgroups are called NAME, and go with the pod.
+# mount and a network namespace of their own. All that the daemon writes is on a tmpfs on WORK,
+# which goes with the mount namespace; cgroups are called NAME, and go with the pod.
 set -u
 source_dir=$1 build=$2 work=$3 name=$4 subnet=$5
 . "$source_dir/packaging/quickstart/say.sh"
@@ -71,7 +71,8 @@ start_daemon() {
         ip link set lo up || broken 'the loopback interface cannot be set up'
         write_config
         # A session of its own: a Ctrl-C of the terminal is not for it.
-        setsid "$build/src/cmd/tared" --config "$work/config.toml" >"$work/tared.log" 2>&1 </dev/null &
+        setsid "$build/src/cmd/tared" --config "$work/config.toml" \
+                >"$work/tared.log" 2>&1 </dev/null &
         daemon=$!
         tries=0
         until tare version >/dev/null 2>&1; do

@@ -15,7 +15,8 @@ step() {
 # done_step TEXT...
 done_step() {
         step_took=$(($(now_ms) - step_began))
-        printf '%-10s %4d.%03d s  %s\n' "$step_name" $((step_took / 1000)) $((step_took % 1000)) "$*"
+        printf '%-10s %4d.%03d s  %s\n' "$step_name" $((step_took / 1000)) \
+                $((step_took % 1000)) "$*"
 }
 
 fail() {

@@ -5,12 +5,14 @@
 # Things that carry the demonstration's own name are looked for everywhere; of those that do not
 # (links, sysctls, folders at usual places) the state is noted before and compared afterwards.
 
-TRACES_FOLDERS='/run/tare /run/netns /var/lib/tare /var/lib/cni /run/cni /etc/cni /etc/tare /var/log/pods'
+TRACES_FOLDERS='/run/tare /run/netns /run/cni /var/lib/tare /var/lib/cni /etc/cni /etc/tare
+/var/log/pods'
 TRACES_PATIENCE=30 # looks, 0.1 s apart: process 1 may be slow to reap
 
 # Where the hierarchies are.
 traces_cgroup_mounts() {
-        sed -n 's/^[^ ]* [^ ]* [^ ]* [^ ]* \([^ ]*\) .* - cgroup2\{0,1\} .*/\1/p' /proc/self/mountinfo
+        sed -n 's/^[^ ]* [^ ]* [^ ]* [^ ]* \([^ ]*\) .* - cgroup2\{0,1\} .*/\1/p' \
+                /proc/self/mountinfo
 }
 
 traces_cgroups() {
@@ -54,6 +56,7 @@ traces_processes() {
         {
                 grep -lF "/$2" /proc/[0-9]*/cgroup || :
                 # The pattern comes by pipe: grep's own command line has it not.
+                # shellcheck disable=SC2062 # file names, not a pattern
                 echo "$1" | grep -laF --file=- /proc/[0-9]*/cmdline
         } 2>/dev/null | cut -d / -f 3 | sort -un | while read -r pid; do
                 ! grep -q '^State:.[^Z]' "/proc/$pid/status" 2>/dev/null ||

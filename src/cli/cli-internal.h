@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cli-internal.h - what the files of cli/ share. For this folder only. */
-#ifndef TARE_CLI_INTERNAL_H
-#define TARE_CLI_INTERNAL_H
+#ifndef TARE_CLI_CLI_INTERNAL_H
+#define TARE_CLI_CLI_INTERNAL_H
 
 #include <stdint.h>
 #include <stdio.h>

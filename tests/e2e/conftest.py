@@ -12,9 +12,11 @@ import pytest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# pylint: disable=wrong-import-position,unused-import
-from support.fixtures import (build, cgroup_folder, layout, make_node, node, own_node, pod,  # noqa: E402,F401
-                              pytest_runtest_makereport, services, shared_node)
+from support import fixtures  # noqa: E402
+
+for name in ("build", "cgroup_folder", "layout", "make_node", "node", "own_node", "pod",
+             "pytest_runtest_makereport", "services", "shared_node"):
+    globals()[name] = getattr(fixtures, name)
 
 
 @pytest.fixture(scope="session")
@@ -49,13 +51,14 @@ class Tare:
         self.env = {**os.environ, "TARE_ADDRESS": f"unix://{address}"}
 
     def start(self, *args, **options):
-        return subprocess.Popen([self.program, *map(str, args)], env=self.env, stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+        return subprocess.Popen([self.program, *map(str, args)], env=self.env,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, **options)
 
     def __call__(self, *args, code=0):
-        done = subprocess.run([self.program, *map(str, args)], env=self.env, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60,
-                              check=False)
+        done = subprocess.run([self.program, *map(str, args)], env=self.env, check=False,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=60)
         said = Said(done)
         assert said.code == code, f"tare {args}: {said.code}\n{said.out}\n{said.err}"
         words = [str(word) for word in args if not str(word).startswith("-")]

@@ -8,6 +8,8 @@ import json
 import os
 import sys
 
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -25,9 +27,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 manifest = json.load(file)["manifests"][0]
             return self.blob(manifest["digest"]), manifest["mediaType"]
         if parts[-1].startswith("sha256:"):
-            kind = "application/vnd.oci.image.manifest.v1+json" if parts[-2] == "manifests" else None
+            kind = MANIFEST if parts[-2] == "manifests" else "application/octet-stream"
             try:
-                return self.blob(parts[-1]), kind or "application/octet-stream"
+                return self.blob(parts[-1]), kind
             except OSError:
                 return None
         return b"{}", "application/json"
