@@ -111,33 +111,43 @@ static int look_at_obstacle(Tree *t, const char *name, const char *path, Err *er
                        "'%s' has entries below it, but an earlier entry made it a file", path);
 }
 
-/* Opens the folder name below the deepest level, making it when missing. 1: a symbolic link is
- * there. */
-static int push_level(Tree *t, const char *name, Err *err)
+/* The open folder t->dir + name becomes the deepest level. Takes fd. */
+static int add_level(Tree *t, int fd, const char *name, size_t n, Err *err)
 {
         struct stat st;
-        TreeLevel *here = tree_here(t);
-        size_t len = t->dir.len;
 
-        strbuf_addf(&t->dir, "%s%s", len ? "/" : "", name);
-        int fd = tree_open(here->fd, name, OPEN_LEVEL, 0), r = 0;
-        if (fd == -ENOENT)
-                r = make_implied(t, name, t->dir.data, err);
-        else if (fd == -ENOTDIR || fd == -ELOOP)
-                r = look_at_obstacle(t, name, t->dir.data, err);
-        if (r == 0 && fd < 0)
-                fd = tree_open(here->fd, name, OPEN_LEVEL, 0);
-        if (r == 0 && (fd < 0 || fstat(fd, &st) < 0))
-                r = err_sys(err, fd < 0 ? -fd : errno, "folder '%s': open", t->dir.data);
-        if (r != 0) {
+        if (t->dir.len > 0)
+                strbuf_addc(&t->dir, '/');
+        strbuf_add(&t->dir, name, n);
+        if (fstat(fd, &st) < 0) {
+                int saved = errno;
                 (void)fd_close(fd);
-                t->dir.len = len;
-                t->dir.data[len] = 0;
-                return r;
+                return err_sys(err, saved, "folder '%s': look", t->dir.data);
         }
         t->levels[t->n_levels++] =
                 (TreeLevel){ .fd = fd, .len = t->dir.len, .sgid = st.st_mode & S_ISGID };
         return 0;
+}
+
+/* Opens the folder name below the deepest level, making it when missing. 1: a symbolic link is
+ * there. */
+static int push_level(Tree *t, const char *name, Err *err)
+{
+        int here = tree_here(t)->fd, r = 0;
+        _cleanup_free_ char *path = xasprintf("%s%s%s", t->dir.data, t->dir.len ? "/" : "", name);
+
+        int fd = tree_open(here, name, OPEN_LEVEL, 0);
+        if (fd == -ENOENT)
+                r = make_implied(t, name, path, err);
+        else if (fd == -ENOTDIR || fd == -ELOOP)
+                r = look_at_obstacle(t, name, path, err);
+        if (r != 0)
+                return r;
+        if (fd < 0)
+                fd = tree_open(here, name, OPEN_LEVEL, 0);
+        if (fd < 0)
+                return err_sys(err, -fd, "folder '%s': open", path);
+        return add_level(t, fd, name, strlen(name), err);
 }
 
 static void pop_level(Tree *t)
@@ -162,20 +172,27 @@ static bool level_leads_to(const Tree *t, const TreeLevel *level, const char *pa
 /* Moves the stack to path[0..len). 1: a symbolic link is in the way. */
 static int enter(Tree *t, const char *path, size_t len, Err *err)
 {
-        char name[256];
+        char rest[IMAGE_PATH_MAX + 1];
 
         while (!level_leads_to(t, tree_here(t), path, len))
                 pop_level(t);
-        while (t->dir.len < len) {
-                const char *p = path + t->dir.len + (t->dir.len > 0);
-                size_t n = strcspn(p, "/");
-                if (n >= sizeof(name) || t->n_levels > IMAGE_DEPTH_MAX)
-                        return err_set(err, ERR_TOO_LARGE, "path '%.100s...' is too deep", path);
-                memcpy(name, p, n);
-                name[n] = 0;
-                int r = push_level(t, name, err);
+        if (t->dir.len == len)
+                return 0;
+        /* the whole way in one call when it is there, however deep */
+        size_t at = t->dir.len + (t->dir.len > 0);
+        memcpy(rest, path + at, len - at);
+        rest[len - at] = 0;
+        int fd = tree_open(tree_here(t)->fd, rest, OPEN_LEVEL, 0);
+        if (fd >= 0)
+                return add_level(t, fd, rest, len - at, err);
+        for (char *p = rest; p;) {
+                char *slash = strchr(p, '/');
+                if (slash)
+                        *slash = 0;
+                int r = push_level(t, p, err);
                 if (r != 0)
                         return r;
+                p = slash ? slash + 1 : NULL;
         }
         return 0;
 }
