@@ -71,6 +71,11 @@ void strbuf_addf(StrBuf *b, const char *fmt, ...) __attribute__((format(printf, 
 void strbuf_consume(StrBuf *b, size_t n); /* drops n bytes from the front */
 /* The string, which the caller frees; the buffer is empty afterwards. Never NULL. */
 char *strbuf_take(StrBuf *b);
+/* The bytes, len of them and a NUL; never NULL. (str_or() sees the first NUL as the end.) */
+static inline const char *strbuf_bytes(const StrBuf *b)
+{
+        return b->data ? b->data : "";
+}
 #define _cleanup_strbuf_ __attribute__((cleanup(strbuf_done)))
 
 /* NULL-terminated lists of strings; NULL is an empty list. */

@@ -315,7 +315,7 @@ static int read_one(DaemonConfig *c, const char *path, bool must, Err *err)
                 return 0;
         if (r < 0)
                 return err_sys(err, -r, "read configuration '%s'", path);
-        return daemon_config_parse(c, str_or(text.data, ""), text.len, path, err);
+        return daemon_config_parse(c, strbuf_bytes(&text), text.len, path, err);
 }
 
 static int only_toml(const struct dirent *d)

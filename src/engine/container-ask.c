@@ -241,8 +241,8 @@ static void exec_answer(void *data, const char *id, const Err *err)
         ExecSync *x = data;
         EngineExecResult result = {
                 .exit_code = x->exit_code,
-                .out = str_or(x->out.text.data, ""),
-                .err_out = str_or(x->err_out.text.data, ""),
+                .out = strbuf_bytes(&x->out.text),
+                .err_out = strbuf_bytes(&x->err_out.text),
                 .out_len = x->out.text.len,
                 .err_len = x->err_out.text.len,
                 .out_cut = x->out.cut,

@@ -81,7 +81,7 @@ static void plugin_done(void *data, int code, const StrBuf *out, const StrBuf *e
         int r;
 
         k->process = NULL;
-        r = cni_run_done(k->run, code, str_or(out->data, ""), out->len, str_or(err_out->data, ""),
+        r = cni_run_done(k->run, code, strbuf_bytes(out), out->len, str_or(err_out->data, ""),
                          &err);
         if (r >= 0)
                 r = walk_on(k, &err);

@@ -141,7 +141,7 @@ static int copy_host_file(const Pod *p, const char *from, const char *name, Err 
 
         if (r < 0 && r != -ENOENT)
                 return err_sys(err, -r, "read '%s'", from);
-        return write_file(p, name, str_or(text.data, ""), text.len, err);
+        return write_file(p, name, strbuf_bytes(&text), text.len, err);
 }
 
 static int write_resolv(const Pod *p, Err *err)

@@ -210,7 +210,7 @@ static int read_object(const char *file, Json **ret, Err *err)
                                CNI_CONFIG_MAX);
         if (r < 0)
                 return err_sys(err, -r, "read %s", file);
-        return parse_object(str_or(b.data, ""), b.len, file, ret, err);
+        return parse_object(strbuf_bytes(&b), b.len, file, ret, err);
 }
 
 static int from_object(Json *j, bool is_list, const char *file, char *const *bin_dirs,

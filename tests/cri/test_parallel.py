@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nobody waits for what is stuck."""
+import subprocess
+import time
+
+from support.node import wait_until
+
+HANG = 'case $CNI_COMMAND in ADD) touch "$NODE/hangs"; exec sleep 1000;; esac'
+
+
+def test_fifty_clients_while_a_plugin_hangs(make_node):
+    """Lists and status answer while a pod waits for its network, for 50 crictl at once."""
+    node = make_node(cni_timeout=8)
+    good = node.run_pod()
+    container = good.run()
+    node.write_network()
+    node.add_plugin("hang", HANG)
+    node.write_network([{"type": "hang"}], name="00-hang.conflist")
+    stuck = node.client.start("RunPodSandbox", config=node.pod_config())
+    wait_until(lambda: node.inside("test", "-e", node.path("hangs")).returncode == 0, what="the plugin")
+    asked = [["version"], ["info"], ["ps", "-a"], ["pods"], ["images"], ["imagefsinfo"], ["stats"],
+             ["inspect", container.id], ["inspectp", good.id], ["exec", "-s", container.id, "true"]]
+    begin = time.monotonic()
+    clients = [subprocess.Popen([node.crictl_path, "--config", node.path("crictl.yaml"), *asked[n % 10]],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True) for n in range(50)]
+    for client in clients:
+        out, err = client.communicate(timeout=60)
+        assert client.returncode == 0, f"{client.args}: {out}{err}"
+    assert not stuck.done(), f"50 clients took {time.monotonic() - begin} s"
+    node.crictl("stop", "--timeout", "0", container.id)
+    error = stuck.exception()
+    assert "plugin hang (ADD): it did not end in time" in error.details(), error.details()
+
+
+def test_what_is_stuck_is_told(make_node):
+    """ListOperations names the plugin and its process."""
+    node = make_node(cni_timeout=4)
+    node.add_plugin("hang", HANG)
+    node.write_network([{"type": "hang"}], name="00-hang.conflist")
+    config = node.pod_config()
+    stuck = node.client.start("RunPodSandbox", config=config)
+
+    def waiting():
+        steps = [s for o in node.client.ListOperations().operations for s in o.steps if s.waits_for]
+        return [s for s in steps if "plugin hang" in s.waits_for and s.name == "network"]
+
+    assert wait_until(waiting, what="the operation")
+    assert stuck.exception() is not None
+
+
+def test_cancelled_request_goes_on_and_is_joined(make_node):
+    """A client's deadline ends its wait only; the same request again gets the pod of the first."""
+    node = make_node()
+    node.add_plugin("slow", 'case $CNI_COMMAND in ADD) sleep 1.5;; esac\n'
+                            'printf \'{"cniVersion":"1.0.0","ips":[{"address":"10.1.2.3/24"}]}\'')
+    node.write_network([{"type": "slow"}], name="00-slow.conflist")
+    config = node.pod_config()
+    assert node.client.start("RunPodSandbox", deadline=0.5, config=config).exception() is not None
+    again = node.client.RunPodSandbox(config=config).pod_sandbox_id
+    assert [p.id for p in node.client.ListPodSandbox().items] == [again]
+    config = node.pod_config()
+    assert node.client.start("RunPodSandbox", deadline=0.5, config=config).exception() is not None
+    wait_until(lambda: len(node.client.ListPodSandbox().items) == 2, what="the pod that nobody waits for")
+    taken = node.client.RunPodSandbox(config=config).pod_sandbox_id
+    assert taken in [p.id for p in node.client.ListPodSandbox().items]
