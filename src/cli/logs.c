@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* logs.c - tare logs: the content of a container's log file, as the container wrote it.
+/* logs.c - tare logs: the content of a container's log file (log-reader.h).
  *
- * The file is the CRI's: "TIME STREAM TAG CONTENT\n" a record, where the tag P says that the line
- * goes on in the next record of the stream. It is read here, not asked from the daemon: logs are
- * there when the daemon is not. Records may be of any length: only their heads are held. */
+ * The file is read here, not asked from the daemon; the daemon tells where it is. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -12,108 +10,27 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "cli/cli-internal.h"
+#include "cli/log-reader.h"
 
 #define READ_BYTES  65536
-#define HEAD_MAX    128               /* bytes of time, stream and tag */
 #define FOLLOW_NS   (100 * NS_PER_MS) /* between looks at the file */
 #define STATE_EVERY 5                 /* looks between questions to the daemon */
 
 typedef struct Log {
         const char *path;
-        bool timestamps;
-        uint64_t skip; /* lines that are not printed */
-        /* the record that is being read */
-        char head[HEAD_MAX + 1];
-        size_t head_len;
-        unsigned spaces; /* 3: the head is whole, what follows is content */
-        bool is_stderr, is_part;
-        bool after_part[2]; /* of a stream: what comes continues a line */
-        uint64_t lines;     /* that have ended */
-        FILE *last;         /* written to last; NULL: only count */
-        bool print;
+        LogReader reader;
+        FILE *last; /* written to last */
 } Log;
 
-static FILE *stream_of(Log *l)
+static void print(void *data, bool is_stderr, const char *p, size_t n)
 {
-        FILE *f = l->is_stderr ? stderr : stdout;
+        Log *l = data;
+        FILE *f = is_stderr ? stderr : stdout;
 
         if (l->last && l->last != f)
                 fflush(l->last); /* keeps the order where both are one terminal */
         l->last = f;
-        return f;
-}
-
-static bool is_shown(const Log *l)
-{
-        return l->print && l->lines >= l->skip;
-}
-
-static void end_head(Log *l)
-{
-        char *time = l->head, *stream = NULL, *tag = NULL;
-
-        l->head[l->head_len - 1] = 0; /* the space */
-        stream = strchr(time, ' ');
-        *stream++ = 0;
-        tag = strchr(stream, ' ');
-        *tag++ = 0;
-        l->is_stderr = str_eq(stream, "stderr");
-        l->is_part = tag[0] == 'P';
-        if (is_shown(l) && l->timestamps && !l->after_part[l->is_stderr])
-                fprintf(stream_of(l), "%s ", time);
-}
-
-static void end_record(Log *l)
-{
-        if (is_shown(l) && l->spaces < 3 && l->head_len)
-                fprintf(stream_of(l), "%.*s\n", (int)l->head_len,
-                        l->head); /* no record: as it is */
-        else if (is_shown(l) && l->spaces == 3 && !l->is_part)
-                fputc('\n', stream_of(l));
-        if (l->spaces < 3 || !l->is_part)
-                l->lines++;
-        if (l->spaces == 3)
-                l->after_part[l->is_stderr] = l->is_part;
-        l->head_len = l->spaces = 0;
-}
-
-/* Content up to the record's end, or all there is. */
-static size_t take_content(Log *l, const char *p, size_t n)
-{
-        const char *end = memchr(p, '\n', n);
-        size_t len = end ? (size_t)(end - p) : n;
-
-        if (len && is_shown(l))
-                fwrite(p, 1, len, stream_of(l));
-        if (end)
-                end_record(l);
-        return end ? len + 1 : len;
-}
-
-static void take(Log *l, const char *p, size_t n)
-{
-        for (size_t i = 0; i < n;) {
-                if (l->spaces == 3) {
-                        i += take_content(l, p + i, n - i);
-                        continue;
-                }
-                char c = p[i++];
-                if (c == '\n') {
-                        end_record(l);
-                        continue;
-                }
-                if (l->head_len == HEAD_MAX) { /* not the CRI's form */
-                        l->spaces = 3;
-                        l->is_part = l->is_stderr = false;
-                        if (is_shown(l))
-                                fwrite(l->head, 1, l->head_len, stream_of(l));
-                        i--;
-                        continue;
-                }
-                l->head[l->head_len++] = c;
-                if (c == ' ' && ++l->spaces == 3)
-                        end_head(l);
-        }
+        fwrite(p, 1, n, f);
 }
 
 /* To the present end of the file. */
@@ -123,10 +40,10 @@ static int take_file(Log *l, int fd, Err *err)
         ssize_t n;
 
         while ((n = io_read_full(fd, buf, READ_BYTES)) > 0)
-                take(l, buf, (size_t)n);
+                log_reader_feed(&l->reader, buf, (size_t)n);
         if (n < 0)
                 return err_sys(err, (int)-n, "read log '%s'", l->path);
-        if (l->print && (fflush(stdout) != 0 || ferror(stdout)))
+        if (l->reader.emit && (fflush(stdout) != 0 || ferror(stdout)))
                 return err_sys(err, errno, "write to stdout");
         return 0;
 }
@@ -136,7 +53,7 @@ static int count_lines(const Log *of, int fd, int64_t tail, uint64_t *ret_skip, 
 {
         Log l = { .path = of->path };
         int r = take_file(&l, fd, err);
-        uint64_t lines = l.lines + (l.spaces == 3 && l.head_len ? 1 : 0);
+        uint64_t lines = l.reader.lines;
 
         *ret_skip = lines > (uint64_t)tail ? lines - (uint64_t)tail : 0;
         if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
@@ -202,7 +119,7 @@ int cmd_logs(Cli *cli, char **args, Err *err)
         _cleanup_message_ Runtime__V1__ContainerStatusResponse *s = NULL;
         _cleanup_free_ char *id = NULL;
         _cleanup_close_ int fd = -EBADF;
-        Log l = { .timestamps = cli->opt.timestamps, .print = true };
+        Log l = { .reader = { .emit = print, .data = &l, .timestamps = cli->opt.timestamps } };
         int r = cli_find_container(cli, args[0], &id, err);
 
         if (r == 0)
@@ -219,7 +136,7 @@ int cmd_logs(Cli *cli, char **args, Err *err)
         if (fd < 0)
                 return fd;
         if (cli->opt.tail >= 0)
-                r = count_lines(&l, fd, cli->opt.tail, &l.skip, err);
+                r = count_lines(&l, fd, cli->opt.tail, &l.reader.skip, err);
         if (r == 0)
                 r = cli->opt.follow ? follow(cli, &l, id, &fd, err) : take_file(&l, fd, err);
         return r;
