@@ -15,7 +15,7 @@ static const char help[] =
         "\n"
         "Moves images: reads one JSON request, prints events as JSON lines. Verbs:\n"
         "  pull    {\"ingest\",\"reference\",...}         from a registry into an ingest folder\n"
-        "  import  {\"ingest\",\"path\",\"reference\"?,...} from an OCI layout or docker archive\n"
+        "  import  {\"ingest\",\"path\",...}              from an OCI layout or docker archive\n"
         "  pack    {\"output\",\"reference\",\"layers\":[{\"dir\"|\"tar\"|\"files\"}],\"config\"?}\n"
         "                                           files to an OCI layout\n"
         "  sweep   {\"paths\":[...]}                  deletes folders\n"

@@ -67,8 +67,8 @@ static int document_media(Fetch *f, const char *digest, ImageMedia *ret, Err *er
         if (*ret != IMAGE_MEDIA_INDEX && *ret != IMAGE_MEDIA_MANIFEST)
                 return err_set(
                         err, ERR_UNSUPPORTED,
-                        "manifest %s: neither an image index nor an image manifest (Docker schema 1 "
-                        "is not supported; push the image again)",
+                        "manifest %s: neither an image index nor an image manifest (Docker "
+                        "schema 1 is not supported; push the image again)",
                         digest);
         return 0;
 }
@@ -237,8 +237,8 @@ static int full_reference(Fetch *f, char **ret, Err *err)
         if (!known)
                 return err_set(
                         err, ERR_INVALID,
-                        "the image has no name (annotation org.opencontainers.image.ref.name); give "
-                        "a reference");
+                        "the image has no name (annotation org.opencontainers.image.ref.name); "
+                        "give a reference");
         int r = image_ref_parse(known, &ref, err);
         if (r < 0)
                 return r;

@@ -40,7 +40,8 @@
  *   {"event":"layer","chain_id","diff_id","digest","size","unpacked_bytes","inodes"}   in
  * ingest/layers/<hex>/fs, verified against digest and diff_id, synced to disk
  *   {"event":"blob","digest","size"}                       in ingest/blobs/<hex>, verified, synced
- *   {"event":"image","reference","manifest_digest","target_digest","config_digest","size","chain_ids":[...]}
+ *   {"event":"image","reference","manifest_digest","target_digest","config_digest","size",
+ *    "chain_ids":[...]}
  *   {"event":"packed","reference","manifest_digest"}
  *   {"event":"usage","bytes","inodes"}
  *   {"event":"error","kind":"NOT_FOUND","num":2,"message":"..."}   then exit status 1

@@ -4,6 +4,7 @@
     TARE_BUILD=/tmp/build /usr/bin/python3 -m pytest tests/image
 
 Needs root (owners, devices, overlay mounts in namespaces of the tests' own) and zstd."""
+
 import os
 import subprocess
 import sys

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which image of a layout is taken, what it is called, and what is told about it."""
+
 import json
 import os
 import subprocess
-import tarfile
 
 import pytest
 
@@ -35,11 +35,18 @@ def test_events_of_one_image(worker):
     diff_ids = [layout.sha256(each.bytes()) for each in layers]
     chain = [diff_ids[0], layout.sha256(f"{diff_ids[0]} {diff_ids[1]}".encode())]
     size = manifest["size"] + one.config["size"] + sum(each["size"] for each in one.layers)
-    assert result.image == {"event": "image", "reference": layout.NAME, "manifest_digest": manifest["digest"],
-                            "target_digest": manifest["digest"], "config_digest": one.config["digest"],
-                            "size": size, "chain_ids": chain}
-    assert [(each["chain_id"], each["diff_id"], each["digest"], each["size"]) for each in result.layers] == \
-        [(chain[n], diff_ids[n], one.layers[n]["digest"], one.layers[n]["size"]) for n in range(2)]
+    assert result.image == {
+        "event": "image",
+        "reference": layout.NAME,
+        "manifest_digest": manifest["digest"],
+        "target_digest": manifest["digest"],
+        "config_digest": one.config["digest"],
+        "size": size,
+        "chain_ids": chain,
+    }
+    assert [
+        (each["chain_id"], each["diff_id"], each["digest"], each["size"]) for each in result.layers
+    ] == [(chain[n], diff_ids[n], one.layers[n]["digest"], one.layers[n]["size"]) for n in range(2)]
     assert all(each["inodes"] == 1 and each["unpacked_bytes"] >= 5 for each in result.layers)
     blobs = {each["digest"]: each["size"] for each in result.kind("blob")}
     assert blobs == {each["digest"]: each["size"] for each in (manifest, one.config)}
@@ -53,8 +60,10 @@ def test_events_of_one_image(worker):
 
 def test_platform_of_this_machine_is_chosen(worker):
     one = layout.Layout()
-    entries = [{**one.image([layer(arch)], arch=arch), "platform": platform(arch)}
-               for arch in (FOREIGN, layout.ARCH, "ppc64le")]
+    entries = [
+        {**one.image([layer(arch)], arch=arch), "platform": platform(arch)}
+        for arch in (FOREIGN, layout.ARCH, "ppc64le")
+    ]
     one.name(one.index(entries))
     result = worker.do_import(one.write(worker.path("layout")))
     assert which(result) == layout.ARCH
@@ -67,7 +76,11 @@ def test_foreign_images_are_refused(worker):
     one = layout.Layout()
     one.name(one.image([layer("x")], arch=FOREIGN))
     error = worker.fail_import(one.write(worker.path("layout")))
-    assert error["kind"] == "NOT_FOUND" and FOREIGN in error["message"] and layout.ARCH in error["message"]
+    assert (
+        error["kind"] == "NOT_FOUND"
+        and FOREIGN in error["message"]
+        and layout.ARCH in error["message"]
+    )
     two = layout.Layout()
     two.name(two.index([{**two.image([layer("x")], arch=FOREIGN), "platform": platform(FOREIGN)}]))
     error = worker.fail_import(two.write(worker.path("layout-2")))
@@ -88,15 +101,21 @@ def test_indexes_within_indexes(worker):
 
 
 def test_names(worker):
-    for number, (name, key, wanted) in enumerate([
+    for number, (name, key, wanted) in enumerate(
+        [
             ("busybox", "org.opencontainers.image.ref.name", "docker.io/library/busybox:latest"),
             ("localhost:5000/a/b:2", "org.opencontainers.image.ref.name", "localhost:5000/a/b:2"),
-            ("quay.io/x/y:3", "io.containerd.image.name", "quay.io/x/y:3")]):
+            ("quay.io/x/y:3", "io.containerd.image.name", "quay.io/x/y:3"),
+        ]
+    ):
         one = layout.Layout()
         one.name(one.image([layer("x")]), name, key)
         path = one.write(worker.path(f"layout-{number}"))
         assert worker.do_import(path).image["reference"] == wanted
-        assert worker.do_import(path, reference="other:1").image["reference"] == "docker.io/library/other:1"
+        assert (
+            worker.do_import(path, reference="other:1").image["reference"]
+            == "docker.io/library/other:1"
+        )
 
 
 def test_a_name_is_needed(worker):
@@ -147,7 +166,10 @@ def test_layout_in_a_tar(worker):
     for number, cut in enumerate((0, 100, 5000, len(data) // 2)):
         with open(worker.path(f"cut-{number}.tar"), "wb") as file:
             file.write(data[:cut])
-        assert worker.fail_import(worker.path(f"cut-{number}.tar"))["kind"] in ("CORRUPT", "NOT_FOUND")
+        assert worker.fail_import(worker.path(f"cut-{number}.tar"))["kind"] in (
+            "CORRUPT",
+            "NOT_FOUND",
+        )
 
 
 def docker_archive(folder, layers, tags, links=False):
@@ -163,8 +185,14 @@ def docker_archive(folder, layers, tags, links=False):
         seen[tar] = names[-1]
         with open(f"{folder}/{names[-1]}", "wb") as file:
             file.write(tar)
-    config = layout.to_json({"architecture": layout.ARCH, "os": "linux", "config": {},
-                             "rootfs": {"type": "layers", "diff_ids": [layout.sha256(tar) for tar in layers]}})
+    config = layout.to_json(
+        {
+            "architecture": layout.ARCH,
+            "os": "linux",
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [layout.sha256(tar) for tar in layers]},
+        }
+    )
     with open(f"{folder}/config.json", "wb") as file:
         file.write(config)
     with open(f"{folder}/manifest.json", "w", encoding="ascii") as file:
@@ -174,7 +202,12 @@ def docker_archive(folder, layers, tags, links=False):
 
 def test_docker_archive(worker):
     tars = [layer("lower").bytes(), layer("upper").bytes()]
-    config = docker_archive(worker.path("saved"), [tars[0], tars[1], tars[0], tars[1]], ["tare.test/saved:1"], links=True)
+    config = docker_archive(
+        worker.path("saved"),
+        [tars[0], tars[1], tars[0], tars[1]],
+        ["tare.test/saved:1"],
+        links=True,
+    )
     for path in (worker.path("saved"), tar_of(worker.path("saved"), worker.path("saved.tar"))):
         result = worker.do_import(path)
         assert which(result) == "upper" and len(result.roots) == 4
@@ -227,8 +260,13 @@ def test_layers_that_are_there_are_not_transferred(worker):
     assert len(gone.layers) == 2
 
 
-@pytest.mark.parametrize("media,kind", [("application/vnd.oci.image.layer.v1.tar+encrypted", "UNSUPPORTED"),
-                                        ("application/wasm", "UNSUPPORTED")])
+@pytest.mark.parametrize(
+    "media,kind",
+    [
+        ("application/vnd.oci.image.layer.v1.tar+encrypted", "UNSUPPORTED"),
+        ("application/wasm", "UNSUPPORTED"),
+    ],
+)
 def test_other_layers(worker, media, kind):
     one = layout.Layout()
     manifest = one.image([layer("x")])
@@ -250,6 +288,8 @@ def test_artifacts_are_no_images(worker):
 
 
 def test_many_layers(worker):
-    layers = [Layer().add(f"f{number}").add("d/same", data=bytes([number])) for number in range(130)]
+    layers = [
+        Layer().add(f"f{number}").add("d/same", data=bytes([number])) for number in range(130)
+    ]
     result = worker.do_import(layout.simple(layers, worker.path("layout")))
     assert len(result.roots) == 130

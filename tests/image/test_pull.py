@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """pull, from a small registry of the test's own. (The client's finer points: tests/registry.)"""
+
 import base64
 import http.server
 import os
@@ -34,7 +35,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         data = registry.one.blobs.get(digest)
         if data is None:
             return self.answer(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}', {})
-        return self.answer(200, data, {"Content-Type": registry.top["mediaType"], "Docker-Content-Digest": digest})
+        return self.answer(
+            200, data, {"Content-Type": registry.top["mediaType"], "Docker-Content-Digest": digest}
+        )
 
     def answer(self, status, data, headers):
         self.send_response(status)
@@ -50,7 +53,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def registry(worker):
     one = layout.Layout()
-    layers = [Layer().add("lower", data=os.urandom(3 << 20), uid=7), Layer().whiteout("lower").add("upper")]
+    layers = [
+        Layer().add("lower", data=os.urandom(3 << 20), uid=7),
+        Layer().whiteout("lower").add("upper"),
+    ]
     manifest = {**one.image(layers), "platform": {"architecture": layout.ARCH, "os": "linux"}}
     server = Registry(one, one.index([manifest]))
     thread = threading.Thread(target=server.serve_forever)
@@ -73,22 +79,38 @@ def test_by_tag_and_by_digest(worker, registry):
 def test_layers_that_are_there_are_not_asked_for(worker, registry):
     first = worker.transfer("pull", {"reference": registry.name + ":1"})
     registry.asked.clear()
-    worker.transfer("pull", {"reference": registry.name + ":1", "layers_dir": first.ingest + "/layers",
-                             "have": first.image["chain_ids"]})
+    worker.transfer(
+        "pull",
+        {
+            "reference": registry.name + ":1",
+            "layers_dir": first.ingest + "/layers",
+            "have": first.image["chain_ids"],
+        },
+    )
     assert not [path for path in registry.asked if registry.one.layers[0]["digest"] in path]
 
 
 def test_what_is_not_there(worker, registry):
     result = worker.run("pull", {"ingest": worker.new_ingest(), "reference": registry.name + ":2"})
-    assert result.status == 1 and result.error["kind"] == "NOT_FOUND" and registry.name in result.error["message"]
+    assert (
+        result.status == 1
+        and result.error["kind"] == "NOT_FOUND"
+        and registry.name in result.error["message"]
+    )
 
 
 def test_password(worker, registry):
     registry.password = "Basic " + base64.b64encode(b"me:secret").decode()
     request = {"reference": registry.name + ":1"}
     worker.transfer("pull", {**request, "auth": {"username": "me", "password": "secret"}})
-    result = worker.run("pull", {**request, "ingest": worker.new_ingest(),
-                                 "auth": {"username": "me", "password": "wrong-one"}})
+    result = worker.run(
+        "pull",
+        {
+            **request,
+            "ingest": worker.new_ingest(),
+            "auth": {"username": "me", "password": "wrong-one"},
+        },
+    )
     assert result.status == 1 and result.error["kind"] in ("UNAUTHENTICATED", "DENIED")
     assert "wrong-one" not in str(result.events) + result.log
 
@@ -96,9 +118,14 @@ def test_password(worker, registry):
 def test_mirror_of_hosts_dir(worker, registry):
     os.makedirs(worker.path("hosts/registry.example"))
     with open(worker.path("hosts/registry.example/hosts.toml"), "w", encoding="ascii") as file:
-        file.write(f'[host."http://127.0.0.1:{registry.server_port}"]\n  capabilities = ["pull", "resolve"]\n')
+        file.write(
+            f'[host."http://127.0.0.1:{registry.server_port}"]\n'
+            '  capabilities = ["pull", "resolve"]\n'
+        )
     os.chmod(worker.path("hosts"), 0o700)  # read before the fetcher gives up its rights
-    result = worker.transfer("pull", {"reference": "registry.example/a/b:1", "hosts_dir": worker.path("hosts")})
+    result = worker.transfer(
+        "pull", {"reference": "registry.example/a/b:1", "hosts_dir": worker.path("hosts")}
+    )
     assert result.image["reference"] == "registry.example/a/b:1"
 
 
@@ -108,10 +135,16 @@ def test_changed_bytes(worker, registry):
     registry.one.blobs[digest] = data[:1000] + b"X" + data[1001:]
     request = {"ingest": worker.new_ingest(), "reference": registry.name + ":1"}
     result = worker.run("pull", request)
-    assert result.status == 1 and result.error["kind"] == "CORRUPT" and digest in result.error["message"]
+    assert (
+        result.status == 1
+        and result.error["kind"] == "CORRUPT"
+        and digest in result.error["message"]
+    )
     assert os.listdir(request["ingest"] + "/layers") == []
 
 
 def test_deadline(worker, registry):
-    result = worker.run("pull", {"ingest": worker.new_ingest(), "reference": "192.0.2.1/a:1", "timeout_ms": 300})
+    result = worker.run(
+        "pull", {"ingest": worker.new_ingest(), "reference": "192.0.2.1/a:1", "timeout_ms": 300}
+    )
     assert result.status == 1 and result.error["kind"] in ("TIMEOUT", "UNAVAILABLE")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers to trees: the merged result is compared, entry by entry, with a model of the specification."""
+"""Layers to trees: the merged result is compared, entry by entry, with a model of the spec."""
+
 import io
 import os
 import random
@@ -57,7 +58,9 @@ def test_everything(worker, compression):
     lower.directory("opaque", mode=0o750).add("opaque/old", data=b"hidden\n")
     lower.add("replaced", data=b"old\n").directory("was-directory").add("was-directory/x")
     lower.add("was-file").directory("modes").add("modes/setuid", mode=0o4755)
-    lower.add("modes/setgid", mode=0o2755, gid=7).add("modes/sticky", mode=0o1644).add("modes/none", mode=0)
+    lower.add("modes/setgid", mode=0o2755, gid=7).add("modes/sticky", mode=0o1644).add(
+        "modes/none", mode=0
+    )
     lower.directory("modes/tmp", mode=0o1777).directory("modes/group", mode=0o2775, gid=50)
     lower.add("modes/group/file", gid=0).directory("modes/group/sub")
     lower.add("modes/owned", uid=1234, gid=4321).add("modes/xattr", xattrs={"user.test": "value"})
@@ -66,14 +69,18 @@ def test_everything(worker, compression):
     lower.directory("nodes").add("nodes/fifo", tarfile.FIFOTYPE, mode=0o600, uid=3)
     lower.add("nodes/null", tarfile.CHRTYPE, mode=0o666, device=(1, 3))
     lower.add("nodes/disk", tarfile.BLKTYPE, mode=0o660, gid=6, device=(259, 1048575))
-    lower.symlink("link-absolute", "/keep/file").symlink("link-up", "../../keep/file").symlink("dangling", "x" * 4000)
+    lower.symlink("link-absolute", "/keep/file").symlink("link-up", "../../keep/file").symlink(
+        "dangling", "x" * 4000
+    )
     lower.directory("long").add("long/" + "n" * 255, data=b"long name\n")
     lower.add("/".join(["d" * 200] * 15) + "/deep", data=b"long path\n")
     lower.add("naïve-ütf8/漢字", data=b"utf-8 name\n")
     upper = Layer().whiteout("gone").directory("opaque", mode=0o711).opaque("opaque")
     upper.add("opaque/new", data=b"new\n").add("replaced", data=b"new\n")
     upper.add("was-directory", data=b"now a file\n").directory("was-file").add("was-file/now")
-    upper.add("first", data=b"linked\n", mode=0o755).hardlink("second", "first").hardlink("keep/third", "first")
+    upper.add("first", data=b"linked\n", mode=0o755).hardlink("second", "first").hardlink(
+        "keep/third", "first"
+    )
     check(worker, [lower, upper], compression=compression)
 
 
@@ -83,7 +90,12 @@ def test_implied_parents_look_as_below(worker):
 
 
 def test_implied_parents_below_a_whiteout_start_anew(worker):
-    lower = Layer().directory("a", mode=0o700, uid=11).directory("a/b", mode=0o700, uid=13).add("a/b/old")
+    lower = (
+        Layer()
+        .directory("a", mode=0o700, uid=11)
+        .directory("a/b", mode=0o700, uid=13)
+        .add("a/b/old")
+    )
     check(worker, [lower, Layer().whiteout("a"), Layer().add("a/b/new")])
 
 
@@ -109,7 +121,13 @@ def test_hard_links_to_layers_below(worker):
     lower.add("a/file", data=b"below\n", mode=0o4755, uid=6, xattrs={"user.k": "v"})
     lower.symlink("a/link", "file").add("a/fifo", tarfile.FIFOTYPE, mode=0o640)
     middle = Layer().directory("b").add("b/x")
-    upper = Layer().hardlink("one", "a/file").hardlink("b/two", "a/file").hardlink("l", "a/link").hardlink("p", "a/fifo")
+    upper = (
+        Layer()
+        .hardlink("one", "a/file")
+        .hardlink("b/two", "a/file")
+        .hardlink("l", "a/link")
+        .hardlink("p", "a/fifo")
+    )
     check(worker, [lower, middle, upper])
 
 
@@ -122,7 +140,9 @@ def test_hard_link_to_what_is_hidden_is_refused(worker):
 def test_whiteouts_hide_only_what_is_below(worker):
     lower = Layer().add("a/old").add("b", data=b"old").add("c/old").add("d/old")
     upper = Layer().add("a/new").whiteout("a").add("b", data=b"new").whiteout("b")
-    upper.whiteout("c").add("c/new").whiteout("d").directory("d", mode=0o700).whiteout("not/there").whiteout("nor-this")
+    upper.whiteout("c").add("c/new").whiteout("d").directory("d", mode=0o700).whiteout(
+        "not/there"
+    ).whiteout("nor-this")
     check(worker, [lower, upper])
 
 
@@ -140,8 +160,15 @@ def test_union_notes_are_skipped(worker):
 
 
 def test_attributes_of_the_host_are_dropped(worker):
-    dropped = ["trusted.overlay.opaque", "trusted.x", "user.overlay.opaque", "user.overlay.redirect",
-               "security.selinux", "security.ima", "system.posix_acl_access"]
+    dropped = [
+        "trusted.overlay.opaque",
+        "trusted.x",
+        "user.overlay.opaque",
+        "user.overlay.redirect",
+        "security.selinux",
+        "security.ima",
+        "system.posix_acl_access",
+    ]
     layer = Layer().add("f", xattrs={**{name: "y" for name in dropped}, "user.kept": "y"})
     layer.directory("d", xattrs={name: "y" for name in dropped})
     result = check(worker, [layer])
@@ -149,7 +176,11 @@ def test_attributes_of_the_host_are_dropped(worker):
 
 
 def test_paths_are_taken_below_the_root(worker):
-    entries = [(item("/etc/absolute"), b"1"), (item("./dot/./x"), b"2"), (item("double//slash"), b"3")]
+    entries = [
+        (item("/etc/absolute"), b"1"),
+        (item("./dot/./x"), b"2"),
+        (item("double//slash"), b"3"),
+    ]
     result = worker.do_import(layout.simple([raw_layer(entries)], worker.path("layout")))
     assert {"etc/absolute", "dot/x", "double/slash"} <= trees.read_tree(result.roots[0]).keys()
 
@@ -157,7 +188,9 @@ def test_paths_are_taken_below_the_root(worker):
 def test_parents_that_are_links_stay_within_the_layer(worker):
     layer = Layer().directory("usr/lib").symlink("lib", "usr/lib").add("lib/x", data=b"x")
     layer.symlink("abs", "/usr").add("abs/lib/y").symlink("up", "../../../../usr/lib").add("up/z")
-    layer.symlink("far", "/not/yet/there").add("far/w").symlink("hop", "lib").add("hop/v").hardlink("hop/u", "lib/x")
+    layer.symlink("far", "/not/yet/there").add("far/w").symlink("hop", "lib").add("hop/v").hardlink(
+        "hop/u", "lib/x"
+    )
     result = worker.do_import(layout.simple([layer], worker.path("layout")))
     assert sorted(os.listdir(result.roots[0] + "/usr/lib")) == ["u", "v", "x", "y", "z"]
     assert os.listdir(result.roots[0] + "/not/yet/there") == ["w"]
@@ -167,18 +200,27 @@ def test_parents_that_are_links_stay_within_the_layer(worker):
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_formats(worker, form):
     long = "" if form == tarfile.USTAR_FORMAT else "n" * 120 + "/"
-    entries = [(item("d/", tarfile.DIRTYPE), b""), (item(f"d/{long}file", uid=7, gid=8), b"content" * 1000),
-               (item("link", tarfile.SYMTYPE, linkname="d/" + "t" * (90 if not long else 200)), b""),
-               (item("hard", tarfile.LNKTYPE, linkname=f"d/{long}file"), b""),
-               (item(b"not-utf8-\xff\xfe".decode("utf-8", "surrogateescape")), b"bytes"), (item("ütf8"), b"text")]
+    entries = [
+        (item("d/", tarfile.DIRTYPE), b""),
+        (item(f"d/{long}file", uid=7, gid=8), b"content" * 1000),
+        (item("link", tarfile.SYMTYPE, linkname="d/" + "t" * (90 if not long else 200)), b""),
+        (item("hard", tarfile.LNKTYPE, linkname=f"d/{long}file"), b""),
+        (item(b"not-utf8-\xff\xfe".decode("utf-8", "surrogateescape")), b"bytes"),
+        (item("ütf8"), b"text"),
+    ]
     if form != tarfile.USTAR_FORMAT:
         entries.append((item("big-uid", uid=3000000, gid=4000000000), b""))
     check(worker, [raw_layer(entries, form)])
 
 
 def test_times(worker):
-    entries = [(item("ns", pax_headers={"mtime": "1577836800.123456789"}), b""), (item("old", mtime=-5), b""),
-               (item("new", mtime=2**33), b""), (item("d", tarfile.DIRTYPE, mtime=1), b""), (item("d/x"), b"")]
+    entries = [
+        (item("ns", pax_headers={"mtime": "1577836800.123456789"}), b""),
+        (item("old", mtime=-5), b""),
+        (item("new", mtime=2**33), b""),
+        (item("d", tarfile.DIRTYPE, mtime=1), b""),
+        (item("d/x"), b""),
+    ]
     result = worker.do_import(layout.simple([raw_layer(entries)], worker.path("layout")))
     times = {path: node["mtime"] for path, node in trees.read_tree(result.roots[0]).items()}
     assert times["ns"] == 1577836800123456789
@@ -195,11 +237,26 @@ def test_sparse_files(worker):
         file.truncate(60 << 20)
     for form in ("gnu", "posix"):
         tar = worker.path(f"{form}.tar")
-        assert os.spawnlp(os.P_WAIT, "tar", "tar", "-S", f"--format={form}", "-C", worker.folder, "-cf", tar,
-                          "sparse") == 0
+        assert (
+            os.spawnlp(
+                os.P_WAIT,
+                "tar",
+                "tar",
+                "-S",
+                f"--format={form}",
+                "-C",
+                worker.folder,
+                "-cf",
+                tar,
+                "sparse",
+            )
+            == 0
+        )
         with open(tar, "rb") as file:
             data = file.read()
-        result = worker.do_import(layout.simple([data], worker.path(f"layout-{form}"), compression="none"))
+        result = worker.do_import(
+            layout.simple([data], worker.path(f"layout-{form}"), compression="none")
+        )
         made = os.path.join(result.roots[0], "sparse")
         with open(made, "rb") as got, open(source, "rb") as wanted:
             assert got.read() == wanted.read()
@@ -208,18 +265,27 @@ def test_sparse_files(worker):
 
 def test_empty_layers(worker):
     for number, data in enumerate((b"", bytes(1024), bytes(10240))):
-        result = worker.do_import(layout.simple([data, Layer().add("x")], worker.path(f"layout-{number}"),
-                                                compression="none"))
+        result = worker.do_import(
+            layout.simple(
+                [data, Layer().add("x")], worker.path(f"layout-{number}"), compression="none"
+            )
+        )
         assert os.listdir(result.roots[0]) == []
 
 
 def test_gzip_members_and_padding(worker):
     tar = layout.as_tar(Layer().add("a", data=os.urandom(300000)).add("b", data=b"b" * 1000000))
-    parts = [layout.compress(tar[at:at + 100001], "gzip") for at in range(0, len(tar), 100001)]
+    parts = [layout.compress(tar[at : at + 100001], "gzip") for at in range(0, len(tar), 100001)]
     check_packed(worker, tar, b"".join(parts), "gzip")
     check_packed(worker, tar, b"".join(parts) + bytes(512), "gzip")
-    check_packed(worker, tar, b"".join(layout.compress(tar[at:at + 100001], "zstd")
-                                       for at in range(0, len(tar), 100001)), "zstd")
+    check_packed(
+        worker,
+        tar,
+        b"".join(
+            layout.compress(tar[at : at + 100001], "zstd") for at in range(0, len(tar), 100001)
+        ),
+        "zstd",
+    )
 
 
 def check_packed(worker, tar, packed, compression):
@@ -250,11 +316,17 @@ def random_layer(chance):
         if blocked(path):
             continue
         if kind < 3:
-            layer.directory(path, mode=chance.choice([0o700, 0o755, 0o1777]), uid=chance.randrange(3))
+            layer.directory(
+                path, mode=chance.choice([0o700, 0o755, 0o1777]), uid=chance.randrange(3)
+            )
             folders.append(path)
             files = [file for file in files if file != path]
         elif kind < 6:
-            layer.add(path, data=bytes([chance.randrange(256)]) * chance.randrange(10), uid=chance.randrange(3))
+            layer.add(
+                path,
+                data=bytes([chance.randrange(256)]) * chance.randrange(10),
+                uid=chance.randrange(3),
+            )
             files = [file for file in files if not file.startswith(path + "/")] + [path]
         elif kind == 6:
             layer.whiteout(path)

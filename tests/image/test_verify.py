@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nothing is told, and nothing stays, whose bytes are not the right ones."""
+
 import gzip
 import json
 import os
@@ -13,7 +14,11 @@ from testbed.images import Layer
 @pytest.fixture
 def made():
     one = layout.Layout()
-    one.name(one.image([Layer().add("lower", data=b"1" * 5000), Layer().add("upper", data=os.urandom(300000))]))
+    one.name(
+        one.image(
+            [Layer().add("lower", data=b"1" * 5000), Layer().add("upper", data=os.urandom(300000))]
+        )
+    )
     return one
 
 
@@ -23,7 +28,7 @@ def replace(one, descriptor, data):
 
 
 def flipped(data, at):
-    return data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1:]
+    return data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1 :]
 
 
 def check(worker, one, kind, *words, **more):
@@ -49,14 +54,19 @@ def test_truncated_layer(worker, compression, length):
     one = layout.Layout()
     one.name(one.image([Layer().add("f", data=os.urandom(100000))], compression=compression))
     data = one.blobs[one.layers[0]["digest"]]
-    replace(one, one.layers[0], data[:int(len(data) * length) if isinstance(length, float) else length])
+    replace(
+        one, one.layers[0], data[: int(len(data) * length) if isinstance(length, float) else length]
+    )
     check(worker, one, "CORRUPT", one.layers[0]["digest"])
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 def test_truncated_stream_of_the_right_digest(worker, compression):
     tar = layout.as_tar(Layer().add("f", data=os.urandom(100000)))
-    for packed in (layout.compress(tar, compression)[:-1], layout.compress(tar, compression)[:5000]):
+    for packed in (
+        layout.compress(tar, compression)[:-1],
+        layout.compress(tar, compression)[:5000],
+    ):
         one = layout.Layout()
         one.name(one.image([tar], compression=compression, packed=[packed]))
         check(worker, one, "CORRUPT", compression, "ends early")
@@ -65,8 +75,11 @@ def test_truncated_stream_of_the_right_digest(worker, compression):
 def test_damaged_stream_of_the_right_digest(worker):
     tar = layout.as_tar(Layer().add("f", data=os.urandom(100000)))
     packed = gzip.compress(tar, mtime=0)
-    for bad, words in ((flipped(packed, len(packed) - 6), "checksum"), (packed + b"garbage", "after the end"),
-                       (packed[:50000] + bytes(3000), "gzip")):
+    for bad, words in (
+        (flipped(packed, len(packed) - 6), "checksum"),
+        (packed + b"garbage", "after the end"),
+        (packed[:50000] + bytes(3000), "gzip"),
+    ):
         one = layout.Layout()
         one.name(one.image([tar], packed=[bad]))
         check(worker, one, "CORRUPT", words)
@@ -116,8 +129,19 @@ def test_garbage_in_place_of_an_archive(worker):
     check(worker, one, "CORRUPT", "tar")
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"{}", b'{"manifests":1}', b'{"manifests":[]}', b'\xff\xfe',
-                                  b'{"schemaVersion":2,"manifests":[{"digest":"sha256:../../../etc/passwd"}]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"manifests":1}',
+        b'{"manifests":[]}',
+        b"\xff\xfe",
+        b'{"schemaVersion":2,"manifests":[{"digest":"sha256:../../../etc/passwd"}]}',
+    ],
+)
 def test_bad_index(worker, text):
     folder = worker.path("layout")
     os.makedirs(folder + "/blobs/sha256")
@@ -147,6 +171,8 @@ def test_finished_layers_are_told_after_a_failure(worker, made):
     replace(made, made.layers[1], b"bad")
     request = {"ingest": worker.new_ingest(), "path": made.write(worker.path("layout"))}
     result = worker.run("import", request)
-    assert result.status == 1 and [layer["digest"] for layer in result.layers] == [made.layers[0]["digest"]]
+    assert result.status == 1 and [layer["digest"] for layer in result.layers] == [
+        made.layers[0]["digest"]
+    ]
     assert result.events[-1]["event"] == "error"
     assert os.path.exists(f"{request['ingest']}/layers/{result.layers[0]['chain_id'][7:]}/fs/lower")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """sweep and usage on trees that a container may have shaped."""
+
 import os
 import subprocess
 
@@ -20,8 +21,12 @@ def deep(folder):
 
 
 def du(folder):
-    done = subprocess.run(["du", "-s", "--block-size=1", folder], stdout=subprocess.PIPE, text=True, check=True)
-    count = subprocess.run(["du", "-s", "--inodes", folder], stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        ["du", "-s", "--block-size=1", folder], stdout=subprocess.PIPE, text=True, check=True
+    )
+    count = subprocess.run(
+        ["du", "-s", "--inodes", folder], stdout=subprocess.PIPE, text=True, check=True
+    )
     return int(done.stdout.split()[0]), int(count.stdout.split()[0])
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process itself: what it may do, how it ends, what it leaves when it is killed."""
+
 import glob
 import json
 import os
@@ -14,7 +15,15 @@ import layout
 import trees
 from testbed.images import Layer
 
-CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "SYS_ADMIN": 21, "MKNOD": 27, "SETFCAP": 31}
+CAPABILITIES = {
+    "CHOWN": 0,
+    "DAC_OVERRIDE": 1,
+    "FOWNER": 3,
+    "FSETID": 4,
+    "SYS_ADMIN": 21,
+    "MKNOD": 27,
+    "SETFCAP": 31,
+}
 
 
 def wait_for(condition, seconds=20):
@@ -48,8 +57,11 @@ def tree_under(folder):
 
 @pytest.fixture
 def stuck(worker):
-    """An import that waits in the middle: its events go into a full pipe. (process, fetcher's pid, request)"""
-    layers = [Layer().add("one", data=os.urandom(1 << 20)), Layer().add("two", data=os.urandom(64 << 20))]
+    """An import that is stopped in the middle: (process, fetcher's pid, request)."""
+    layers = [
+        Layer().add("one", data=os.urandom(1 << 20)),
+        Layer().add("two", data=os.urandom(64 << 20)),
+    ]
     path = layout.simple(layers, worker.path("layout"), compression="none")
     request = {"ingest": worker.new_ingest(), "path": path}
     process = worker.start("import", request)
@@ -88,7 +100,10 @@ def test_fetcher_ends_with_the_applier(stuck):
     process, fetcher, _ = stuck
     process.kill()
     process.wait()
-    wait_for(lambda: not os.path.exists(f"/proc/{fetcher}") or status_of(fetcher)["State"].startswith("Z"))
+    wait_for(
+        lambda: not os.path.exists(f"/proc/{fetcher}")
+        or status_of(fetcher)["State"].startswith("Z")
+    )
 
 
 def test_death_of_the_fetcher_is_told(worker, stuck):
@@ -105,8 +120,10 @@ def test_death_of_the_fetcher_is_told(worker, stuck):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_killed_at_any_moment_it_leaves_the_ingest_only(worker, seed):
-    path = layout.simple([Layer().add("a", data=os.urandom(1 << 20)), Layer().add("b/c", data=bytes(3 << 20))],
-                         worker.path("layout"))
+    path = layout.simple(
+        [Layer().add("a", data=os.urandom(1 << 20)), Layer().add("b/c", data=bytes(3 << 20))],
+        worker.path("layout"),
+    )
     present = worker.new_ingest()
     before = tree_under(worker.folder)
     ingest = worker.new_ingest()
@@ -123,14 +140,21 @@ def test_killed_at_any_moment_it_leaves_the_ingest_only(worker, seed):
 
 def test_other_owner_than_root(worker):
     """A person without rights gets the files, without owners and devices."""
-    layer = Layer().directory("d", mode=0o500, uid=9).add("d/f", data=b"x", mode=0o4711, uid=7).whiteout("gone")
+    layer = (
+        Layer()
+        .directory("d", mode=0o500, uid=9)
+        .add("d/f", data=b"x", mode=0o4711, uid=7)
+        .whiteout("gone")
+    )
     layer.add("cap", xattrs={"security.capability": "\1\0\0\2" + "\0" * 16, "user.k": "v"})
     layer.add("d/null", b"3", device=(1, 3)).opaque("d").symlink("l", "t")
     lower = Layer().add("gone").directory("d").add("d/old")
     path = layout.simple([lower, layer], worker.path("layout"))
     ingest = worker.new_ingest()
     os.chown(ingest, 65534, 65534)
-    result = worker.transfer("import", {"ingest": ingest, "path": path}, user=65534, group=65534, extra_groups=[])
+    result = worker.transfer(
+        "import", {"ingest": ingest, "path": path}, user=65534, group=65534, extra_groups=[]
+    )
     tree = trees.read_tree(result.roots[1])
     assert tree.keys() == {"", "d", "d/f", "cap", "l", "gone"}
     assert all(node["owner"] == [65534, 65534] for node in tree.values())
@@ -139,23 +163,43 @@ def test_other_owner_than_root(worker):
     assert os.getxattr(result.roots[1] + "/d", "user.overlay.opaque") == b"y"
 
 
-@pytest.mark.parametrize("verb,request_text,word", [
-    ("import", b"", "request"), ("import", b"{", "request"), ("import", b"[]", "object"), ("import", b"{}", "ingest"),
-    ("import", b'{"ingest":"/nonexistent","path":"/"}', "/nonexistent"), ("import", b'{"ingest":"x","path":"/"}', "absolute"),
-    ("import", b'{"ingest":"/tmp","path":"/nonexistent"}', "/nonexistent"), ("import", b'{"Path":"/"}', "Path"),
-    ("import", b'{"ingest":"/tmp","ingest":"/","path":"/"}', "ingest"), ("pull", b'{"ingest":"/tmp"}', "reference"),
-    ("import", b'{"ingest":"/tmp","path":"/dev/null"}', "/dev/null"), ("usage", b'{"path":"/nonexistent"}', "nonexistent"),
-    ("import", b'{"ingest":"/tmp","path":"/tmp","have":["x"],"layers_dir":"/tmp"}', "chain id"),
-    ("pull", b'{"ingest":"/nonexistent","reference":"UPPER"}', ""), ("sweep", b'{"paths":["/"]}', "/"),
-    pytest.param("import", b'{"ingest":"/tmp","path":"' + b"x" * (5 << 20), "", id="too large")])
+@pytest.mark.parametrize(
+    "verb,request_text,word",
+    [
+        ("import", b"", "request"),
+        ("import", b"{", "request"),
+        ("import", b"[]", "object"),
+        ("import", b"{}", "ingest"),
+        ("import", b'{"ingest":"/nonexistent","path":"/"}', "/nonexistent"),
+        ("import", b'{"ingest":"x","path":"/"}', "absolute"),
+        ("import", b'{"ingest":"/tmp","path":"/nonexistent"}', "/nonexistent"),
+        ("import", b'{"Path":"/"}', "Path"),
+        ("import", b'{"ingest":"/tmp","ingest":"/","path":"/"}', "ingest"),
+        ("pull", b'{"ingest":"/tmp"}', "reference"),
+        ("import", b'{"ingest":"/tmp","path":"/dev/null"}', "/dev/null"),
+        ("usage", b'{"path":"/nonexistent"}', "nonexistent"),
+        ("import", b'{"ingest":"/tmp","path":"/tmp","have":["x"],"layers_dir":"/tmp"}', "chain id"),
+        ("pull", b'{"ingest":"/nonexistent","reference":"UPPER"}', ""),
+        ("sweep", b'{"paths":["/"]}', "/"),
+        pytest.param("import", b'{"ingest":"/tmp","path":"' + b"x" * (5 << 20), "", id="too large"),
+    ],
+)
 def test_bad_requests(worker, verb, request_text, word):
     result = worker.run(verb, request_text)
     assert result.status == 1 and word in result.error["message"], result.error
 
 
 def test_help_and_unknown_verbs(worker):
-    for arguments, status in (([], 2), (["--help"], 0), (["--version"], 0), (["fetch"], 2), (["pull", "x"], 2)):
-        done = subprocess.run([worker.program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    for arguments, status in (
+        ([], 2),
+        (["--help"], 0),
+        (["--version"], 0),
+        (["fetch"], 2),
+        (["pull", "x"], 2),
+    ):
+        done = subprocess.run(
+            [worker.program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
         assert done.returncode == status and done.stdout + done.stderr
 
 

@@ -2,6 +2,7 @@
 """What is in a folder, what the merged layers show, and what they should show.
 
 Run as a program it prints the tree of a folder as JSON: for a mount in a namespace of its own."""
+
 import copy
 import hashlib
 import json
@@ -16,8 +17,12 @@ OVERLAY_MARKS = ("trusted.overlay.", "user.overlay.")
 def describe(path, links):
     st = os.lstat(path)
     kind = stat.S_IFMT(st.st_mode)
-    node = {"kind": kind, "mode": stat.S_IMODE(st.st_mode), "owner": [st.st_uid, st.st_gid],
-            "mtime": st.st_mtime_ns}
+    node = {
+        "kind": kind,
+        "mode": stat.S_IMODE(st.st_mode),
+        "owner": [st.st_uid, st.st_gid],
+        "mtime": st.st_mtime_ns,
+    }
     if kind == stat.S_IFREG:
         with open(path, "rb") as file:
             node["content"] = hashlib.sha256(file.read()).hexdigest()
@@ -31,7 +36,9 @@ def describe(path, links):
         links.setdefault((st.st_dev, st.st_ino), []).append(node)
     if kind in (stat.S_IFREG, stat.S_IFDIR):
         names = [name for name in os.listxattr(path) if not name.startswith(OVERLAY_MARKS)]
-        node["xattrs"] = {name: os.getxattr(path, name).hex() for name in names if name != "security.selinux"}
+        node["xattrs"] = {
+            name: os.getxattr(path, name).hex() for name in names if name != "security.selinux"
+        }
     return node
 
 
@@ -64,8 +71,12 @@ def merged(roots):
     lower = ":".join(os.path.relpath(root, base) for root in reversed(roots)) + ":empty"
     script = f"""mount -t overlay overlay -o 'lowerdir={lower}' merged &&
         exec /usr/bin/python3 -B '{os.path.abspath(__file__)}' merged"""
-    done = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-c", script], cwd=base, check=True,
-                          stdout=subprocess.PIPE)
+    done = subprocess.run(
+        ["unshare", "-m", "--propagation", "private", "sh", "-c", script],
+        cwd=base,
+        check=True,
+        stdout=subprocess.PIPE,
+    )
     os.rmdir(target)
     os.rmdir(empty)
     return json.loads(done.stdout)
@@ -77,10 +88,22 @@ class Node(dict):
 
 def make_node(entry, data):
     """From a tarfile.TarInfo."""
-    kinds = {b"0": stat.S_IFREG, b"\0": stat.S_IFREG, b"5": stat.S_IFDIR, b"2": stat.S_IFLNK, b"6": stat.S_IFIFO,
-             b"3": stat.S_IFCHR, b"4": stat.S_IFBLK, b"S": stat.S_IFREG}
-    node = Node(kind=kinds[entry.type], mode=entry.mode, owner=[entry.uid, entry.gid],
-                mtime=int(float(entry.mtime) * 10**9))
+    kinds = {
+        b"0": stat.S_IFREG,
+        b"\0": stat.S_IFREG,
+        b"5": stat.S_IFDIR,
+        b"2": stat.S_IFLNK,
+        b"6": stat.S_IFIFO,
+        b"3": stat.S_IFCHR,
+        b"4": stat.S_IFBLK,
+        b"S": stat.S_IFREG,
+    }
+    node = Node(
+        kind=kinds[entry.type],
+        mode=entry.mode,
+        owner=[entry.uid, entry.gid],
+        mtime=int(float(entry.mtime) * 10**9),
+    )
     if node["kind"] == stat.S_IFREG:
         node.update(content=hashlib.sha256(data).hexdigest(), size=len(data))
     elif node["kind"] == stat.S_IFLNK:
@@ -89,11 +112,18 @@ def make_node(entry, data):
     elif node["kind"] in (stat.S_IFCHR, stat.S_IFBLK):
         node["device"] = [entry.devmajor, entry.devminor]
     if node["kind"] in (stat.S_IFREG, stat.S_IFDIR):
-        xattrs = {key[len("SCHILY.xattr."):]: value for key, value in entry.pax_headers.items()
-                  if key.startswith("SCHILY.xattr.")}
-        node["xattrs"] = {key: value.encode("utf-8", "surrogateescape").hex() for key, value in xattrs.items()
-                          if key == "security.capability"
-                          or key.startswith("user.") and not key.startswith("user.overlay.")}
+        xattrs = {
+            key[len("SCHILY.xattr.") :]: value
+            for key, value in entry.pax_headers.items()
+            if key.startswith("SCHILY.xattr.")
+        }
+        node["xattrs"] = {
+            key: value.encode("utf-8", "surrogateescape").hex()
+            for key, value in xattrs.items()
+            if key == "security.capability"
+            or key.startswith("user.")
+            and not key.startswith("user.overlay.")
+        }
     return node
 
 
@@ -104,7 +134,9 @@ def parents(path):
 
 
 def drop_below(tree, path):
-    for other in [other for other in tree if other.startswith(path + "/") or (path == "" and other)]:
+    for other in [
+        other for other in tree if other.startswith(path + "/") or (path == "" and other)
+    ]:
         del tree[other]
 
 

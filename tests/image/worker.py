@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs tare-image on folders of a test."""
+
 import json
 import os
 import subprocess
@@ -37,8 +38,13 @@ class Worker:
     def start(self, verb, request, **options):
         """The process, with the request on its way."""
         text = request if isinstance(request, bytes) else json.dumps(request).encode()
-        process = subprocess.Popen([self.program, verb], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, **options)
+        process = subprocess.Popen(
+            [self.program, verb],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **options,
+        )
         self.started.append(process)
         try:
             process.stdin.write(text)
@@ -54,7 +60,7 @@ class Worker:
         return Result(process.returncode, output.decode(), log.decode())
 
     def transfer(self, verb, request, **options):
-        """Fails the test unless the worker succeeds; the result has .ingest and .roots (lowest first)."""
+        """Fails the test unless the worker succeeds; adds .ingest and .roots (lowest first)."""
         request = {"ingest": self.new_ingest(), **request}
         result = self.run(verb, request, **options)
         assert result.status == 0, f"{result.error} {result.log}"
@@ -69,14 +75,19 @@ class Worker:
         """The error of an import that must fail, and leave no layer."""
         request = {"ingest": self.new_ingest(), "path": path, **more}
         result = self.run("import", request)
-        assert result.status == 1 and result.error and not result.image, f"{result.events} {result.log}"
+        assert (
+            result.status == 1 and result.error and not result.image
+        ), f"{result.events} {result.log}"
         told = {event["chain_id"][7:] for event in result.layers}
         left = set(os.listdir(os.path.join(request["ingest"], "layers")))
         assert left == told, "only layers that were told may stay"
         return result.error
 
     def find_layer(self, request, chain):
-        for base in (os.path.join(request["ingest"], "layers"), request.get("layers_dir", "/nonexistent")):
+        for base in (
+            os.path.join(request["ingest"], "layers"),
+            request.get("layers_dir", "/nonexistent"),
+        ):
             path = os.path.join(base, chain[7:], "fs")
             if os.path.isdir(path):
                 return path
