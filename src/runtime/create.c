@@ -140,7 +140,7 @@ static const Step steps[] = {
         { "masks", NULL, NULL, masks_init, 0 }, /* after all that may mount */
         { "pivot", NULL, NULL, rootfs_pivot, 0 },
         { "cwd", NULL, NULL, process_cwd_init, 0 },
-        { "stdio", NULL, NULL, process_stdio_init, 0 },
+        { "stdio", NULL, process_stdio_parent, process_stdio_init, 0 },
         { "joined", NULL, NULL, cgroup_ready_init, 0 }, /* never a program outside its cgroup */
         { "exe", setup_waits_exposed, NULL, setup_leave_exe, 0 }, /* it takes rights */
         { "identity", NULL, NULL, identity_init, 0 },

@@ -61,7 +61,7 @@ static const Step steps[] = {
         { "environment", NULL, NULL, process_env_init, 0 },
         { "terminal", NULL, NULL, terminal_init, 0 },
         { "cwd", NULL, NULL, process_cwd_init, 0 },
-        { "stdio", NULL, NULL, process_stdio_init, 0 },
+        { "stdio", NULL, process_stdio_parent, process_stdio_init, 0 },
         { "identity", NULL, NULL, identity_init, 0 },
         { "lookup", NULL, NULL, process_lookup_init, 0 },
         { "ready", NULL, ready_parent, NULL, STEP_DONE },
@@ -83,6 +83,7 @@ static int open_target(Setup *s, pid_t pid, uint64_t start_time, Err *err)
 {
         State st = { .pid = pid, .start_time = start_time };
 
+        s->target_pid = pid;
         s->target_pidfd = state_open_pidfd(&st, NULL);
         if (s->target_pidfd < 0)
                 return err_set(err, ERR_PRECONDITION, "cannot exec in a stopped container");

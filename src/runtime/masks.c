@@ -30,7 +30,9 @@ static int clone_null(Err *err)
                 return err_sys(err, -fd, "open the host's /dev/null");
         if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
                 return err_set(err, ERR_CORRUPT, "the host's /dev/null is not device 1:3");
-        return take_fd(fd);
+        int r = mount_set_attr(fd, false, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+                               0, MS_PRIVATE);
+        return r < 0 ? err_sys(err, -r, "set the options of /dev/null") : take_fd(fd);
 }
 
 static int mask_folder(Masks *m, int target, Err *err)

@@ -25,6 +25,8 @@
 #define CLOSE_RANGE_CLOEXEC (1U << 2) /* 5.11 */
 #endif
 
+#define ID_MAP_MAX 65536 /* bytes of /proc/PID/uid_map: 340 lines */
+
 /* -- limits ------------------------------------------------------------------------------------ */
 
 static const struct {
@@ -198,6 +200,12 @@ int process_env_init(Setup *s, Err *err)
         if (!s->process)
                 return 0;
         s->env = strv_dup(s->process->env);
+        /* sd_listen_fds(3): what comes after 2 is for the program; it is process 1, or soon */
+        const char *listen = getenv("LISTEN_FDS");
+        if (s->preserve_fds > 0 && listen) {
+                strv_env_set(&s->env, "LISTEN_FDS", listen);
+                strv_env_set(&s->env, "LISTEN_PID", "1");
+        }
         if (strv_env_get(s->env, "HOME"))
                 return 0;
         _cleanup_free_ char *home = user_home(s->root_mount, s->process->user.uid);
@@ -228,17 +236,54 @@ int process_cwd_init(Setup *s, Err *err)
 
 /* -- stdio ------------------------------------------------------------------------------------- */
 
-/* A program that is not root opens /dev/stdout again: the pipe behind it must be its own. */
-static void own_stdio(const Setup *s)
+/* A program opens /dev/stdout again: the pipe behind it must be its own. */
+static void own_pipe(const Setup *s, int fd, uid_t uid)
 {
-        uid_t uid = s->process->user.uid;
         struct stat st;
 
-        for (int fd = 0; fd < 3; fd++)
-                if (fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) &&
-                    st.st_uid != uid && fchown(fd, uid, (gid_t)-1) < 0)
-                        log_debug("id=%s stdio %d stays with user %u: %m, ignoring", s->id, fd,
-                                  st.st_uid); /* outside of our id map, say */
+        if (fstat(fd, &st) < 0 || (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode)) ||
+            st.st_uid == uid)
+                return;
+        if (fchown(fd, uid, (gid_t)-1) < 0)
+                log_debug("id=%s descriptor %d stays with user %u: %m, ignoring", s->id, fd,
+                          st.st_uid);
+}
+
+/* The host's number of a user inside, by the map that the kernel has. */
+static int host_uid(pid_t pid, uint32_t uid, uid_t *ret)
+{
+        _cleanup_strbuf_ StrBuf text = { 0 };
+        char path[64];
+
+        snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
+        int r = io_read_file(AT_FDCWD, path, ID_MAP_MAX, &text);
+        if (r < 0)
+                return r;
+        for (char *rest = text.data, *line; (line = strsep(&rest, "\n"));) {
+                unsigned inside, outside, n;
+                if (sscanf(line, "%u %u %u", &inside, &outside, &n) == 3 && uid >= inside &&
+                    uid - inside < n) {
+                        *ret = outside + (uid - inside);
+                        return 0;
+                }
+        }
+        return -ENOENT;
+}
+
+/* Parent: only the host's root may give away what belongs to nobody of the user namespace. In an
+ * exec the process is not in it yet, the container's init is. */
+int process_stdio_parent(Setup *s, Err *err)
+{
+        uid_t uid = 0;
+
+        (void)err;
+        if (!s->process || !setup_in_userns(s) || s->process->terminal)
+                return 0;
+        if (host_uid(s->target_pid > 0 ? s->target_pid : s->pid, s->process->user.uid, &uid) < 0)
+                return 0; /* an id without a map: becoming it fails, and says so */
+        for (int i = 0; i < 3; i++)
+                own_pipe(s, s->stdio[i] >= 0 ? s->stdio[i] : i, uid);
+        return 0;
 }
 
 int process_stdio_init(Setup *s, Err *err)
@@ -263,8 +308,9 @@ int process_stdio_init(Setup *s, Err *err)
         for (int i = 0; i < 3; i++)
                 if (high[i] >= 0 && dup2(high[i], i) < 0)
                         return err_sys(err, errno, "set stdio %d", i);
-        if (s->process)
-                own_stdio(s);
+        if (s->process && !setup_in_userns(s))
+                for (int i = 0; i < 3; i++)
+                        own_pipe(s, i, s->process->user.uid);
         return 0;
 }
 

@@ -59,13 +59,14 @@ typedef struct Setup {
         uint64_t filter_flags;
         int console_fd;   /* connected; takes the terminal's master */
         int target_pidfd; /* exec: the container's init */
-        int procfs_fd;    /* init: a procfs of its own, opened when first needed */
-        int devpts_fd;    /* init: the devpts mounted by us */
-        int terminal_fd;  /* init: the terminal's other end */
-        int start_fd;     /* init: the connection that asked for the start */
-        char *exec_path;  /* init: the program, looked up */
-        CapsSets caps;    /* init: what the program gets */
-        char **env;       /* init: the program's environment */
+        pid_t target_pid;
+        int procfs_fd;   /* init: a procfs of its own, opened when first needed */
+        int devpts_fd;   /* init: the devpts mounted by us */
+        int terminal_fd; /* init: the terminal's other end */
+        int start_fd;    /* init: the connection that asked for the start */
+        char *exec_path; /* init: the program, looked up */
+        CapsSets caps;   /* init: what the program gets */
+        char **env;      /* init: the program's environment */
 
         /* the init, as the parent knows it */
         Sync sync;
@@ -170,6 +171,7 @@ int process_limits_init(Setup *s, Err *err);
 int process_env_init(Setup *s, Err *err);
 int process_cwd_init(Setup *s, Err *err);
 int process_lookup_init(Setup *s, Err *err);
+int process_stdio_parent(Setup *s, Err *err);
 int process_stdio_init(Setup *s, Err *err);
 int identity_init(Setup *s, Err *err);
 /* Installs the filter, where there is one: early (without noNewPrivileges it needs rights) or last.

@@ -561,3 +561,13 @@ def test_default_cgroup_path_is_the_id(machine):
 def test_what_is_not_there_says_so(bundle, member, value):
     bundle.process[member] = value
     bundle.run().failed("is not supported", 1)
+
+
+@pytest.mark.parametrize("userns", [False, True])
+def test_stdout_can_be_opened_again(machine, userns):
+    """By a program that is not root: /dev/stdout is its own pipe."""
+    b = machine.bundle("open", "w", "/dev/stdout")
+    if userns:
+        with_userns(b)
+    b.process["user"] = {"uid": 1000, "gid": 1000}
+    assert b.run().code == 0

@@ -43,6 +43,12 @@ def with_everything(machine):
     return b
 
 
+def skip_unless_it_applies(machine, point):
+    """Sanitizer builds are not static, and run from a sealed copy: the init has no file to leave."""
+    if point == "runtime.init.exe" and b"/ld-linux" in machine.runtime.read_bytes():
+        pytest.skip("the step is for a static program")
+
+
 def alive(pid):
     try:
         text = pathlib.Path(f"/proc/{pid}/stat").read_text()
@@ -60,6 +66,7 @@ def wait_gone(pids, seconds=10):
 
 @pytest.mark.parametrize("point", points("create.c"))
 def test_killed_while_creating(machine, point):
+    skip_unless_it_applies(machine, point)
     b = with_everything(machine)
     env = dict(os.environ, TARE_FAULT=f"{point}=kill")
     late = point in ("runtime.init.gate", "runtime.init.start-container", "runtime.init.exec")
@@ -79,6 +86,7 @@ def test_killed_while_creating(machine, point):
 @pytest.mark.parametrize("point", points("create.c"))
 def test_failing_while_creating(machine, point):
     """An error undoes everything by itself."""
+    skip_unless_it_applies(machine, point)
     b = with_everything(machine)
     late = point in ("runtime.init.start-container", "runtime.init.exec", "runtime.init.gate")
     code = b.create(env=dict(os.environ, TARE_FAULT=f"{point}=fail"))
