@@ -2,8 +2,8 @@
 /* registry-internal.h - what registry.c (hosts in order), transfer.c (one host: tries, redirects)
  * and auth.c (logins) share. The lock guards what changes after registry_open(): clients, tokens,
  * marks of hosts. */
-#ifndef TARE_REGISTRY_INTERNAL_H
-#define TARE_REGISTRY_INTERNAL_H
+#ifndef TARE_REGISTRY_REGISTRY_INTERNAL_H
+#define TARE_REGISTRY_REGISTRY_INTERNAL_H
 
 #include <pthread.h>
 

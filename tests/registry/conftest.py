@@ -78,7 +78,7 @@ def image():
 
 @pytest.fixture
 def hosts(tmp_path):
-    """hosts(TEXT, NAME="_default") writes a hosts.toml; returns the option that names the folder."""
+    """hosts(TEXT, NAME="_default") writes a hosts.toml and returns the option for the folder."""
     def write(text, name="_default"):
         folder = tmp_path / "hosts" / name
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A registry that misbehaves on command.
 
-FaultServer(script) listens on a free port of 127.0.0.1; script(request) answers each request, with request.ok(),
-request.fail(), request.cut() or bytes of its own. What came is in server.requests; connections are counted."""
+FaultServer(script) listens on a free port of 127.0.0.1; script(request) answers each request, with
+request.ok(), request.fail(), request.cut() or bytes of its own. What came is in server.requests;
+connections are counted."""
 import copy
 import hashlib
 import http.server
 import json
+import random
 import socket
 import ssl
 import threading
@@ -46,6 +48,7 @@ class Request(http.server.BaseHTTPRequestHandler):
     def answer(self):
         parts = urllib.parse.urlsplit(self.path)
         self.url_path, self.query = parts.path, urllib.parse.parse_qs(parts.query)
+        self.name = parts.path.split("/")[-1]
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         self.form = urllib.parse.parse_qs(self.body)
         self.server.requests.append(copy.copy(self))   # one object serves a whole connection
@@ -147,14 +150,18 @@ class Image:
     def __init__(self, layer_size=300_000):
         self.config = json.dumps({"architecture": "amd64", "os": "linux",
                                   "rootfs": {"type": "layers", "diff_ids": []}}).encode()
-        self.layer = bytes((i * i >> 5 ^ i) & 255 for i in range(layer_size))
+        self.layer = random.Random(layer_size).randbytes(layer_size)
         self.manifest = json.dumps({
             "schemaVersion": 2, "mediaType": MANIFEST,
-            "config": {"mediaType": CONFIG, "digest": digest(self.config), "size": len(self.config)},
-            "layers": [{"mediaType": LAYER, "digest": digest(self.layer), "size": len(self.layer)}],
+            "config": self.descriptor(CONFIG, self.config),
+            "layers": [self.descriptor(LAYER, self.layer)],
         }).encode()
         self.documents = {digest(data): data for data in (self.config, self.layer, self.manifest)}
         self.blob = f"blob={digest(self.layer)}:{len(self.layer)}"
+
+    @staticmethod
+    def descriptor(kind, data):
+        return {"mediaType": kind, "digest": digest(data), "size": len(data)}
 
     def serve(self, request):
         kind, reference = request.url_path.split("/")[-2:]

@@ -42,7 +42,8 @@ def test_name_that_does_not_resolve(get):
     (400, "INVALID", 1, "bad request"), (401, "UNAUTHENTICATED", 1, "no credentials were given"),
     (403, "DENIED", 1, "access denied"), (404, "NOT_FOUND", 1, "x:1: not found (asked http://"),
     (408, "UNAVAILABLE", 5, "timed out"), (410, "NOT_FOUND", 1, "not found"),
-    (418, "UNAVAILABLE", 1, "unexpected answer (418)"), (429, "UNAVAILABLE", 5, "too many requests"),
+    (418, "UNAVAILABLE", 1, "unexpected answer (418)"),
+    (429, "UNAVAILABLE", 5, "too many requests"),
     (500, "UNAVAILABLE", 5, "server error (500)"), (501, "UNAVAILABLE", 1, "501"),
     (503, "UNAVAILABLE", 5, "(5 tries)"), (204, "UNAVAILABLE", 1, "unexpected answer (204)"),
     (300, "UNAVAILABLE", 1, "unexpected answer (300)"),
@@ -54,12 +55,14 @@ def test_status(get, serve, status, kind, tries, words):
 
 
 def test_status_says_what_the_registry_said(get, serve):
-    server = serve(lambda r: r.json({"errors": [{"code": "DENIED", "message": "no\npull\x1b for you"}]}, 403))
+    said = {"errors": [{"code": "DENIED", "message": "no\npull\x1b for you"}]}
+    server = serve(lambda r: r.json(said, 403))
     error = get(f"{server.host}/x:1").failed("DENIED", "DENIED, no", "for you").error
     assert "\x1b" not in error
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"errors":{}}', b'{"errors":[]}', b'{"errors":[1]}',
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"errors":{}}', b'{"errors":[]}',
+                                  b'{"errors":[1]}',
                                   b'{"errors":[{"code":7}]}', b"\xff\xfe", b"x" * 200_000],
                          ids=range(8))
 def test_error_body_of_garbage(get, serve, body):
@@ -148,7 +151,8 @@ def test_breaks_without_progress_are_bounded(get, serve, image):
 
 
 def test_resume_where_ranges_are_unknown(get, serve, image):
-    server = serve(failing_first(1, lambda r: r.cut(image.layer, 150_000), lambda r: r.ok(image.layer)))
+    server = serve(failing_first(1, lambda r: r.cut(image.layer, 150_000),
+                                 lambda r: r.ok(image.layer)))
     result = get(f"{server.host}/x:1", image.blob).fine()
     assert result.lines[0].endswith(f" {len(image.layer)}")
 
@@ -161,7 +165,8 @@ def test_resume_with_an_earlier_part(get, serve, image):
 
 
 @pytest.mark.parametrize("where", [[], [("Content-Range", "bytes 299000-299999/300000")],
-                                   [("Content-Range", "nonsense")], [("Content-Range", "bytes */3")]])
+                                   [("Content-Range", "nonsense")],
+                                   [("Content-Range", "bytes */3")]])
 def test_resume_with_another_part(get, serve, image, where):
     server = serve(failing_first(1, lambda r: r.cut(image.layer, 150_000),
                                  lambda r: r.ok(image.layer[-1000:], status=206, headers=where)))
@@ -203,7 +208,8 @@ def test_wrong_manifest(get, serve, image):
     server = serve(lambda r: r.ok(other))
     get(f"{server.host}/x@{digest(image.manifest)}").failed(
         "CORRUPT", digest(image.manifest), digest(other))
-    server = serve(lambda r: r.ok(other, headers=[("Docker-Content-Digest", digest(image.manifest))]))
+    said = [("Docker-Content-Digest", digest(image.manifest))]
+    server = serve(lambda r: r.ok(other, headers=said))
     get(f"{server.host}/x:1").failed("CORRUPT", digest(image.manifest))
 
 

@@ -60,7 +60,8 @@ def test_mirrors_in_order(get, serve, hosts, image, status):
 
 def test_all_hosts_fail(get, serve, hosts, free_port):
     bad, last = serve(refuse_all(404)), serve(refuse_all(500))
-    option = hosts(f'server = "{last.url}"\n[host."{bad.url}"]\n[host."http://127.0.0.1:{free_port}"]\n')
+    option = hosts(f'server = "{last.url}"\n[host."{bad.url}"]\n'
+                   f'[host."http://127.0.0.1:{free_port}"]\n')
     get(option, "r.io/x:1", "tries=1").failed(
         "UNAVAILABLE", f"registry {last.host}: server error (500) (for r.io/x:1; asked before: "
         f"{bad.url}, http://127.0.0.1:{free_port}: connection refused: is it running?)")
@@ -70,8 +71,8 @@ def test_not_found_anywhere(get, serve, hosts, free_port):
     last = serve(refuse_all(404))
     option = hosts(f'server = "{last.url}"\n[host."http://127.0.0.1:{free_port}"]\n')
     get(option, "r.io/x:1").failed(
-        "NOT_FOUND", f"r.io/x:1: not found (asked http://127.0.0.1:{free_port}: connection refused: "
-        f"is it running?, {last.url})")
+        "NOT_FOUND", f"r.io/x:1: not found (asked http://127.0.0.1:{free_port}: connection "
+        f"refused: is it running?, {last.url})")
 
 
 def test_mirror_that_is_down_is_asked_last(get, serve, hosts, image):
@@ -106,13 +107,14 @@ def test_capabilities(get, serve, hosts, image):
     get(option, f"r.io/x@{digest(image.manifest)}").fine()
     assert len(pulls.requests) == 3
     option = hosts(f'server = "{resolves.url}"\ncapabilities = ["push"]\n')
-    get(option, "r.io/x:1").failed("UNAVAILABLE", 'no host in hosts.toml has the capability "resolve"')
+    get(option, "r.io/x:1").failed("UNAVAILABLE", 'no host in hosts.toml has the capability "res')
 
 
 @pytest.mark.parametrize("address,override,expected", [
     ("", "false", "/v2/x/manifests/1"), ("/", "false", "/v2/x/manifests/1"),
     ("/v2/", "false", "/v2/x/manifests/1"), ("/mirror", "false", "/mirror/v2/x/manifests/1"),
-    ("/mirror/v2", "false", "/mirror/v2/x/manifests/1"), ("/v2/mirror", "true", "/v2/mirror/x/manifests/1"),
+    ("/mirror/v2", "false", "/mirror/v2/x/manifests/1"),
+    ("/v2/mirror", "true", "/v2/mirror/x/manifests/1"),
     ("/api/", "true", "/api/x/manifests/1"), ("", "true", "/x/manifests/1"),
 ])
 def test_paths(get, serve, hosts, image, address, override, expected):
@@ -131,7 +133,8 @@ def test_headers_of_a_host(get, serve, hosts, image):
     headers = server.requests[0].headers
     assert headers.get_all("X-Team") == ["a", "b"] and headers["Authorization"] == "Basic c2VjcmV0"
     assert headers["X-Empty"] == ""
-    get(hosts('[host."http://a".header]\nX = "a\\r\\nY: b"\n'), "r.io/x:1").failed("INVALID", "header")
+    option = hosts('[host."http://a".header]\nX = "a\\r\\nY: b"\n')
+    get(option, "r.io/x:1").failed("INVALID", "header")
 
 
 # --- redirects ------------------------------------------------------------------------------------
@@ -146,18 +149,18 @@ def with_basic(request, then):
 def test_redirect_leaks_nothing(get, serve, hosts, image, status):
     store = serve(image.serve)
     server = serve(lambda r: with_basic(r, lambda r: r.fail(
-        status, [("Location", store.url + "/blob/" + r.url_path.split("/")[-1] + "?sign=%2Fa")])))
+        status, [("Location", store.url + "/blob/" + r.name + "?sign=%2Fa")])))
     option = hosts(f'server = "{server.url}"\n[header]\nX-Secret = "s"\n')
     get(option, "r.io/x:1", image.blob, "username=u", "password=p").fine()
     assert store.requests[0].path == f"/blob/{digest(image.layer)}?sign=%2Fa"
-    assert not store.requests[0].header("Authorization") and not store.requests[0].header("X-Secret")
-    assert server.requests[-1].header("Authorization") and server.requests[-1].header("X-Secret")
+    for name in ("Authorization", "X-Secret"):
+        assert not store.requests[0].header(name) and server.requests[-1].header(name)
 
 
 def test_redirect_on_the_same_host(get, serve, image):
     def script(request):
         if request.url_path.startswith("/v2/"):
-            return request.fail(307, [("Location", "/elsewhere/" + request.url_path.split("/")[-1])])
+            return request.fail(307, [("Location", "/elsewhere/" + request.name)])
         image.serve(request)
     server = serve(lambda r: with_basic(r, script))
     get(f"{server.host}/x:1", image.blob, "username=u", "password=p").fine()
@@ -176,8 +179,8 @@ def test_signed_address_that_ran_out_is_asked_for_again(get, serve, image):
     store = serve(lambda r: r.fail(403) if "old" in r.path else image.serve(r))
 
     def script(request):
-        name = request.url_path.split("/")[-1]
-        request.fail(307, [("Location", f"{store.url}/b/{name}?{'old' if len(server.requests) < 2 else 'new'}")])
+        sign = "old" if len(server.requests) < 2 else "new"
+        request.fail(307, [("Location", f"{store.url}/b/{request.name}?{sign}")])
     server = serve(script)
     get(f"{server.host}/x:1", image.blob).fine()
     assert len(server.requests) == 2
@@ -185,11 +188,14 @@ def test_signed_address_that_ran_out_is_asked_for_again(get, serve, image):
 
 @pytest.mark.parametrize("location,kind,words", [
     (None, "UNAVAILABLE", "redirect to nowhere"), ("file:///etc/passwd", "INVALID", "redirect"),
-    ("ftp://127.0.0.1/x", "INVALID", "redirect"), ("http://u:p@127.0.0.1/x", "INVALID", "user name"),
-    ("http://169.254.169.254/latest", "DENIED", "link-local"), ("http://[fe80::1]/x", "DENIED", "link-local"),
+    ("ftp://127.0.0.1/x", "INVALID", "redirect"),
+    ("http://u:p@127.0.0.1/x", "INVALID", "user name"),
+    ("http://169.254.169.254/latest", "DENIED", "link-local"),
+    ("http://[fe80::1]/x", "DENIED", "link-local"),
     ("http://[::ffff:169.254.169.254]/x", "DENIED", "link-local"),
     ("http://127.0.0.1:9/x", "UNAVAILABLE", "it points to http://127.0.0.1:9: connection refused"),
-    ("http://" + "a" * 20000, "TOO_LARGE", "redirect"), ("http://127.0.0.1:99999/", "INVALID", "redirect"),
+    ("http://" + "a" * 20000, "TOO_LARGE", "redirect"),
+    ("http://127.0.0.1:99999/", "INVALID", "redirect"),
 ], ids=range(10))
 def test_bad_redirects(get, serve, location, kind, words):
     server = serve(lambda r: r.fail(307, [("Location", location)] if location else None))
@@ -216,13 +222,15 @@ def test_tls_with_an_authority(get, serve, hosts, image, authority):
 
 def test_tls_without_the_authority(get, serve, hosts, image, authority):
     server = serve(image.serve, authority.context())
-    get(hosts(f'server = "{server.url}"\n'), "r.io/x:1").failed("UNAVAILABLE", "TLS: ", "hosts.toml (ca)")
+    get(hosts(f'server = "{server.url}"\n'), "r.io/x:1").failed(
+        "UNAVAILABLE", "TLS: ", "hosts.toml (ca)")
     assert not server.requests
     get(hosts(f'server = "{server.url}"\nskip_verify = true\n'), "r.io/x:1").fine()
 
 
 def test_skip_verify_is_the_one_hosts(get, serve, hosts, image, authority):
-    first, second = serve(refuse_all(404), authority.context()), serve(image.serve, authority.context())
+    first = serve(refuse_all(404), authority.context())
+    second = serve(image.serve, authority.context())
     option = hosts(f'server = "{second.url}"\n[host."{first.url}"]\nskip_verify = true\n')
     get(option, "r.io/x:1").failed("UNAVAILABLE", "TLS: ")
     assert len(first.requests) == 1 and not second.requests
@@ -234,7 +242,8 @@ def test_tls_name_must_match(get, serve, hosts, image, authority):
     get(option, "r.io/x:1").failed("UNAVAILABLE", "TLS: ")
 
 
-@pytest.mark.parametrize("form", ['[["client.pem", "client-key.pem"]]', '["both.pem"]', '"both.pem"'])
+@pytest.mark.parametrize("form", ['[["client.pem", "client-key.pem"]]', '["both.pem"]',
+                                  '"both.pem"'])
 def test_client_certificate(get, serve, hosts, image, authority, tmp_path, form):
     server = serve(image.serve, authority.context(ask_client=True))
     start = f'server = "{server.url}"\nca = "{authority.ca}"\n'
@@ -263,12 +272,13 @@ def test_docker_layout_of_certificates(get, serve, image, authority, tmp_path):
 
 def test_tls_to_a_plain_port(get, serve, hosts, image):
     server = serve(image.serve)
-    get(hosts(f'server = "https://{server.host}"\n'), "r.io/x:1").failed("UNAVAILABLE", "does not speak TLS")
+    get(hosts(f'server = "https://{server.host}"\n'), "r.io/x:1").failed(
+        "UNAVAILABLE", "does not speak TLS")
 
 
 def test_authority_counts_for_redirects(get, serve, hosts, image, authority):
     store = serve(image.serve, authority.context())
-    server = serve(lambda r: r.fail(307, [("Location", store.url + "/b/" + r.url_path.split("/")[-1])]),
+    server = serve(lambda r: r.fail(307, [("Location", store.url + "/b/" + r.name)]),
                    authority.context())
     get(hosts(f'server = "{server.url}"\nca = "{authority.ca}"\n'), "r.io/x:1", image.blob).fine()
 
@@ -299,8 +309,8 @@ def test_proxy_that_is_down(get, hosts, free_port):
 
 def test_proxy_that_refuses(get, serve, hosts):
     proxy = serve(lambda r: r.fail(407))
-    get(hosts('server = "http://registry.test"\n'), "r.io/x:1", env={"http_proxy": proxy.url}).failed(
-        "UNAVAILABLE", "the proxy asks for a login (407)")
+    get(hosts('server = "http://registry.test"\n'), "r.io/x:1",
+        env={"http_proxy": proxy.url}).failed("UNAVAILABLE", "the proxy asks for a login (407)")
 
 
 # --- time -----------------------------------------------------------------------------------------

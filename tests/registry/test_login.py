@@ -14,7 +14,8 @@ def basic(user, password):
 
 
 class Tokens:
-    """A registry that wants tokens (script) and a server that gives them (give). Tokens name their scopes."""
+    """A registry that wants tokens (script) and a server that gives them (give). Tokens name their
+    scopes."""
 
     def __init__(self, serve, image, context=None):
         self.image, self.valid, self.challenge_scope = image, set(), SCOPE
@@ -30,8 +31,9 @@ class Tokens:
         given = request.header("Authorization") or ""
         if given.startswith("Bearer ") and given[7:] in self.valid:
             return self.image.serve(request)
-        request.json({"errors": [{"code": "UNAUTHORIZED"}]}, 401, [("WWW-Authenticate", self.challenge or (
-            f'Bearer realm="{self.realm}",service="the service",scope="{self.challenge_scope}"{self.parameters}'))])
+        challenge = self.challenge or (f'Bearer realm="{self.realm}",service="the service",'
+                                       f'scope="{self.challenge_scope}"{self.parameters}')
+        request.json({"errors": [{"code": "UNAUTHORIZED"}]}, 401, [("WWW-Authenticate", challenge)])
 
     def token(self, scopes):
         self.count += 1
@@ -80,7 +82,8 @@ def test_token_with_password(get, tokens):
     where = f"{tokens.server.host}/x:1"
     get(where, "username=me", "password=pass").fine()
     assert tokens.tokens.requests[0].query["account"] == ["me"]
-    assert not any((r.header("Authorization") or "").startswith("Basic") for r in tokens.server.requests)
+    assert not any((request.header("Authorization") or "").startswith("Basic")
+                   for request in tokens.server.requests)
     get(where, "username=me", "password=no").failed(
         "UNAUTHENTICATED", f"token server {tokens.tokens.url}: gives no token (401)", "are refused")
     get(where).failed("UNAUTHENTICATED", "no credentials were given")
@@ -114,7 +117,8 @@ def test_identity_token(get, tokens, given):
 def test_registry_token(get, tokens):
     tokens.valid.add("mine")
     get(f"{tokens.server.host}/x:1", "all", "registry-token=mine").fine()
-    get(f"{tokens.server.host}/x:1", "registry-token=other").failed("UNAUTHENTICATED", "are refused")
+    get(f"{tokens.server.host}/x:1", "registry-token=other").failed(
+        "UNAUTHENTICATED", "are refused")
     assert not tokens.tokens.requests
     get(f"{tokens.server.host}/x:1", "registry-token=a\r\nX: y").failed("INVALID", "control")
 
@@ -180,7 +184,8 @@ def test_server_address_keeps_mirrors_out(get, tokens, hosts):
 
 @pytest.mark.parametrize("answer", [
     "", "{", "[]", "null", "{}", '{"token":""}', '{"token":7}', '{"token":null}', '"token"',
-    '{"token":"a\\r\\nX: y"}', '{"token":"' + "a" * 40_000 + '"}', '{"access_token":[]}', "x" * 300_000,
+    '{"token":"a\\r\\nX: y"}', '{"token":"' + "a" * 40_000 + '"}',
+    '{"access_token":[]}', "x" * 300_000,
 ], ids=range(13))
 def test_token_answers_of_garbage(get, tokens, answer):
     tokens.tokens.script = lambda r: r.ok(answer.encode(), "application/json")
@@ -208,19 +213,23 @@ def test_token_server_that_is_not_there(get, tokens, free_port):
 def test_token_server_with_a_query_and_a_redirect(get, tokens):
     def give(request):
         if request.url_path == "/token":
-            return request.fail(307, [("Location", "/other?" + urllib.parse.urlsplit(request.path).query)])
+            query = urllib.parse.urlsplit(request.path).query
+            return request.fail(307, [("Location", "/other?" + query)])
         tokens.give(request)
     tokens.tokens.script, tokens.realm = give, tokens.realm + "?a=b"
     get(f"{tokens.server.host}/x:1").fine()
-    assert tokens.tokens.requests[1].query == {"a": ["b"], "service": ["the service"], "scope": [SCOPE]}
+    query = {"a": ["b"], "service": ["the service"], "scope": [SCOPE]}
+    assert tokens.tokens.requests[1].query == query
 
 
 @pytest.mark.parametrize("challenge,kind", [
-    ("Bearer", "UNAVAILABLE"), ('Bearer realm=""', "UNAVAILABLE"), ('Bearer realm="ftp://a/"', "INVALID"),
+    ("Bearer", "UNAVAILABLE"), ('Bearer realm=""', "UNAVAILABLE"),
+    ('Bearer realm="ftp://a/"', "INVALID"),
     ('Bearer realm="file:///etc/passwd"', "INVALID"), ('Bearer realm="http://u:p@a/"', "INVALID"),
     ('Bearer realm="http://169.254.169.254/t"', "DENIED"), ('Bearer realm="x y"', "INVALID"),
     ('Bearer realm="http://127.0.0.1:9/', "UNAVAILABLE"), ("", "UNAUTHENTICATED"),
-    (",,,=,\"", "UNAUTHENTICATED"), ("Negotiate", "UNAUTHENTICATED"), ("Digest realm=x", "UNAUTHENTICATED"),
+    (",,,=,\"", "UNAUTHENTICATED"), ("Negotiate", "UNAUTHENTICATED"),
+    ("Digest realm=x", "UNAUTHENTICATED"),
     ("\x80\xff\x01", "UNAUTHENTICATED"), ("Bearer " + "a=b," * 5000, "UNAVAILABLE"),
 ], ids=range(14))
 def test_challenges_of_garbage(get, tokens, challenge, kind):
@@ -230,7 +239,8 @@ def test_challenges_of_garbage(get, tokens, challenge, kind):
 
 
 def test_one_of_several_challenges(get, tokens):
-    tokens.challenge = f'Negotiate abc==, Basic realm="a, b", bearer Realm={tokens.realm}, SCOPE="{SCOPE}"'
+    tokens.challenge = ('Negotiate abc==, Basic realm="a, b", '
+                        f'bearer Realm={tokens.realm}, SCOPE="{SCOPE}"')
     get(f"{tokens.server.host}/x:1").fine()
 
 

@@ -103,7 +103,7 @@ def test_token(get, start):
     private = f"{registry.host}/private/unpack:gzip"
     check_image(registry, get(private, "all", *GIVEN))
     check_image(registry, get(private, "all", f"identity-token=refresh-{USER}:{PASSWORD}"))
-    get(private).failed("UNAUTHENTICATED", "no credentials were given; or there is no such repository")
+    get(private).failed("UNAUTHENTICATED", "no credentials were given; or there is no such rep")
     get(private, f"username={USER}", "password=no").failed("UNAUTHENTICATED", "are refused")
 
 
@@ -120,4 +120,5 @@ def test_tls(get, start, hosts, auth):
 
 def test_tls_registry_asked_in_plain_http(get, start):
     registry = start("none", "yes")
-    get(f"{registry.host}/{NAME}:gzip").failed("UNAVAILABLE", "it speaks TLS: name it with https://")
+    get(f"{registry.host}/{NAME}:gzip").failed(
+        "UNAVAILABLE", "it speaks TLS: name it with https://")
