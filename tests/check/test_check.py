@@ -133,7 +133,8 @@ def test_a_program_that_crashes_after_its_tests(tmp_path):
 
 JUNIT = """<testsuites><testsuite>
 <testcase classname="shim.test_logs" name="test_a[x]"/>
-<testcase classname="shim.test_logs" name="test_b"><failure message="m">the text</failure></testcase>
+<testcase classname="shim.test_logs" name="test_b"><failure message="m">the text</failure>
+</testcase>
 <testcase classname="shim.test_logs" name="test_c">
 <skipped type="pytest.skip" message="no disk">where</skipped></testcase>
 </testsuite></testsuites>"""

@@ -30,6 +30,7 @@ RULES = {
     "blanks": rules_text.blanks,
     "format": rules_programs.clang_format,
     "cppcheck": rules_programs.cppcheck,
+    "tidy": rules_programs.tidy,
     "shell": rules_programs.shell,
     "python": rules_programs.python,
 }

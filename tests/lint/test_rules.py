@@ -25,11 +25,13 @@ CASES = [
     ("sizes", "src/base/a.c", "\n" * 901, "901 lines"),
     ("sizes", "src/base/a.h", "\n" * 251, "251 lines"),
     ("sizes", "src/cmd/a.c", "\n" * 81, "81 lines"),
-    ("guards", "src/base/io-unix.h", "#ifndef TARE_BASE_IO_UNIX_H\n#define TARE_BASE_IO_UNIX_H\n", None),
+    ("guards", "src/base/io-unix.h", "#ifndef TARE_BASE_IO_UNIX_H\n#define TARE_BASE_IO_UNIX_H\n",
+     None),
     ("guards", "src/base/io-unix.h", "#ifndef IO_H\n#define IO_H\n", "TARE_BASE_IO_UNIX_H"),
     ("banned", "src/base/a.c", "x = atoi (s);\n", "atoi"),
     ("banned", "src/base/a.c", "fd = dup(1);\n", "dup("),
-    ("banned", "src/base/a.c", 'fd = xdup(1); s = "strcpy(a, b)"; /* system(x) */ p->dup(1);\n', None),
+    ("banned", "src/base/a.c",
+     'fd = xdup(1); s = "strcpy(a, b)"; /* system(x) */ p->dup(1);\n', None),
     ("banned", "src/base/a.c", "exit(1);\n", "ends the process"),
     ("banned", "src/base/a.c", "_exit(1);\n", None),
     ("banned", "src/cmd/a.c", "exit(1);\n", None),
@@ -52,6 +54,7 @@ CASES = [
     ("shell", "tests/a.sh", "#!/bin/sh\necho $1\n", "SC2086"),
     ("python", "tests/a.py", "import os\n", "imported but unused"),
     ("python", "tests/a.py", "def f(:\n", "invalid syntax"),
+    ("tidy", "src/base/a.c", "int x;\n", "is not in"),
     ("static-symbols", "src/base/a.c", "int x;\n", "is not in"),
 ]
 
