@@ -237,6 +237,8 @@ static int prepare(Setup *s, Err *err)
         if (r == 0)
                 r = spawn_open_namespaces(s, err);
         if (r == 0)
+                r = sysctls_prepare(s, err);
+        if (r == 0)
                 r = prepare_rootfs(s, err);
         if (r == 0)
                 r = prepare_mounts(s, err);

@@ -10,10 +10,12 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/io.h"
-#include "base/path.h"
+#include "base/log.h"
+#include "base/trace.h"
 #include "runtime/setup-internal.h"
 
 int gate_listen(Setup *s, Err *err)
@@ -40,11 +42,38 @@ static bool is_ours(int fd)
         return peer.uid == 0 || peer.uid == geteuid() || peer.uid == 65534;
 }
 
+/* While it waits, an exec may let the container's processes in: they find nothing of the host here,
+ * not even with the right to look (a trace keeps its file, and so keeps all). */
+static int drop_other_fds(Setup *s)
+{
+        int first = 3 + (int)s->preserve_fds;
+        int *const closed[] = { &s->dir_fd,    &s->root_mount,  &s->console_fd, &s->procfs_fd,
+                                &s->devpts_fd, &s->terminal_fd, &s->sync.fd };
+
+        if (trace_on_)
+                return 0;
+        if (s->gate_fd != first && dup3(s->gate_fd, first, O_CLOEXEC) < 0)
+                return -errno;
+        s->gate_fd = first;
+        log_set_fd(-1);
+        log_set_level(LOG_ERROR_); /* standard error is the container's */
+        if (syscall(SYS_close_range, first + 1, ~0U, 0) < 0)
+                return errno == ENOSYS ? 0 : -errno;
+        for (size_t i = 0; i < array_len(closed); i++)
+                *closed[i] = -EBADF;
+        for (size_t i = 0; i < _OCI_NS_MAX; i++)
+                s->ns_fds[i] = -EBADF;
+        return 0;
+}
+
 int gate_wait(Setup *s, Err *err)
 {
         if (s->gate_fd < 0)
                 return 0;
         s->sync.fd = fd_close(s->sync.fd); /* the create is over */
+        int r = drop_other_fds(s);
+        if (r < 0)
+                return err_sys(err, -r, "close what the program is not to have");
         for (;;) {
                 char c;
                 _cleanup_close_ int fd = accept4(s->gate_fd, NULL, NULL, SOCK_CLOEXEC);

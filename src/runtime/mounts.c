@@ -51,15 +51,23 @@ static int set_attributes(const MountOptions *o, int fd, bool fresh, Err *err)
         return r < 0 ? err_sys(err, -r, "set the mount's propagation") : 0;
 }
 
-/* With a network namespace of the host, or of another pod, sysfs may not be mounted in a user
- * namespace: then the host's, read-only as it is for its root. */
+/* The kernel gives a user namespace a sysfs only with a network namespace of its own, and a procfs
+ * only with a pid namespace: else the host's, which shows the same. */
+static bool host_shows_the_same(const Setup *s, const char *type)
+{
+        if (!setup_in_userns(s))
+                return false;
+        return (str_eq(type, "sysfs") && !setup_has_new_ns(s, OCI_NS_NETWORK)) ||
+               (str_eq(type, "proc") && !s->spec->linux.namespaces[OCI_NS_PID].present);
+}
+
 static int fresh_or_bind(Setup *s, const OciMount *m, const MountOptions *o, bool *ret_bound,
                          Err *err)
 {
         const char *type = m->type;
         int fd = mount_fs_detached(type, m->source, o->data, o->set);
 
-        if (fd == -EPERM && setup_in_userns(s) && (str_eq(type, "sysfs") || str_eq(type, "proc"))) {
+        if (fd == -EPERM && host_shows_the_same(s, type)) {
                 fd = mount_clone_detached(AT_FDCWD, str_eq(type, "proc") ? "/proc" : "/sys", true);
                 *ret_bound = true;
         }

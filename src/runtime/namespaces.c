@@ -15,6 +15,7 @@
 #include "runtime/setup-internal.h"
 #include "sys/inroot.h"
 #include "sys/netif.h"
+#include "sys/ns.h"
 
 static int write_map(pid_t pid, const char *file, const OciIdMap *maps, size_t n, Err *err)
 {
@@ -114,7 +115,44 @@ static char *sysctl_path(const char *key)
         return path;
 }
 
-/* That each belongs to a namespace of the container, oci_spec_check() has seen. */
+static const char *ns_file(OciNsType kind)
+{
+        return kind == OCI_NS_NETWORK ? "net" : oci_ns_name(kind);
+}
+
+static OciNsType sysctl_kind(const char *path)
+{
+        if (str_skip_prefix(path, "sys/net/"))
+                return OCI_NS_NETWORK;
+        if (str_skip_prefix(path, "sys/user/"))
+                return OCI_NS_USER;
+        return str_eq(path, "sys/kernel/domainname") ? OCI_NS_UTS : OCI_NS_IPC;
+}
+
+/* Parent. That each belongs to a namespace of the container, oci_spec_check() has seen; but one
+ * that was given by path may be the host's (CVE-2022-0532). */
+int sysctls_prepare(Setup *s, Err *err)
+{
+        const OciLinux *l = &s->spec->linux;
+
+        for (size_t i = 0; i < l->n_sysctls; i++) {
+                _cleanup_free_ char *path = sysctl_path(l->sysctls[i].key);
+                OciNsType kind = sysctl_kind(path);
+                struct stat joined, own;
+                if (s->ns_fds[kind] < 0)
+                        continue;
+                _cleanup_close_ int fd = ns_open(0, ns_file(kind));
+                if (fd < 0 || fstat(fd, &own) < 0 || fstat(s->ns_fds[kind], &joined) < 0)
+                        return err_sys(err, errno, "compare %s namespaces", oci_ns_name(kind));
+                if (own.st_dev == joined.st_dev && own.st_ino == joined.st_ino)
+                        return err_set(err, ERR_DENIED,
+                                       "linux.sysctl: '%s' would be the host's: the container's %s "
+                                       "namespace is our own",
+                                       l->sysctls[i].key, oci_ns_name(kind));
+        }
+        return 0;
+}
+
 int sysctls_init(Setup *s, Err *err)
 {
         const OciLinux *l = &s->spec->linux;

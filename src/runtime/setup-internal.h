@@ -163,6 +163,7 @@ int cgroup_namespace_init(Setup *s, Err *err);
 int devices_init(Setup *s, Err *err);
 int masks_init(Setup *s, Err *err);
 int terminal_init(Setup *s, Err *err);
+int sysctls_prepare(Setup *s, Err *err); /* parent, before the clone */
 int sysctls_init(Setup *s, Err *err);
 
 /* process.c, identity.c: what the program gets, for create and exec alike */

@@ -285,6 +285,14 @@ def test_sysctl_of_the_host_is_refused(bundle):
     bundle.run().failed("kernel.panic", 1)
 
 
+def test_sysctl_in_the_hosts_namespace_by_path_is_refused(bundle):
+    bundle.namespace("network", "/proc/self/ns/net")
+    bundle.linux["sysctl"] = {"net.ipv4.ip_forward": "1"}
+    before = pathlib.Path("/proc/sys/net/ipv4/ip_forward").read_text()
+    bundle.run().failed("would be the host's", 1)
+    assert pathlib.Path("/proc/sys/net/ipv4/ip_forward").read_text() == before
+
+
 def test_personality_scheduler_and_io_priority(bundle):
     bundle.process["scheduler"] = {"policy": "SCHED_BATCH", "nice": 5}
     bundle.process["ioPriority"] = {"class": "IOPRIO_CLASS_BE", "priority": 6}

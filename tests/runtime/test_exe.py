@@ -12,6 +12,8 @@ def test_created_init_does_not_run_from_the_host_file(machine):
     assert b.create() == 0
     pid = b.state()["pid"]
     assert os.readlink(f"/proc/{pid}/exe").startswith("/memfd:tare-runtime")
+    fds = {os.readlink(f.path).split(":")[0] for f in os.scandir(f"/proc/{pid}/fd")}
+    assert fds <= {"/dev/null", "socket", str(b.out)}, "nothing of the host is open"
     maps = pathlib.Path(f"/proc/{pid}/maps").read_text()
     assert str(machine.runtime) not in maps
     b.delete().ok()

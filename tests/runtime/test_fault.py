@@ -44,7 +44,7 @@ def with_everything(machine):
 
 
 def skip_unless_it_applies(machine, point):
-    """Sanitizer builds are not static, and run from a sealed copy: the init has no file to leave."""
+    """Sanitizer builds are not static, and run from a sealed copy: there is no file to leave."""
     if point == "runtime.init.exe" and b"/ld-linux" in machine.runtime.read_bytes():
         pytest.skip("the step is for a static program")
 
