@@ -134,6 +134,7 @@ static const Step steps[] = {
         { "devices", NULL, NULL, devices_init, 0 },
         { "terminal", NULL, NULL, terminal_init, 0 },
         { "sysctl", NULL, NULL, sysctls_init, 0 }, /* before /proc/sys is read-only */
+        { "labels", NULL, NULL, labels_init, 0 },
         { "environment", NULL, NULL, process_env_init, 0 },
         { "hooks", has_hooks, hooks_runtime, NULL, STEP_DONE },
         { "create-container", has_hooks, NULL, hooks_create_container, STEP_GO },
@@ -181,12 +182,8 @@ static int refuse_unsupported(const Setup *s, Err *err)
                 bool wanted;
         } members[] = {
                 { "linux.netDevices", l->n_net_devices > 0 },
-                { "linux.memoryPolicy", l->memory_policy.mode },
                 { "linux.intelRdt", l->intel_rdt_json },
                 { "linux.mountLabel", !str_empty(l->mount_label) },
-                { "process.apparmorProfile",
-                  s->process && !str_empty(s->process->apparmor_profile) },
-                { "process.selinuxLabel", s->process && !str_empty(s->process->selinux_label) },
         };
 
         for (size_t i = 0; i < array_len(members); i++)
@@ -222,6 +219,8 @@ static int prepare(Setup *s, Err *err)
 
         if (r == 0)
                 r = setup_protect_exe(s, err);
+        if (r == 0)
+                r = labels_check(s, err);
         if (r == 0)
                 r = prepare_console(s, c->console_socket, c->console_fd, err);
         if (r == 0 && !c->no_state) { /* the folder first: with it the id is ours */

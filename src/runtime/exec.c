@@ -58,6 +58,7 @@ static const Step steps[] = {
         { "limits", NULL, process_limits_parent, process_limits_init, 0 },
         { "join", NULL, NULL, join_init, 0 },
         { "session", NULL, NULL, session_init, 0 },
+        { "labels", NULL, NULL, labels_init, 0 },
         { "environment", NULL, NULL, process_env_init, 0 },
         { "terminal", NULL, NULL, terminal_init, 0 },
         { "cwd", NULL, NULL, process_cwd_init, 0 },
@@ -145,6 +146,8 @@ static int run(Setup *s, const RuntimeExec *opt, Err *err)
 {
         int r = setup_protect_exe(s, err);
 
+        if (r == 0)
+                r = labels_check(s, err);
         if (r == 0)
                 r = prepare_console(s, opt->console_socket, opt->console_fd, err);
         if (r == 0)

@@ -22,15 +22,10 @@
 #include "sys/ns.h"
 #include "sys/pidfd.h"
 
-int prepare_rootfs(Setup *s, Err *err)
+static int open_rootfs(Setup *s, Err *err)
 {
         struct stat st;
 
-        if (s->create->rootfs_fd >= 0) {
-                s->root_mount = io_dup(s->create->rootfs_fd);
-                return s->root_mount < 0 ? err_sys(err, -s->root_mount, "keep the root's mount")
-                                         : 0;
-        }
         _cleanup_free_ char *joined = path_is_absolute(s->spec->root_path)
                                               ? xstrdup(s->spec->root_path)
                                               : path_join(s->bundle, s->spec->root_path);
@@ -42,8 +37,24 @@ int prepare_rootfs(Setup *s, Err *err)
                 return err_sys(err, errno, "root.path: stat '%s'", s->rootfs);
         if (!S_ISDIR(st.st_mode))
                 return err_set(err, ERR_INVALID, "root.path: '%s' is not a folder", s->rootfs);
+        return 0;
+}
+
+int prepare_rootfs(Setup *s, Err *err)
+{
+        int r = 0;
+
+        if (s->create->rootfs_fd >= 0) {
+                s->root_mount = io_dup(s->create->rootfs_fd);
+                if (s->root_mount < 0)
+                        r = err_sys(err, -s->root_mount, "keep the root's mount");
+        } else {
+                r = open_rootfs(s, err);
+        }
+        if (r < 0)
+                return r;
         /* A peer would hand the container's own mounts to the host. */
-        int r = mount_set_attr(s->root_mount, true, 0, 0, MS_SLAVE);
+        r = mount_set_attr(s->root_mount, true, 0, 0, MS_SLAVE);
         return r < 0 ? err_sys(err, -r, "take the root file system out of propagation") : 0;
 }
 

@@ -182,8 +182,9 @@ int process_limits_init(Setup *s, Err *err)
 
         if (domain && personality(str_eq(domain, "LINUX32") ? PER_LINUX32 : PER_LINUX) < 0)
                 return err_sys(err, errno, "linux.personality: set %s", domain);
-        if (!p)
-                return 0;
+        r = mempolicy_init(&s->spec->linux.memory_policy, err);
+        if (r < 0 || !p)
+                return r;
         if (p->scheduler.policy)
                 r = set_scheduler(&p->scheduler, err);
         if (r == 0 && p->io_priority_class)

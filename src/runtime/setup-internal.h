@@ -185,6 +185,13 @@ int hooks_runtime(Setup *s, Err *err);          /* parent: prestart, createRunti
 int hooks_create_container(Setup *s, Err *err); /* init */
 int hooks_start_container(Setup *s, Err *err);  /* init */
 
+/* labels.c: AppArmor and SELinux */
+int labels_check(const Setup *s, Err *err); /* parent, before the clone */
+int labels_init(Setup *s, Err *err);
+
+/* mempolicy.c */
+int mempolicy_init(const OciMemoryPolicy *p, Err *err);
+
 /* gate.c: where a created container waits for its start */
 #define GATE_NAME "gate"
 int gate_listen(Setup *s, Err *err);

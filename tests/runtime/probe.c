@@ -245,6 +245,7 @@ static int report(char **argv)
         json_file("mountinfo", "/proc/self/mountinfo");
         json_file("cgroup", "/proc/self/cgroup");
         json_file("uid_map", "/proc/self/uid_map");
+        json_file("numa_maps", "/proc/self/numa_maps");
         json_file("timens", "/proc/self/timens_offsets");
         json_file("net_dev", "/proc/net/dev");
         printf("}\n");

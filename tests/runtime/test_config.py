@@ -563,12 +563,38 @@ def test_default_cgroup_path_is_the_id(machine):
     assert all(line.endswith(f":/{b.id}") for line in b.report()["cgroup"].splitlines())
 
 
-@pytest.mark.parametrize("member, value", [
-    ("apparmorProfile", "x"), ("selinuxLabel", "x"),
+@pytest.mark.parametrize("member, value, text, folder", [
+    ("apparmorProfile", "x", "AppArmor is not enabled", "/sys/module/apparmor"),
+    ("selinuxLabel", "x", "SELinux is not enabled", "/sys/fs/selinux/enforce"),
 ])
-def test_what_is_not_there_says_so(bundle, member, value):
+def test_what_the_machine_lacks_says_so(bundle, member, value, text, folder):
+    if os.path.exists(folder):
+        pytest.skip("this machine has it")
     bundle.process[member] = value
-    bundle.run().failed("is not supported", 1)
+    bundle.run().failed(text, 1)
+
+
+def test_unconfined_is_no_profile(bundle):
+    bundle.process["apparmorProfile"] = "unconfined"
+    bundle.report()
+
+
+def test_netdevices_are_not_supported(bundle):
+    bundle.linux["netDevices"] = {"eth9": {}}
+    bundle.run().failed("linux.netDevices is not supported", 1)
+
+
+def test_memory_policy(bundle):
+    bundle.linux["memoryPolicy"] = {"mode": "MPOL_BIND", "nodes": "0"}
+    done = bundle.run()
+    if "Function not implemented" in done.err:
+        pytest.skip("this kernel has no NUMA")
+    assert "bind:0" in done.ok().json["numa_maps"]
+
+
+def test_bad_memory_policy(bundle):
+    bundle.linux["memoryPolicy"] = {"mode": "MPOL_BIND", "nodes": "0-x"}
+    bundle.run().failed("linux.memoryPolicy", 1)
 
 
 @pytest.mark.parametrize("userns", [False, True])
