@@ -67,7 +67,7 @@ END
 
 start_daemon() {
         step daemon
-        mount -t tmpfs -o mode=0711 tare-quickstart "$work" || broken 'a tmpfs cannot be mounted'
+        mount -n -t tmpfs -o mode=0711 tare-quickstart "$work" || broken 'a tmpfs cannot be mounted'
         ip link set lo up || broken 'the loopback interface cannot be set up'
         write_config
         # A session of its own: a Ctrl-C of the terminal is not for it.

@@ -5,8 +5,8 @@
 # Things that carry the demonstration's own name are looked for everywhere; of those that do not
 # (links, sysctls, folders at usual places) the state is noted before and compared afterwards.
 
-TRACES_FOLDERS='/run/tare /run/netns /run/cni /var/lib/tare /var/lib/cni /etc/cni /etc/tare
-/var/log/pods'
+TRACES_FOLDERS='/run/tare /run/netns /run/cni /run/mount /var/lib/tare /var/lib/cni
+/etc/cni /etc/tare /var/log/pods'
 TRACES_PATIENCE=30 # looks, 0.1 s apart: process 1 may be slow to reap
 
 # Where the hierarchies are.
