@@ -65,11 +65,10 @@ static int document_media(Fetch *f, const char *digest, ImageMedia *ret, Err *er
                 return err_wrap(err, r, "manifest %s", digest);
         *ret = image_document_media(j);
         if (*ret != IMAGE_MEDIA_INDEX && *ret != IMAGE_MEDIA_MANIFEST)
-                return err_set(
-                        err, ERR_UNSUPPORTED,
-                        "manifest %s: neither an image index nor an image manifest (Docker "
-                        "schema 1 is not supported; push the image again)",
-                        digest);
+                return err_set(err, ERR_UNSUPPORTED,
+                               "manifest %s: neither an image index nor an image manifest (Docker "
+                               "schema 1 is not supported; push the image again)",
+                               digest);
         return 0;
 }
 
