@@ -125,6 +125,7 @@ static const Step steps[] = {
         { "cgroup", NULL, cgroups_setup, NULL, STEP_GO | STEP_LATE },
         { "limits", NULL, process_limits_parent, process_limits_init, 0 },
         { "userns", joins_userns, NULL, idmap_enter, 0 },
+        { "pid", NULL, NULL, filter_pid_init, 0 },
         { "session", NULL, NULL, session_init, 0 },
         { "names", NULL, NULL, uts_init, 0 },
         { "network", NULL, NULL, network_init, 0 },
@@ -146,6 +147,7 @@ static const Step steps[] = {
         { "exe", setup_waits_exposed, NULL, setup_leave_exe, 0 }, /* it takes rights */
         { "identity", NULL, NULL, identity_init, 0 },
         { "lookup", NULL, NULL, process_lookup_init, 0 }, /* as the user, so after identity */
+        { "notify", NULL, NULL, filter_notify_init, 0 },
         { "ready", NULL, ready_parent, NULL, STEP_DONE },
         { "gate", NULL, NULL, gate_wait, STEP_GO },
         { "start-container", NULL, NULL, hooks_start_container, 0 },

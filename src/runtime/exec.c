@@ -56,6 +56,7 @@ static int ready_parent(Setup *s, Err *err)
 static const Step steps[] = {
         { "cgroup", NULL, exec_cgroup_parent, NULL, STEP_GO | STEP_LATE },
         { "limits", NULL, process_limits_parent, process_limits_init, 0 },
+        { "pid", NULL, NULL, filter_pid_init, 0 },
         { "join", NULL, NULL, join_init, 0 },
         { "session", NULL, NULL, session_init, 0 },
         { "labels", NULL, NULL, labels_init, 0 },
@@ -65,6 +66,7 @@ static const Step steps[] = {
         { "stdio", NULL, process_stdio_parent, process_stdio_init, 0 },
         { "identity", NULL, NULL, identity_init, 0 },
         { "lookup", NULL, NULL, process_lookup_init, 0 },
+        { "notify", NULL, NULL, filter_notify_init, 0 },
         { "ready", NULL, ready_parent, NULL, STEP_DONE },
         { "exec", NULL, NULL, process_execute, STEP_GO },
 };

@@ -69,10 +69,66 @@ int filter_prepare(Setup *s, Err *err)
 
         if (!c || !s->process)
                 return 0;
-        if (c->listener_path)
-                return err_set(err, ERR_UNSUPPORTED,
-                               "linux.seccomp.listenerPath is not supported; leave it and the "
-                               "SCMP_ACT_NOTIFY rules out");
         int r = parse_flags(c, &s->filter_flags, err);
-        return r < 0 ? r : compile(s, c, &s->filter, err);
+        if (r == 0)
+                r = compile(s, c, &s->filter, err);
+        if (r < 0 || !s->filter.notifies)
+                return r;
+        s->agent_fd = io_unix_connect(c->listener_path);
+        return s->agent_fd < 0
+                       ? err_sys(err, -s->agent_fd, "linux.seccomp.listenerPath: connect to '%s'",
+                                 c->listener_path)
+                       : 0;
+}
+
+/* Our number as the host counts, by the host's /proc, which is still there. */
+int filter_pid_init(Setup *s, Err *err)
+{
+        char text[32];
+        uint32_t pid;
+
+        if (s->agent_fd < 0)
+                return 0;
+        ssize_t n = readlink("/proc/self", text, sizeof(text) - 1);
+        if (n < 0)
+                return err_sys(err, errno, "read /proc/self");
+        text[n] = 0;
+        if (str_to_u32(text, &pid) < 0)
+                return err_set(err, ERR_CORRUPT, "/proc/self leads to '%s'", text);
+        s->host_pid = (pid_t)pid;
+        return 0;
+}
+
+static int tell_agent(const Setup *s, int listener, Err *err)
+{
+        _cleanup_json_ Json *annotations = state_annotations(s->spec);
+        _cleanup_json_ Json *j = json_object_new_object();
+        RuntimeStatus status = s->exec ? RUNTIME_RUNNING : RUNTIME_CREATING;
+        pid_t init = s->exec ? s->target_pid : s->host_pid;
+
+        json_add_str(j, "ociVersion", "1.3.0");
+        json_object_array_add(json_add_array(j, "fds"), json_object_new_string("seccompFd"));
+        json_add_i64(j, "pid", s->host_pid);
+        json_add_str_opt(j, "metadata", s->spec->linux.seccomp->listener_metadata);
+        json_object_object_add(
+                j, "state",
+                state_to_json(str_or(s->id, ""), status, init, str_or(s->bundle, ""), annotations));
+        _cleanup_free_ char *text = json_print(j);
+        ssize_t r = io_send_fds(s->agent_fd, text, strlen(text), &listener, 1);
+        return r < 0 ? err_sys(err, (int)-r, "linux.seccomp.listenerPath: tell the agent") : 0;
+}
+
+int filter_notify_init(Setup *s, Err *err)
+{
+        _cleanup_close_ int listener = -EBADF;
+
+        if (s->agent_fd < 0)
+                return 0;
+        int r = seccomp_filter_install(&s->filter, s->filter_flags, &listener);
+        if (r < 0)
+                return err_sys(err, -r, "linux.seccomp: install the filter");
+        r = tell_agent(s, listener, err);
+        s->agent_fd = fd_close(s->agent_fd);
+        seccomp_filter_done(&s->filter); /* not once more */
+        return r;
 }

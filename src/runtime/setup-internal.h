@@ -57,6 +57,8 @@ typedef struct Setup {
         bool leaves_exe;         /* the init has its own file to leave, with its last step */
         SeccompFilter filter;    /* compiled; no bytes: none */
         uint64_t filter_flags;
+        int agent_fd;     /* connected to linux.seccomp.listenerPath; -EBADF: no rule notifies */
+        pid_t host_pid;   /* init: with an agent */
         int console_fd;   /* connected; takes the terminal's master */
         int target_pidfd; /* exec: the container's init */
         pid_t target_pid;
@@ -153,6 +155,8 @@ int prepare_console(Setup *s, const char *path, int fd, Err *err);
 
 /* filter.c: parent, before the clone */
 int filter_prepare(Setup *s, Err *err);
+int filter_pid_init(Setup *s, Err *err); /* init, while the host's /proc is there */
+int filter_notify_init(Setup *s, Err *err);
 
 /* rootfs.c, mounts.c, devices.c, masks.c, terminal.c: the init */
 int rootfs_attach(Setup *s, Err *err);

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What config.json says is what the program finds."""
+import fcntl
 import json
 import os
 import pathlib
+import socket
 import stat
+import struct
 import subprocess
 
 import pytest
@@ -238,6 +241,70 @@ def test_seccomp_in_exec(machine):
     b.up()
     assert b.exec("/bin/probe", "call", "mkdir").code == 98
     b.stop()
+
+
+class Agent:
+    """A seccomp agent: gets the listener, and answers each notification with an errno."""
+    RECV, SEND = 0xc0502100, 0xc0182101
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(path))
+        self.socket.listen(1)
+
+    def accept(self):
+        peer, _ = self.socket.accept()
+        data, ancillary, _, _ = peer.recvmsg(65536, socket.CMSG_LEN(4))
+        self.fd = struct.unpack("i", ancillary[0][2][:4])[0]
+        return json.loads(data)
+
+    def answer(self, errno):
+        """The pid that asked."""
+        got = bytearray(80)
+        fcntl.ioctl(self.fd, self.RECV, got)
+        cookie, pid = struct.unpack_from("QI", got)
+        fcntl.ioctl(self.fd, self.SEND, struct.pack("QqiI", cookie, 0, -errno, 0))
+        return pid
+
+
+@pytest.mark.parametrize("nnp", [True, False])
+def test_seccomp_agent(machine, nnp):
+    b = machine.bundle("call", "mkdir")
+    b.process["noNewPrivileges"] = nnp
+    b.linux["seccomp"] = dict(seccomp("SCMP_ACT_NOTIFY"), listenerPath=str(b.path / "agent"),
+                              listenerMetadata="hello")
+    agent = Agent(b.path / "agent")
+    b.save()
+    child = machine.start_process("run", "-b", b.path, b.id)
+    state = agent.accept()
+    assert state["metadata"] == "hello" and state["fds"] == ["seccompFd"]
+    assert state["pid"] == state["state"]["pid"] and state["state"]["id"] == b.id
+    assert state["state"]["status"] == "creating"
+    assert agent.answer(95) == state["pid"]
+    assert child.wait(10) == 95
+    os.close(agent.fd)
+
+
+def test_seccomp_agent_in_exec(machine):
+    b = machine.bundle("wait")
+    b.linux["seccomp"] = dict(seccomp("SCMP_ACT_NOTIFY"), listenerPath=str(b.path / "agent"))
+    agent = Agent(b.path / "agent")
+    assert b.create() == 0, b.output()
+    first = agent.accept()
+    os.close(agent.fd)
+    b.start().ok()
+    child = machine.start_process("exec", b.id, "/bin/probe", "call", "mkdir")
+    state = agent.accept()
+    assert state["state"]["pid"] == first["pid"] != state["pid"]
+    assert agent.answer(96) == state["pid"]
+    assert child.wait(10) == 96
+    os.close(agent.fd)
+    b.stop()
+
+
+def test_seccomp_agent_that_is_not_there(bundle):
+    bundle.linux["seccomp"] = dict(seccomp("SCMP_ACT_NOTIFY"), listenerPath="/nosuch")
+    bundle.run().failed("listenerPath: connect to '/nosuch'", 1)
 
 
 def test_rlimits(bundle):
