@@ -65,7 +65,7 @@ def print_log(request, node):
     """With a failed test, what tared said."""
     report = getattr(request.node, "report_call", None)
     if report is not None and report.failed:
-        print("--- tared's log, its end ---\n" + "\n".join(node.log().splitlines()[-40:]), file=sys.stderr)
+        print("--- tared's log, its end ---\n" + "\n".join(node.log().splitlines()[-12:]), file=sys.stderr)
 
 
 @pytest.fixture(scope="session")

@@ -346,9 +346,10 @@ class Node:
             self.assert_nothing_left()
             assert self.kill(signal.SIGTERM) == 0, self.log()
         finally:
-            self._wipe()
+            self.wipe()
 
-    def _wipe(self):
+    def wipe(self):
+        """Ends and removes all of it, whatever state it is in."""
         if self.client:
             self.client.close()
         if self.process and self.process.poll() is None:
