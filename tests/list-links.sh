@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# list-links.sh FOLDER PREFIX - for the build: every FOLDER/PREFIX-*.c, sorted, as "PREFIX-x:base sys".
+# list-links.sh FOLDER PREFIX - for the build: every FOLDER/PREFIX-*.c, as "PREFIX-x:base sys".
 # The folders it links are named in its first lines as "/* links: base sys */"; "base" by default.
 set -eu
 cd "$1"

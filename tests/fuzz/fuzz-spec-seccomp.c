@@ -5,6 +5,8 @@
 #include "fuzz/fuzz.h"
 #include "spec/spec-gen.h"
 
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* the initialiser has all fields */
+
 static char *node_caps[] = { "CAP_CHOWN", "CAP_SYS_ADMIN", NULL };
 static char *image_cmd[] = { "sh", NULL };
 

@@ -123,4 +123,7 @@ def python(tree):
         except SyntaxError as error:
             yield Finding(path, error.lineno or 1, "python", error.msg)
     command = ["/usr/bin/python3", "-B", "-m", "pyflakes", *tree.python_files()]
-    yield from from_program(command, tree, "python")
+    for finding in from_program(command, tree, "python"):
+        lines = tree.lines(finding.path) if finding.line else []
+        if finding.line > len(lines) or "# noqa" not in lines[finding.line - 1]:
+            yield finding

@@ -7,6 +7,7 @@ from tree import Finding, search
 
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 COLUMNS = 100
+TEXT = re.compile(r'"(?:\\.|[^"\\])*"')
 # Recorded documents and what a fuzzer is fed are as they came.
 DATA = re.compile(r"/(?:corpus|golden|data|results)/|\.(?:json|sum|tsv|svg|pb)$")
 WORDS = re.compile(r"\b(?:" + "|".join(("TO" "DO", "FIX" "ME", "X" "XX", "(?i:st" "ub)")) + r")\b")
@@ -40,12 +41,25 @@ def words(tree):
     yield from search(tree, plain(tree), WORDS, "words", "{0}: an issue says what is to be done")
 
 
+def kept_as_it_is(tree, path):
+    """Lines of C that clang-format leaves: a text that is not to be broken, and what is marked."""
+    kept, off = set(), False
+    if path.endswith((".c", ".h")):
+        for number, line in enumerate(tree.lines(path), 1):
+            if "clang-format off" in line or "clang-format on" in line:
+                off = "clang-format off" in line
+            if off or len(TEXT.sub("", line).rstrip("\\ ")) <= COLUMNS:
+                kept.add(number)
+    return kept
+
+
 def columns(tree):
     paths = set(tree.c_files()) | set(tree.python_files()) | set(tree.shell_files())
     paths |= set(tree.files("meson.build", below=""))
     for path in sorted(paths):
+        kept = kept_as_it_is(tree, path)
         for number, line in enumerate(tree.lines(path), 1):
-            if len(line) > COLUMNS:
+            if len(line) > COLUMNS and number not in kept:
                 yield Finding(path, number, "columns",
                               f"{len(line)} columns, the limit is {COLUMNS}")
 
