@@ -43,6 +43,8 @@ struct Engine {
         CniConfig *cni; /* NULL: not ready, and why: */
         char *cni_reason;
         LoopSource *unclaimed_timer;
+        LoopSource *own_cgroups_timer; /* until the cgroups of ours are gone */
+        unsigned own_cgroups_tries;
         Op **name_waits; /* runs that wait for a name whose holder is being removed */
         size_t n_name_waits;
         uint64_t next_ingest, next_exec;

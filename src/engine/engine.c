@@ -103,6 +103,7 @@ void engine_free(Engine *e)
         free(e->cni_reason);
         free(e->name_waits);
         loop_source_free(e->unclaimed_timer);
+        loop_source_free(e->own_cgroups_timer);
         snapshots_free(e->snapshots);
         content_free(e->content);
         store_free(e->run);

@@ -16,6 +16,8 @@
 #include "sys/cgroup.h"
 
 #define LEFTOVERS_DEADLINE_S 40
+#define OWN_CGROUPS_RETRY_NS (NS_PER_S / 4)
+#define OWN_CGROUPS_TRIES    40
 
 typedef struct PodDown PodDown;
 
@@ -300,18 +302,42 @@ static int remove_forget(Op *op, Err *err)
         return pod_of(op) ? store_delete(op->engine->run, STORE_POD, pod_of(op)->id, err) : 0;
 }
 
-void pod_drop_own_cgroups(Engine *e)
+static bool own_cgroups_gone(Engine *e)
 {
         const char *own[] = { e->config->cgroup_parent, e->config->shim_cgroup };
+        bool gone = true;
 
-        if (map_len(e->pods) > 0 || e->node.systemd_cgroup)
-                return;
         for (size_t i = 0; i < array_len(own); i++) {
                 Cgroup *cg = str_empty(own[i]) ? NULL : cgroup_new(own[i]);
                 if (cg)
                         cgroup_remove_empty(cg);
+                gone = gone && !(cg && cgroup_exists(cg));
                 cgroup_free(cg);
         }
+        return gone;
+}
+
+/* A supervisor of a former life is a zombie until init reaps it, and holds its cgroup so long. */
+static void try_own_cgroups(void *userdata)
+{
+        Engine *e = userdata;
+        uint64_t again = e->world->now_mono(e->world) + OWN_CGROUPS_RETRY_NS;
+
+        if (map_len(e->pods) > 0 || own_cgroups_gone(e) ||
+            e->own_cgroups_tries++ >= OWN_CGROUPS_TRIES)
+                return;
+        if (e->own_cgroups_timer)
+                loop_timer_set(e->own_cgroups_timer, again);
+        else
+                e->own_cgroups_timer = loop_add_timer(e->world->loop, again, try_own_cgroups, e);
+}
+
+void pod_drop_own_cgroups(Engine *e)
+{
+        if (e->node.systemd_cgroup)
+                return;
+        e->own_cgroups_tries = 0;
+        try_own_cgroups(e);
 }
 
 static void remove_finish(Op *op, const Err *err)
