@@ -62,6 +62,12 @@ static int clone_folder(const Setup *s, const char *name)
         _cleanup_free_ char *full = xasprintf(CGROUP_ROOT "%s%s%s", *name ? "/" : "", name, path);
         int fd = mount_clone_detached(AT_FDCWD, full, false);
 
+        if (fd == -ENOENT && s->unprivileged) { /* it has no cgroup of its own: all, read-only */
+                _cleanup_free_ char *all = xasprintf(CGROUP_ROOT "%s%s", *name ? "/" : "", name);
+                fd = mount_clone_detached(AT_FDCWD, all, false);
+                if (fd >= 0)
+                        (void)mount_set_attr(fd, false, MOUNT_ATTR_RDONLY, 0, 0);
+        }
         if (fd >= 0 && !is_cgroupfs(fd)) {
                 close(fd);
                 return -ENOENT;

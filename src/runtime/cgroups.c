@@ -176,12 +176,29 @@ int cgroups_prepare(Setup *s, Err *err)
         return 0;
 }
 
+/* Limits are kept or refused, never dropped; a container without any needs no cgroup. */
+static bool asks_for_limits(const OciResources *res)
+{
+        _cleanup_(resource_plan_done) ResourcePlan p = { 0 };
+
+        return res && (resource_plan_make(res, is_v2, &p, NULL) < 0 || p.n > 0);
+}
+
 int cgroups_setup(Setup *s, Err *err)
 {
-        int r = cgroup_create(s->cgroup, err);
+        Err e = { 0 };
+        bool optional =
+                (s->unprivileged || s->ctx->rootless) && !asks_for_limits(s->spec->linux.resources);
+        int r = cgroup_create(s->cgroup, &e);
 
-        if (r == 0)
-                r = cgroups_apply(s->cgroup, s->spec->linux.resources, false, err);
+        if (r < 0 && optional && e.kind == ERR_DENIED) {
+                log_debug("id=%s %s, ignoring", s->id, e.msg);
+                cgroup_free(take_ptr(s->cgroup));
+                return 0;
+        }
+        if (r < 0)
+                return err_copy(err, &e);
+        r = cgroups_apply(s->cgroup, s->spec->linux.resources, false, err);
         return r < 0 ? r : cgroup_join(s->cgroup, s->pid, err);
 }
 

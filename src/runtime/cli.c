@@ -218,11 +218,21 @@ static const CliCommand *find_command(const char *name)
         return NULL;
 }
 
+/* Of a user: their own runtime folder. */
+static char *find_default_root(void)
+{
+        const char *dir = getenv("XDG_RUNTIME_DIR");
+
+        return geteuid() != 0 && !str_empty(dir) ? xasprintf("%s/tare-runtime", dir)
+                                                 : xstrdup(DEFAULT_ROOT);
+}
+
 static int run_command(const Global *g, int argc, char **argv, char **all, Err *err)
 {
         const CliCommand *c = find_command(argv[0]);
+        _cleanup_free_ char *default_root = find_default_root();
         Cli cli = {
-                .ctx = { .root = str_or(g->root, DEFAULT_ROOT),
+                .ctx = { .root = str_or(g->root, default_root),
                          .systemd_cgroup = g->systemd_cgroup,
                          .rootless = str_eq(g->rootless, "true") },
                 .debug = g->debug,

@@ -192,6 +192,11 @@ static int refuse_unsupported(const Setup *s, Err *err)
                 if (members[i].wanted)
                         return err_set(err, ERR_UNSUPPORTED, "%s is not supported; leave it out",
                                        members[i].name);
+        if (s->unprivileged && !l->namespaces[OCI_NS_USER].present)
+                return err_set(
+                        err, ERR_INVALID,
+                        "linux.namespaces has no user namespace, without which only root makes "
+                        "containers; see spec --rootless");
         if (!l->namespaces[OCI_NS_MOUNT].present)
                 return err_set(
                         err, ERR_INVALID,
@@ -239,9 +244,9 @@ static int prepare(Setup *s, Err *err)
                 r = spawn_open_namespaces(s, err);
         if (r == 0)
                 r = sysctls_prepare(s, err);
-        if (r == 0)
+        if (r == 0 && !s->unprivileged)
                 r = prepare_rootfs(s, err);
-        if (r == 0)
+        if (r == 0 && !s->unprivileged)
                 r = prepare_mounts(s, err);
         return r < 0 ? r : filter_prepare(s, err);
 }
@@ -306,9 +311,6 @@ static int check_options(const RuntimeContext *ctx, const RuntimeCreate *opt, Er
         if (opt->no_state && !opt->run_now)
                 return err_set(err, ERR_INVALID,
                                "without a state folder there is no gate: run now");
-        if (ctx->rootless || geteuid() != 0)
-                return err_set(err, ERR_UNSUPPORTED,
-                               "running without root is not supported; run as root");
         return 0;
 }
 
@@ -336,6 +338,7 @@ int runtime_create(const RuntimeContext *ctx, const RuntimeCreate *opt, RuntimeP
         s.create = opt;
         s.process = s.spec->process;
         s.id = opt->id;
+        s.unprivileged = geteuid() != 0;
         s.run_now = opt->run_now;
         s.sibling = opt->sibling;
         s.no_new_keyring = opt->no_new_keyring;

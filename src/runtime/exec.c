@@ -37,7 +37,7 @@ static int join_init(Setup *s, Err *err)
         if (setns(s->target_pidfd, flags) < 0)
                 return err_sys(err, errno, "join the container's namespaces");
         if (ns[OCI_NS_USER].present) {
-                if (setns(s->target_pidfd, CLONE_NEWUSER) < 0)
+                if (s->ns_fds[OCI_NS_USER] < 0 && setns(s->target_pidfd, CLONE_NEWUSER) < 0)
                         return err_sys(err, errno, "join the container's user namespace");
                 int r = idmap_enter(s, err);
                 if (r < 0)
@@ -90,10 +90,12 @@ static int open_target(Setup *s, pid_t pid, uint64_t start_time, Err *err)
         s->target_pidfd = state_open_pidfd(&st, NULL);
         if (s->target_pidfd < 0)
                 return err_set(err, ERR_PRECONDITION, "cannot exec in a stopped container");
-        if (!s->spec->linux.namespaces[OCI_NS_PID].present)
-                return 0;
-        s->ns_fds[OCI_NS_PID] = ns_open(pid, "pid");
-        if (s->ns_fds[OCI_NS_PID] < 0 || !state_init_runs(&st))
+        const OciNamespace *ns = s->spec->linux.namespaces;
+        if (ns[OCI_NS_PID].present)
+                s->ns_fds[OCI_NS_PID] = ns_open(pid, "pid");
+        if (ns[OCI_NS_USER].present && s->unprivileged) /* else it comes last: see join_init() */
+                s->ns_fds[OCI_NS_USER] = ns_open(pid, "user");
+        if ((ns[OCI_NS_PID].present && s->ns_fds[OCI_NS_PID] < 0) || !state_init_runs(&st))
                 return err_set(err, ERR_PRECONDITION, "cannot exec in a stopped container");
         return 0;
 }
@@ -175,6 +177,7 @@ int runtime_exec(const RuntimeContext *ctx, const RuntimeExec *opt, RuntimeProce
         s.exec = opt;
         s.id = opt->id;
         s.process = opt->process;
+        s.unprivileged = geteuid() != 0;
         s.sibling = opt->sibling;
         s.no_new_keyring = opt->no_new_keyring;
         s.preserve_fds = opt->preserve_fds;

@@ -41,13 +41,18 @@ static int set_propagation(const char *name, int fd, Err *err)
 int rootfs_attach(Setup *s, Err *err)
 {
         const char *want = s->spec->linux.rootfs_propagation;
+        int r = s->unprivileged ? prepare_rootfs(s, err) : 0;
 
+        if (r == 0 && s->unprivileged)
+                r = prepare_mounts(s, err);
+        if (r < 0)
+                return r;
         /* Nothing mounted from here on reaches the host; what the host mounts still reaches binds
          * that ask for it. */
         if (mount(NULL, "/", NULL, MS_REC | (str_eq(want, "private") ? MS_PRIVATE : MS_SLAVE),
                   NULL) < 0)
                 return err_sys(err, errno, "take our mounts out of the host's propagation");
-        int r = mount_move(s->root_mount, AT_FDCWD, "/");
+        r = mount_move(s->root_mount, AT_FDCWD, "/");
         return r < 0 ? err_sys(err, -r, "attach the root file system") : 0;
 }
 

@@ -38,6 +38,8 @@ typedef struct Setup {
         const OciSpec *spec;
         const OciProcess *process; /* NULL: none yet */
         const char *id;
+        bool unprivileged; /* not root: mounts are made by the init, as root of its user namespace
+                            */
         bool run_now, sibling, no_new_keyring;
         unsigned preserve_fds;
         int stdio[3];
@@ -148,7 +150,7 @@ int session_init(Setup *s, Err *err);
 int uts_init(Setup *s, Err *err);
 int network_init(Setup *s, Err *err);
 
-/* prepare.c: parent, before the clone */
+/* prepare.c: parent, before the clone; or the init of an unprivileged caller */
 int prepare_rootfs(Setup *s, Err *err);
 int prepare_mounts(Setup *s, Err *err);
 int prepare_console(Setup *s, const char *path, int fd, Err *err);

@@ -179,18 +179,27 @@ typedef struct HelperAnswer {
         Err err;
 } HelperAnswer;
 
+static int join_user(const Setup *s, Err *err)
+{
+        if (setns(s->ns_fds[OCI_NS_USER], CLONE_NEWUSER) == 0)
+                return 0;
+        return err_sys(err, errno, "join user namespace '%s'",
+                       str_or(s->spec->linux.namespaces[OCI_NS_USER].path, "of the container"));
+}
+
 _Noreturn static void helper_main(Setup *s, int out, InitMain *init_main)
 {
         HelperAnswer a = { 0 };
         int old[_OCI_NS_MAX];
 
-        int r = join(s, old, false, &a.err);
+        /* Who has no rights of their own has them only inside. */
+        int r = s->unprivileged ? join_user(s, &a.err) : 0;
+        if (r == 0)
+                r = join(s, old, false, &a.err);
         if (r == 0 && setup_has_new_ns(s, OCI_NS_TIME))
                 r = make_time_namespace(s, &a.err);
-        if (r == 0 && setns(s->ns_fds[OCI_NS_USER], CLONE_NEWUSER) < 0)
-                r = err_sys(
-                        &a.err, errno, "join user namespace '%s'",
-                        str_or(s->spec->linux.namespaces[OCI_NS_USER].path, "of the container"));
+        if (r == 0 && !s->unprivileged)
+                r = join_user(s, &a.err);
         /* Joining a user namespace makes the process dumpable for root inside. */
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         if (r == 0)
@@ -232,8 +241,10 @@ int spawn_init(Setup *s, InitMain *init_main, Err *err)
 
         if (r < 0)
                 return r;
-        /* Nobody inside looks into a process of ours before it has executed the program. */
-        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        /* Nobody inside looks into a process of ours before it has executed the program. But a
+         * caller without rights could not write the id maps of such a process: then idmap_enter()
+         * does it. */
+        if (!s->unprivileged && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
                 return err_sys(err, errno, "become undumpable");
         if (s->ns_fds[OCI_NS_USER] >= 0)
                 r = clone_by_helper(s, init_main, err);
