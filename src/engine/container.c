@@ -534,8 +534,9 @@ static EngineWait *join_or_refuse(Engine *e, Container *c,
 
         if (op && same && !op->undoing)
                 return op_wait(op, done, data);
-        if (!op && same && c->unclaimed_ns) {
+        if (!op && same && (c->unclaimed_ns || (c->untold && c->state == CONTAINER_CREATED))) {
                 c->unclaimed_ns = 0;
+                c->untold = false;
                 return engine_answer(e, c->id, NULL, done, data);
         }
         err_set(&err, ERR_EXISTS,

@@ -30,9 +30,10 @@ struct Pod {
         bool stopping,
                 removing; /* a Stop or Remove is under way; recorded, finished after a restart */
         uint64_t unclaimed_ns; /* since when nobody has been told the id; 0: somebody has */
-        int64_t created_at;    /* ns since the epoch */
-        char *dir;             /* <state>/pods/<id> */
-        char *netns_path;      /* NULL: host network */
+        bool untold;        /* adopted: the daemon before us may have died before it told the id */
+        int64_t created_at; /* ns since the epoch */
+        char *dir;          /* <state>/pods/<id> */
+        char *netns_path;   /* NULL: host network */
         char *ipc_path, *uts_path, *pid_path;
         char *hostname;
         char *cgroup_parent;
@@ -66,6 +67,7 @@ struct Container {
         ContainerState state;
         bool removing;
         uint64_t unclaimed_ns;
+        bool untold;       /* as of a pod */
         void *exit_waiter; /* the operation that waits for its exit */
         char *image_id;    /* sha256:... */
         char *image_ref;   /* repo digest, else id */

@@ -378,8 +378,9 @@ static EngineWait *join_or_refuse(Engine *e, Pod *p, const Runtime__V1__RunPodSa
 
         if (op && same && !op->undoing)
                 return op_wait(op, done, data);
-        if (!op && same && p->unclaimed_ns) {
+        if (!op && same && (p->unclaimed_ns || (p->untold && map_len(p->containers) == 0))) {
                 p->unclaimed_ns = 0;
+                p->untold = false;
                 return engine_answer(e, p->id, NULL, done, data);
         }
         err_set(&err, ERR_EXISTS,
@@ -419,6 +420,8 @@ EngineWait *engine_run_pod(Engine *e, const Runtime__V1__RunPodSandboxRequest *r
                 if (!op || !op->undoing)
                         return join_or_refuse(e, holder, req, done, data);
         }
+        if (holder && holder->removing) /* joins the removal, or tries again one that failed */
+                (void)engine_remove_pod(e, holder->id, NULL, NULL);
         p = pod_new(e, req, take_ptr(key));
         object = engine_object("pod", p->id);
         op = op_start(e->ops, &verb_run_pod, object, p->id, p->id, p);

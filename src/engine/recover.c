@@ -5,6 +5,7 @@
  *   pod MAKING                 removed            container MAKING       removed
  *   pod stopping, removing     goes on            container removing     goes on
  *   pod READY                  its supervisor is asked what became of the containers meanwhile
+ *   pod, container just made   the same request takes it: its maker may not have heard of it
  *
  * Lists answer at once, from the records; the rest is done by operations like any other. */
 #include <stdlib.h>
@@ -71,19 +72,35 @@ void recover_ask_state(Pod *p)
 
 /* --- */
 
+static bool is_new(Engine *e, int64_t created_at)
+{
+        return e->world->now_real(e->world) - created_at < (int64_t)ENGINE_UNCLAIMED_NS;
+}
+
+/* A pod that was being made may have one that the record does not know yet: its socket tells. */
+static bool may_have_supervisor(const Pod *p)
+{
+        if (p->state == POD_MAKING)
+                return true;
+        return p->shim_pid > 0 && (p->state == POD_READY || p->network_up || p->stopping);
+}
+
 static int recover_pod(Engine *e, Pod *p, Err *err)
 {
         int r = 0;
 
         p->engine = e;
-        if (p->shim_pid > 0 && !(p->state == POD_NOTREADY && !p->network_up && !p->stopping)) {
+        if (may_have_supervisor(p)) {
                 r = pod_connect(e, p, err);
                 if (r < 0)
                         return r;
                 recover_ask_state(p);
         }
-        if (p->state == POD_MAKING)
-                p->removing = true; /* its name can be waited for */
+        p->untold = p->state == POD_READY && is_new(e, p->created_at);
+        if (p->state == POD_MAKING) {
+                p->removing = true;                    /* its name can be waited for */
+                p->network_up = p->netns_path != NULL; /* ADD may have been begun */
+        }
         if (p->removing)
                 (void)engine_remove_pod(e, p->id, NULL, NULL);
         else if (p->stopping)
@@ -98,6 +115,7 @@ static void recover_containers(Engine *e)
 
         for (size_t i = 0; map_next(e->containers, &i, &key, &value);) {
                 Container *c = value;
+                c->untold = c->state == CONTAINER_CREATED && is_new(e, c->created_at);
                 if (c->state == CONTAINER_MAKING)
                         c->removing = true;
                 if (c->removing)

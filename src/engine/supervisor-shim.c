@@ -331,14 +331,28 @@ static const SupervisorOps shim_ops = {
         .free = shim_free,
 };
 
+static void watch(Shim *s, pid_t pid, uint64_t start_time)
+{
+        s->pidfd = pidfd_open_pid(pid);
+        if (s->pidfd >= 0 && start_time != 0 && process_start_time(pid) != start_time)
+                s->pidfd = fd_close(s->pidfd);
+        if (s->pidfd >= 0)
+                s->pid_source = loop_add_fd(s->world->loop, s->pidfd, EPOLLIN, on_pidfd, s);
+}
+
 static void hello_done(void *data, const Tare__Shim__V1__Reply *reply, const Err *err)
 {
         Shim *s = data;
 
-        if (err)
+        if (err) {
                 log_debug("pod=%s supervisor: hello: %s", s->pod_id, err->msg);
-        else if (reply->result_case == TARE__SHIM__V1__REPLY__RESULT_HELLO)
-                log_debug("pod=%s supervisor: %s", s->pod_id, reply->hello->program);
+                return;
+        }
+        if (reply->result_case != TARE__SHIM__V1__REPLY__RESULT_HELLO)
+                return;
+        log_debug("pod=%s supervisor: %s", s->pod_id, reply->hello->program);
+        if (s->pidfd < 0 && reply->hello->pid > 0)
+                watch(s, reply->hello->pid, 0);
 }
 
 static void say_hello(Shim *s)
@@ -393,14 +407,12 @@ static void reconnect(void *userdata)
 /* Nobody there, or somebody else with its number: as good as gone. */
 static void connect_to(Shim *s, const char *socket_path, pid_t pid, uint64_t start_time)
 {
-        s->pidfd = pidfd_open_pid(pid);
-        if (s->pidfd >= 0 && start_time != 0 && process_start_time(pid) != start_time)
-                s->pidfd = fd_close(s->pidfd);
-        if (s->pidfd < 0) {
+        if (pid > 0)
+                watch(s, pid, start_time);
+        if (pid > 0 && s->pidfd < 0) {
                 set_dead(s);
                 return;
         }
-        s->pid_source = loop_add_fd(s->world->loop, s->pidfd, EPOLLIN, on_pidfd, s);
         s->socket_path = xstrdup(socket_path);
         open_connection(s);
 }

@@ -51,8 +51,8 @@ static inline SupervisorCall *supervisor_call(Supervisor *s, Tare__Shim__V1__Req
         return s->ops->call(s, req, fds, n_fds, done, data);
 }
 
-/* socket_path: where tare-shim listens. pid and start_time: its process; start_time 0: not known
- * yet. */
+/* socket_path: where tare-shim listens. pid and start_time: its process; 0: not known (its hello
+ * tells; nobody listens: it is gone). */
 int supervisor_shim_new(World *w, const char *pod_id, const char *socket_path, pid_t pid,
                         uint64_t start_time, const SupervisorEvents *events, void *data,
                         Supervisor **ret, Err *err);

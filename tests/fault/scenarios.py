@@ -163,7 +163,7 @@ class WithImage(Scenario):
         self.layout = self.node.path("small")
         if not os.path.exists(self.layout):
             images.pack(self.node.build, self.layout, self.name,
-                        files=images.busybox_files() + [{"path": "small", "text": "small"}])
+                        files=images.busybox_files() + [{"path": "small", "text": "small\n"}])
 
     def present(self):
         return any(self.name in i.repo_tags for i in self.client().ListImages().images)
