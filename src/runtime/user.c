@@ -185,25 +185,20 @@ static int resolve_group(const char *group, char *groups, RuntimeUser *u, Err *e
                        group);
 }
 
-static int resolve(int root_fd, const char *name, const char *group, RuntimeUser *u, Err *err)
+static int from_texts(const char *name, const char *group, char *passwd, char *groups,
+                      RuntimeUser *u, Err *err)
 {
-        _cleanup_strbuf_ StrBuf passwd = { 0 }, groups = { 0 };
-        _cleanup_free_ char *known_as = NULL, *copy = NULL;
+        _cleanup_free_ char *known_as = NULL;
+        int r = resolve_user(name, passwd, u, &known_as, err);
 
-        int r = read_file(root_fd, "/etc/passwd", &passwd, err);
-        if (r == 0)
-                r = read_file(root_fd, "/etc/group", &groups, err);
-        if (r == 0)
-                r = resolve_user(name, passwd.data, u, &known_as, err);
         if (r < 0)
                 return r;
-        copy = xstrdup(str_or(groups.data, ""));
         if (group) /* with a group given, the user's others do not count */
-                return resolve_group(group, copy, u, err);
-        return known_as ? add_groups(copy, known_as, u, err) : 0;
+                return resolve_group(group, groups, u, err);
+        return known_as ? add_groups(groups, known_as, u, err) : 0;
 }
 
-int runtime_user_resolve(int root_fd, const char *user, RuntimeUser *ret, Err *err)
+int user_from_texts(const char *user, char *passwd, char *groups, RuntimeUser *ret, Err *err)
 {
         RuntimeUser u = { .home = xstrdup("/") };
         const char *text = str_or(user, "0"), *colon = strchr(text, ':');
@@ -215,13 +210,27 @@ int runtime_user_resolve(int root_fd, const char *user, RuntimeUser *ret, Err *e
                 r = err_set(err, ERR_INVALID, "user '%s' is none of name, uid, name:group, uid:gid",
                             text);
         else
-                r = resolve(root_fd, name, group, &u, err);
+                r = from_texts(name, group, passwd, groups, &u, err);
         if (r < 0) {
                 runtime_user_done(&u);
                 return r;
         }
         *ret = u;
         return 0;
+}
+
+int runtime_user_resolve(int root_fd, const char *user, RuntimeUser *ret, Err *err)
+{
+        _cleanup_strbuf_ StrBuf passwd = { 0 }, groups = { 0 };
+
+        int r = read_file(root_fd, "/etc/passwd", &passwd, err);
+        if (r == 0)
+                r = read_file(root_fd, "/etc/group", &groups, err);
+        if (r < 0)
+                return r;
+        strbuf_reserve(&passwd, 1); /* also without a file: a text */
+        strbuf_reserve(&groups, 1);
+        return user_from_texts(user, passwd.data, groups.data, ret, err);
 }
 
 void runtime_user_done(RuntimeUser *u)

@@ -5,6 +5,10 @@
 
 #include <stdint.h>
 
+#include "runtime/runtime.h"
+
+/* runtime_user_resolve() on the files' texts, which are cut up. Pure. */
+int user_from_texts(const char *user, char *passwd, char *groups, RuntimeUser *ret, Err *err);
 /* The home folder of a user by the image's /etc/passwd; "/" when unknown. Freed by the caller. */
 char *user_home(int root_fd, uint32_t uid);
 
