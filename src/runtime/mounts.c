@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/path.h"
+#include "runtime/copy-up.h"
 #include "runtime/mount-options.h"
 #include "runtime/setup-internal.h"
 #include "sys/inroot.h"
@@ -90,6 +91,22 @@ static char *tmpfs_data(const Setup *s, const OciMount *m, const char *data)
         return xasprintf("%s%smode=%o", data, *data ? "," : "", st.st_mode & 07777);
 }
 
+static int fill_from_below(const Setup *s, const OciMount *m, bool bound, int mount_fd, Err *err)
+{
+        if (bound || !str_eq(m->type, "tmpfs"))
+                return err_set(err, ERR_INVALID, "option \"tmpcopyup\" is for type tmpfs only");
+        _cleanup_close_ int from =
+                inroot_open(s->root_mount, m->destination, O_RDONLY | O_DIRECTORY, 0);
+        if (from == -ENOENT)
+                return 0;
+        if (from < 0)
+                return err_sys(err, -from, "tmpcopyup: open the mount point");
+        _cleanup_close_ int to = openat(mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (to < 0)
+                return err_sys(err, errno, "tmpcopyup: open the tmpfs");
+        return copy_up(from, to, err);
+}
+
 static int mount_one(Setup *s, const OciMount *m, int source_fd, Err *err)
 {
         _cleanup_(mount_options_done) MountOptions o = { 0 };
@@ -100,9 +117,6 @@ static int mount_one(Setup *s, const OciMount *m, int source_fd, Err *err)
                 return r;
         if (str_eq(m->type, "cgroup") || str_eq(m->type, "cgroup2"))
                 return cgroup_mount_init(s, m, err);
-        if (o.copy_up)
-                return err_set(err, ERR_UNSUPPORTED,
-                               "option \"tmpcopyup\" is not supported; leave it out");
         _cleanup_close_ int made = -EBADF;
         if (!bound) {
                 if (str_empty(m->type) || str_eq(m->type, "none"))
@@ -114,6 +128,11 @@ static int mount_one(Setup *s, const OciMount *m, int source_fd, Err *err)
                 if (made < 0)
                         return made;
                 source_fd = made;
+        }
+        if (o.copy_up) {
+                r = fill_from_below(s, m, bound, source_fd, err);
+                if (r < 0)
+                        return r;
         }
         r = set_attributes(&o, source_fd, !bound, err);
         if (r < 0)

@@ -127,6 +127,25 @@ def test_nothing_of_the_host_is_mounted(bundle):
                                                        p.startswith("/sys/fs/cgroup")}
 
 
+def test_tmpcopyup(machine):
+    b = machine.bundle("wait")
+    below = b.rootfs / "var/lib/app"
+    (below / "sub").mkdir(parents=True)
+    (below / "sub/file").write_text("x" * 100000)
+    (below / "out").symlink_to("/etc/shadow")
+    os.mkfifo(below / "fifo")
+    os.chown(below / "sub/file", 1000, 1001)
+    (below / "sub/file").chmod(0o4711)
+    b.mount("/var/lib/app", type="tmpfs", source="tmpfs", options=["tmpcopyup", "size=1m"])
+    b.up()
+    inside = pathlib.Path(f"/proc/{b.state()['pid']}/root/var/lib/app")
+    st = (inside / "sub/file").stat()
+    assert (st.st_uid, st.st_gid, st.st_mode & 0o7777, st.st_size) == (1000, 1001, 0o4711, 100000)
+    assert os.readlink(inside / "out") == "/etc/shadow" and (inside / "fifo").is_fifo()
+    assert os.statvfs(inside).f_blocks * os.statvfs(inside).f_bsize == 1 << 20
+    b.stop()
+
+
 @pytest.mark.parametrize("option, tag", [("rslave", "master:"), ("rshared", "shared:"),
                                          ("rprivate", None)])
 def test_propagation(machine, option, tag):
