@@ -98,7 +98,8 @@ static int push(Remover *rm, int parent, const char *name)
         if (!dir)
                 return -errno;
         (void)take_fd(fd);
-        rm->levels[rm->depth++] = (Level){ .dir = dir, .name = rm->depth ? xstrdup(name) : NULL };
+        rm->levels[rm->depth] = (Level){ .dir = dir, .name = rm->depth ? xstrdup(name) : NULL };
+        rm->depth++;
         return 0;
 }
 

@@ -107,7 +107,7 @@ const void *exe_last_code(void)
 
 size_t exe_last_size(void)
 {
-        return (size_t)(__stop_exe_last - __start_exe_last);
+        return (uintptr_t)__stop_exe_last - (uintptr_t)__start_exe_last;
 }
 
 _Noreturn void exe_last_here(ExeLast *l)

@@ -113,8 +113,8 @@ TEST(snapshot, containers)
         ASSERT_ERR(snapshot_root(s, "c2", chain, &root, &err), ENOENT);
         ASSERT_OK_ERR(snapshot_root(s, "c1", chain, &root, &err), err);
         ASSERT_EQ(strv_len(root.lower), 2);
-        ASSERT_CONTAINS(root.lower[0], B + 7); /* top first */
-        ASSERT_CONTAINS(root.lower[1], A + 7);
+        ASSERT_CONTAINS(root.lower[0], &B[7]); /* top first */
+        ASSERT_CONTAINS(root.lower[1], &A[7]);
         /* "/" looks as in the top layer; what the container did to it since stays */
         ASSERT_EQ(mode_of(root.upper), 01751);
         ASSERT_EQ(mode_of(root.work), 0700);
