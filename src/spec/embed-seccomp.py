@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""embed-seccomp.py PROFILE.json OUTPUT.c - for the build: the default seccomp profile as C tables, so that
-the daemon parses nothing for it. The types are in spec-seccomp-internal.h."""
+"""embed-seccomp.py PROFILE.json OUTPUT.c - for the build: the default seccomp profile as C
+tables, so that the daemon parses nothing for it. The types are in spec-seccomp-internal.h."""
 
 import json
 import sys
@@ -70,7 +70,8 @@ def main():
         out.write("\t{ NULL, NULL },\n};\nconst SpecSeccompRow spec_seccomp_rows[] = {\n")
         out.write("".join(row(rule) for rule in profile["syscalls"]))
         out.write(
-            "};\nconst size_t spec_seccomp_n_rows = sizeof(spec_seccomp_rows) / sizeof(*spec_seccomp_rows);\n"
+            "};\nconst size_t spec_seccomp_n_rows ="
+            " sizeof(spec_seccomp_rows) / sizeof(*spec_seccomp_rows);\n"
         )
 
 
