@@ -139,3 +139,21 @@ def test_parent_dies_under_a_stalled_init(machine):
     child.kill()
     child.communicate()
     b.delete("--force").ok()
+
+
+@pytest.mark.parametrize("point", ["runtime.init.mounts", "runtime.cgroup", "runtime.ready"])
+def test_delete_force_ends_a_create_that_hangs(machine, point):
+    b = with_everything(machine)
+    b.save()
+    child = machine.start_process("create", "-b", b.path, b.id,
+                                  env=dict(os.environ, TARE_FAULT=f"{point}=stall"))
+    end = time.time() + 10
+    while not (machine.root / b.id / "config.json").exists():
+        assert time.time() < end
+        time.sleep(0.01)
+    time.sleep(0.2)
+    b.delete("--force").ok()
+    assert machine.ids() == []
+    if point.startswith("runtime.init."):
+        assert child.wait(10) == 1  # its init is gone: it ends by itself
+        assert b"killed by signal 9" in child.stderr.read()
