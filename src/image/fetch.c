@@ -179,7 +179,7 @@ static int get_config(Fetch *f, Err *err)
         return r < 0 ? r : check_layers(f, err);
 }
 
-static int get_layer(Fetch *f, size_t i, Err *err)
+static int get_layer(Fetch *f, Prefetch *from, size_t i, Err *err)
 {
         FrameWriter *out = f->opt->out;
         const ImageDescriptor *d = &f->manifest->layers[i];
@@ -194,7 +194,7 @@ static int get_layer(Fetch *f, size_t i, Err *err)
                 frame_put_str(out, digest_hex(f->chain_ids[k - 1]));
         frame_end(out);
         LayerJob job = {
-                .source = f->opt->source,
+                .from = from,
                 .desc = d,
                 .diff_id = f->config->diff_ids[i],
                 .out = out,
@@ -214,16 +214,24 @@ static int get_layer(Fetch *f, size_t i, Err *err)
         return frame_flush(out, err);
 }
 
+static bool is_there(const Fetch *f, size_t i)
+{
+        return strv_contains(f->opt->have, f->chain_ids[i]);
+}
+
 static int get_layers(Fetch *f, Err *err)
 {
-        for (size_t i = 0; i < f->manifest->n_layers; i++) {
-                if (strv_contains(f->opt->have, f->chain_ids[i]))
-                        continue;
-                int r = get_layer(f, i, err);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        const FetchOptions *opt = f->opt;
+        Prefetch *from = prefetch_new(opt->source, opt->slots, opt->n_slots);
+        int r = 0;
+
+        for (size_t i = 0; i < f->manifest->n_layers; i++)
+                if (!is_there(f, i))
+                        prefetch_add(from, &f->manifest->layers[i]);
+        for (size_t i = 0; r == 0 && i < f->manifest->n_layers; i++)
+                if (!is_there(f, i))
+                        r = get_layer(f, from, i, err);
+        return r;
 }
 
 /* The name of the image, written in full. */
@@ -280,6 +288,8 @@ int fetch_image(const FetchOptions *opt, Err *err)
                 r = get_layers(&f, err);
         if (r == 0)
                 r = send_image(&f, reference, err);
+        if (r < 0)
+                return r; /* threads that prefetch may still read f; all ends with the process */
         free(f.architecture);
         free(f.variant);
         free(f.target_digest);

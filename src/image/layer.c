@@ -282,8 +282,7 @@ static int run(Pipeline *p, Err *err)
         int r = pthread_create(&reader, NULL, reader_main, p);
         if (r != 0)
                 return err_sys(err, r, "start a thread");
-        const LayerJob *job = p->job;
-        r = job->source->ops->get_blob(job->source, job->desc, sink, p, &transfer_err);
+        r = prefetch_get(p->job->from, sink, p, &transfer_err);
         end_stream(p, r == 0, reader);
         return judge(p, r, &transfer_err, err);
 }

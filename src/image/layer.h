@@ -8,10 +8,10 @@
 #include "base/err.h"
 #include "image/frame.h"
 #include "image/ring.h"
-#include "image/source.h"
+#include "image/prefetch.h"
 
 typedef struct LayerJob {
-        Source *source;
+        Prefetch *from; /* which is at this layer */
         const ImageDescriptor *desc;
         const char *diff_id;
         FrameWriter *out; /* ours alone until layer_fetch() returns */

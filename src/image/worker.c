@@ -34,6 +34,7 @@
 #include "image/event.h"
 #include "image/fetch.h"
 #include "image/limits.h"
+#include "image/prefetch.h"
 #include "image/request.h"
 #include "image/source-layout.h"
 #include "image/source-registry.h"
@@ -174,23 +175,45 @@ static int open_source(Transfer *t, Source **ret, Err *err)
         return pull ? 0 : source_open_layout(take_ptr(t->files), t->req->reference, ret, err);
 }
 
+/* Files without a name, in the ingest folder while we still may. Not every file system has them. */
+static size_t open_slots(const Transfer *t, int *slots)
+{
+        size_t n = 0;
+
+        while (t->verb == IMAGE_PULL && n < PREFETCH_SLOTS) {
+                slots[n] = openat(t->ingest_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+                if (slots[n] < 0)
+                        break;
+                n++;
+        }
+        return n;
+}
+
 static int fetch(Transfer *t, FrameWriter *out, Err *err)
 {
-        _cleanup_(source_freep) Source *source = NULL;
+        Source *source = NULL;
+        int slots[PREFETCH_SLOTS];
+        size_t n_slots = open_slots(t, slots);
 
+        t->ingest_fd = fd_close(t->ingest_fd);
         int r = leave_stdio(err);
         if (r == 0)
                 r = open_source(t, &source, err);
         if (r < 0)
                 return r;
-        return fetch_image(&(FetchOptions){ .source = source,
-                                            .reference = t->req->reference,
-                                            .platform = t->req->platform,
-                                            .have = t->have,
-                                            .max_unpacked_bytes = t->req->max_unpacked_bytes,
-                                            .out = out,
-                                            .ring = &t->ring },
-                           err);
+        r = fetch_image(&(FetchOptions){ .source = source,
+                                         .reference = t->req->reference,
+                                         .platform = t->req->platform,
+                                         .have = t->have,
+                                         .slots = slots,
+                                         .n_slots = n_slots,
+                                         .max_unpacked_bytes = t->req->max_unpacked_bytes,
+                                         .out = out,
+                                         .ring = &t->ring },
+                        err);
+        if (r == 0)
+                source_free(source); /* else threads may still use it; all ends with the process */
+        return r;
 }
 
 static int fetcher_main(Transfer *t)
@@ -201,7 +224,6 @@ static int fetcher_main(Transfer *t)
         t->frames[0] = fd_close(t->frames[0]);
         t->credits[1] = fd_close(t->credits[1]);
         t->life[1] = fd_close(t->life[1]);
-        t->ingest_fd = fd_close(t->ingest_fd);
         t->layers_fd = fd_close(t->layers_fd);
         t->ring.credit_fd = t->credits[0];
         int r = fetch(t, &out, &err);

@@ -5,6 +5,7 @@ import base64
 import http.server
 import os
 import threading
+import time
 
 import pytest
 
@@ -19,6 +20,8 @@ class Registry(http.server.ThreadingHTTPServer):
     def __init__(self, one, top):
         super().__init__(("127.0.0.1", 0), Handler)
         self.one, self.top, self.password, self.asked = one, top, None, []
+        self.pace, self.now, self.most = None, 0, 0  # bytes a second; answers under way
+        self.lock = threading.Lock()
         self.name = f"127.0.0.1:{self.server_port}/a/b"
 
 
@@ -44,7 +47,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": len(data)}.items():
             self.send_header(name, str(value))
         self.end_headers()
-        self.wfile.write(data)
+        if self.server.pace:
+            self.write_slowly(data)
+        else:
+            self.wfile.write(data)
+
+    def write_slowly(self, data):
+        registry = self.server
+        with registry.lock:
+            registry.now += 1
+            registry.most = max(registry.most, registry.now)
+        for at in range(0, len(data), 20000):
+            self.wfile.write(data[at : at + 20000])
+            time.sleep(20000 / registry.pace)
+        with registry.lock:
+            registry.now -= 1
 
     def log_message(self, format, *args):  # pylint: disable=redefined-builtin
         pass
@@ -148,3 +165,37 @@ def test_deadline(worker, registry):
         "pull", {"ingest": worker.new_ingest(), "reference": "192.0.2.1/a:1", "timeout_ms": 300}
     )
     assert result.status == 1 and result.error["kind"] in ("TIMEOUT", "UNAVAILABLE")
+
+
+@pytest.fixture
+def slow(worker):
+    """Eight layers, from a server that sends each at 2 MB a second; it counts how many at once."""
+    one = layout.Layout()
+    layers = [Layer().add(f"f{n}", data=os.urandom(600000)).add("same") for n in range(8)]
+    manifest = one.image(layers)
+    server = Registry(one, manifest)
+    server.pace = 2e6
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_slow_layers_come_side_by_side(worker, slow):
+    result = worker.transfer("pull", {"reference": slow.name + ":1"})
+    assert trees.merged(result.roots).keys() == {"", "same"} | {f"f{n}" for n in range(8)}
+    assert slow.most > 1
+    assert sorted(os.listdir(result.ingest)) == ["blobs", "layers"]
+    for each in slow.one.layers:
+        assert len([path for path in slow.asked if each["digest"] in path]) == 1
+
+
+def test_failure_of_a_layer_that_came_early(worker, slow):
+    digest = slow.one.layers[6]["digest"]
+    slow.one.blobs[digest] = slow.one.blobs[digest][:-1] + b"X"
+    request = {"ingest": worker.new_ingest(), "reference": slow.name + ":1"}
+    result = worker.run("pull", request)
+    assert result.status == 1 and result.error["kind"] == "CORRUPT"
+    assert digest in result.error["message"] and len(result.layers) == 6
