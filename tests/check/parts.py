@@ -14,7 +14,7 @@ from typing import Callable
 import builds
 import packages
 from paths import BUILDS, ROOT, TESTS, build
-from result import Result, check, from_junit, from_meson_log
+from result import Result, check, from_ginkgo, from_junit, from_meson_log
 from run import environment, run_command, run_logged
 
 TOTAL_BUDGET = 40 * 60
@@ -176,6 +176,21 @@ def run_behaviour_asan(context):
     return result
 
 
+def run_critest(context):
+    """A run of the suite; its specs are the tests. Names are regular expressions of specs."""
+    import tools
+    env = environment(**tools.test_environment(), TARE_BUILD=build("release"))
+    done = run_logged([PYTHON, "-B", os.path.join(TESTS, "cri", "critest.py"), context.folder,
+                       *context.names], env=env)
+    report = os.path.join(context.folder, "report.json")
+    result = from_ginkgo(report, "critest") if os.path.exists(report) else Result()
+    if done.status != 0 and not result.failed:
+        log = os.path.join(context.folder, "critest.log")
+        text = run_command(["tail", "-n", "40", log]).output if os.path.exists(log) else ""
+        result.failed.append(("critest", done.output + text))
+    return result
+
+
 def run_check(context):
     result = pytest(context, "check", "release")
     result.add(pytest(context, "lint", "release"))
@@ -194,26 +209,27 @@ def behaviour(name, budget, description):
 ALL = ("release", "asan", "clang")
 TABLE = [
     #    name, seconds, builds, function, description
-    Part("install", 360, (), run_install, "what the tests need: packages, programs in Go",
+    Part("install", 300, (), run_install, "what the tests need: packages, programs in Go",
          isolated=False, tests=False),
     Part("build", 400, (), run_build, "gcc, gcc with sanitizers, clang; no warnings",
          isolated=False),
-    Part("lint", 90, ("release",), run_lint, "layers, sizes, banned calls, format, links"),
-    Part("check", 60, (), run_check, "this harness and the rules of lint", folder="check"),
-    Part("unit", 60, ("release",), run_unit, "tests/unit"),
-    Part("unit-asan", 90, ("asan",), run_unit_asan, "tests/unit with sanitizers and leak checks"),
-    Part("corpus", 120, ("asan", "clang"), run_corpus, "fuzz corpora, then seconds of each fuzzer"),
+    Part("lint", 80, ("release",), run_lint, "layers, sizes, banned calls, format, links"),
+    Part("check", 40, (), run_check, "this harness and the rules of lint", folder="check"),
+    Part("unit", 40, ("release",), run_unit, "tests/unit"),
+    Part("unit-asan", 60, ("asan",), run_unit_asan, "tests/unit with sanitizers and leak checks"),
+    Part("corpus", 100, ("asan", "clang"), run_corpus, "fuzz corpora, then seconds of each fuzzer"),
     Part("toml", 20, ("release",), run_toml, "the public toml-test suite"),
     behaviour("wire", 60, "our gRPC server against grpc-go"),
-    behaviour("runtime", 120, "the OCI runtime"),
-    behaviour("shim", 120, "the pod supervisor by its protocol"),
-    behaviour("image", 60, "the image worker"),
-    behaviour("registry", 60, "the registry client"),
-    behaviour("network", 60, "CNI"),
-    behaviour("cri", 240, "the daemon under crictl and critest"),
-    behaviour("e2e", 60, "a node from install to removal"),
-    behaviour("fault", 60, "every write and call that can fail, failing"),
-    Part("behaviour-asan", 360, ("asan",), run_behaviour_asan, "the same with sanitizers"),
+    behaviour("runtime", 70, "the OCI runtime"),
+    behaviour("shim", 80, "the pod supervisor by its protocol"),
+    behaviour("image", 120, "the image worker"),
+    behaviour("registry", 80, "the registry client"),
+    behaviour("network", 40, "CNI"),
+    behaviour("cri", 150, "the daemon as its clients see it"),
+    Part("critest", 150, ("release",), run_critest, "the CRI conformance suite", folder="cri"),
+    behaviour("e2e", 90, "a node from install to removal"),
+    behaviour("fault", 120, "every write and call that can fail, failing"),
+    Part("behaviour-asan", 400, ("asan",), run_behaviour_asan, "the same with sanitizers"),
 ]
 
 

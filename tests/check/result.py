@@ -54,7 +54,7 @@ def read_skip_list(path):
             match = SKIP_LINE.fullmatch(line)
             if not match:
                 raise ValueError(f"{path}:{number}: a pattern and a reason are wanted")
-            pattern = ".*".join(re.escape(piece) for piece in match[1].split("*"))
+            pattern = ".*".join(re.escape(piece).replace("_", "[_ ]") for piece in match[1].split("*"))
             rules.append((re.compile(pattern), match[2]))
     return rules
 
@@ -107,6 +107,29 @@ def _add_program(result, part, entry):
     for test in failures or [name]:
         result.failed.append((test, text))
         text = "(the output is above)"
+
+
+def from_ginkgo(path, part):
+    """The specs of ginkgo's JSON report; those that the command line left out do not count."""
+    result = Result()
+    with open(path, encoding="utf-8") as file:
+        [suite] = json.load(file)
+    for spec in suite["SpecReports"]:
+        name = f"{part}/" + " ".join([*(spec.get("ContainerHierarchyTexts") or []),
+                                      spec["LeafNodeText"] or spec["LeafNodeType"]])
+        failure = spec.get("Failure", {})
+        message = failure.get("Message", "")
+        if spec["State"] in ("skipped", "pending"):
+            if message:
+                result.skipped.append((name, message.splitlines()[0]))
+        elif spec["State"] != "passed":
+            output = spec.get("CapturedGinkgoWriterOutput", "")
+            place = failure.get("Location", {})
+            result.failed.append((name, f"{message}\n{place.get('FileName')}:"
+                                  f"{place.get('LineNumber')}\n{output}"))
+        elif spec["LeafNodeType"] == "It":
+            result.passed += 1
+    return result
 
 
 def from_junit(path, part):
