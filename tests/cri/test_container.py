@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a container gets: files, mounts, user, capabilities, devices, limits; and how it ends."""
+
 import base64
 import json
 import os
@@ -33,6 +34,7 @@ def refused(call, code, *texts):
 
 # --- process ---
 
+
 def test_command_of_the_image(node, pod):
     container = pod.run(command=None)
     assert container.spec["process"]["args"] == ["sh", "-c", "sleep 1000"]
@@ -44,12 +46,16 @@ def test_args_follow_the_command(node, pod):
 
 def variables(**values):
     """envs as JSON spells them: their values are bytes."""
-    return [{"key": key, "value": base64.b64encode(value.encode()).decode()}
-            for key, value in values.items()]
+    return [
+        {"key": key, "value": base64.b64encode(value.encode()).decode()}
+        for key, value in values.items()
+    ]
 
 
 def test_environment(node, pod):
-    env = pod.output(["env"], envs=variables(MINE="a=b c", EMPTY="", FROM_IMAGE="changed")).splitlines()
+    env = pod.output(
+        ["env"], envs=variables(MINE="a=b c", EMPTY="", FROM_IMAGE="changed")
+    ).splitlines()
     assert "MINE=a=b c" in env
     assert "EMPTY=" in env
     assert "FROM_IMAGE=changed" in env and "FROM_IMAGE=yes" not in env
@@ -66,7 +72,9 @@ def test_working_dir_is_made(node, pod):
 
 
 def test_user_by_number(node, pod):
-    more = security(run_as_user={"value": 1000}, run_as_group={"value": 2000}, supplemental_groups=[3000])
+    more = security(
+        run_as_user={"value": 1000}, run_as_group={"value": 2000}, supplemental_groups=[3000]
+    )
     shown = pod.output(["id"], **more)
     assert shown.startswith("uid=1000(worker) gid=2000 groups=")
     assert "50000(extra)" in shown and "3000" in shown
@@ -75,13 +83,18 @@ def test_user_by_number(node, pod):
 def test_user_by_name(node, pod):
     container = pod.run(["sh", "-c", "id; echo $HOME"], **security(run_as_username="worker"))
     container.wait()
-    assert container.text() == "uid=1000(worker) gid=1000(worker) groups=1000(worker),50000(extra)\n/home/worker\n"
+    assert (
+        container.text()
+        == "uid=1000(worker) gid=1000(worker) groups=1000(worker),50000(extra)\n/home/worker\n"
+    )
     user = container.status().user.linux
     assert (user.uid, user.gid, sorted(user.supplemental_groups)) == (1000, 1000, [1000, 50000])
 
 
 def test_strict_groups(node, pod):
-    more = security(run_as_user={"value": 1000}, supplemental_groups_policy="Strict", supplemental_groups=[7])
+    more = security(
+        run_as_user={"value": 1000}, supplemental_groups_policy="Strict", supplemental_groups=[7]
+    )
     assert pod.output(["id", "-G"], **more).split() == ["1000", "7"]
 
 
@@ -94,7 +107,7 @@ def status_field(pod, name, **more):
     return re.search(rf"^{name}:\t(.*)$", shown, re.M)[1]
 
 
-DEFAULT_CAPS = 0x00000000a80425fb
+DEFAULT_CAPS = 0x00000000A80425FB
 
 
 def test_default_capabilities(node, pod):
@@ -103,7 +116,9 @@ def test_default_capabilities(node, pod):
 
 
 def test_added_and_dropped_capabilities(node, pod):
-    more = security(capabilities={"add_capabilities": ["NET_ADMIN"], "drop_capabilities": ["chown"]})
+    more = security(
+        capabilities={"add_capabilities": ["NET_ADMIN"], "drop_capabilities": ["chown"]}
+    )
     assert int(status_field(pod, "CapBnd", **more), 16) == (DEFAULT_CAPS | 1 << 12) & ~1
     more = security(capabilities={"drop_capabilities": ["ALL"]})
     assert int(status_field(pod, "CapEff", **more), 16) == 0
@@ -120,10 +135,12 @@ def test_unprivileged_user_has_no_capabilities(node, pod):
 
 # --- files ---
 
+
 def test_read_only_root(node, pod):
     script = "touch /x 2>&1; touch /tmp/x 2>&1; echo done"
     assert pod.shell(script, **security(readonly_rootfs=True)) == (
-        "touch: /x: Read-only file system\ntouch: /tmp/x: Read-only file system\ndone\n")
+        "touch: /x: Read-only file system\ntouch: /tmp/x: Read-only file system\ndone\n"
+    )
 
 
 def test_writable_layers_are_apart(node, pod):
@@ -141,30 +158,41 @@ def make_folder(node, name, text="from the host\n"):
 
 def test_mounts(node, pod):
     folder = make_folder(node, "m1")
-    mounts = [{"container_path": "/rw", "host_path": folder},
-              {"container_path": "/ro", "host_path": folder, "readonly": True},
-              {"container_path": "/one/file", "host_path": f"{folder}/file"}]
-    script = ("cat /rw/file /ro/file /one/file; echo new > /rw/new; cat /ro/new; "
-              "touch /ro/x 2>/dev/null || echo read-only")
+    mounts = [
+        {"container_path": "/rw", "host_path": folder},
+        {"container_path": "/ro", "host_path": folder, "readonly": True},
+        {"container_path": "/one/file", "host_path": f"{folder}/file"},
+    ]
+    script = (
+        "cat /rw/file /ro/file /one/file; echo new > /rw/new; cat /ro/new; "
+        "touch /ro/x 2>/dev/null || echo read-only"
+    )
     container = pod.run(["sh", "-c", script], mounts=mounts)
     assert container.wait().exit_code == 0
     assert container.text() == "from the host\n" * 3 + "new\nread-only\n"
     shown = container.status().mounts
     assert [(m.container_path, m.host_path, m.readonly) for m in shown] == [
-        ("/rw", folder, False), ("/ro", folder, True), ("/one/file", f"{folder}/file", False)]
+        ("/rw", folder, False),
+        ("/ro", folder, True),
+        ("/one/file", f"{folder}/file", False),
+    ]
 
 
 def test_missing_host_folder_is_made(node, pod):
     folder = node.path("not", "there", "yet")
-    assert pod.shell("touch /m/x; ls /m", mounts=[{"container_path": "/m", "host_path": folder}]) == "x\n"
+    assert (
+        pod.shell("touch /m/x; ls /m", mounts=[{"container_path": "/m", "host_path": folder}])
+        == "x\n"
+    )
     assert os.listdir(folder) == ["x"]
 
 
 def test_host_path_that_is_a_link(node, pod):
     folder = make_folder(node, "m2")
     os.symlink(folder, node.path("link"))
-    assert pod.shell("cat /m/file", mounts=[{"container_path": "/m", "host_path": node.path("link")}]) == (
-        "from the host\n")
+    assert pod.shell(
+        "cat /m/file", mounts=[{"container_path": "/m", "host_path": node.path("link")}]
+    ) == ("from the host\n")
 
 
 def mount_in_node(node, what, *where):
@@ -185,7 +213,9 @@ def shared_folder(node):
 
 def test_propagation_host_to_container(node, pod, shared_folder):
     def container(mode):
-        return pod.run(mounts=[{"container_path": "/m", "host_path": shared_folder, "propagation": mode}])
+        return pod.run(
+            mounts=[{"container_path": "/m", "host_path": shared_folder, "propagation": mode}]
+        )
 
     follows, private = container("PROPAGATION_HOST_TO_CONTAINER"), container("PROPAGATION_PRIVATE")
     source = f"/proc/{node.holder.pid}/root{shared_folder}"
@@ -199,7 +229,13 @@ def test_propagation_host_to_container(node, pod, shared_folder):
 
 def test_propagation_bidirectional(node, shared_folder):
     pod = node.run_pod(**security(privileged=True))
-    mounts = [{"container_path": "/m", "host_path": shared_folder, "propagation": "PROPAGATION_BIDIRECTIONAL"}]
+    mounts = [
+        {
+            "container_path": "/m",
+            "host_path": shared_folder,
+            "propagation": "PROPAGATION_BIDIRECTIONAL",
+        }
+    ]
     container = pod.run(mounts=mounts, **security(privileged=True))
     done = container.exec("sh", "-c", "mount -t tmpfs tmpfs /m/sub && touch /m/sub/from-inside")
     assert done.exit_code == 0, done.stderr
@@ -208,8 +244,13 @@ def test_propagation_bidirectional(node, shared_folder):
 
 
 def test_propagation_needs_a_shared_source(node, pod):
-    mounts = [{"container_path": "/m", "host_path": make_folder(node, "m3"),
-               "propagation": "PROPAGATION_BIDIRECTIONAL"}]
+    mounts = [
+        {
+            "container_path": "/m",
+            "host_path": make_folder(node, "m3"),
+            "propagation": "PROPAGATION_BIDIRECTIONAL",
+        }
+    ]
     with pytest.raises(CriError) as error:
         pod.run(mounts=mounts)
     assert "shared" in error.value.details()
@@ -219,9 +260,17 @@ def test_recursive_read_only(node, pod):
     folder = make_folder(node, "m4")
     os.makedirs(f"{folder}/sub")
     mount_in_node(node, ["-t", "tmpfs", "tmpfs"], f"{folder}/sub")
-    script = "for d in /plain /deep; do touch $d/sub/x 2>/dev/null && echo written || echo read-only; done"
-    mounts = [{"container_path": "/plain", "host_path": folder, "readonly": True},
-              {"container_path": "/deep", "host_path": folder, "readonly": True, "recursive_read_only": True}]
+    script = """for d in /plain /deep
+                do touch $d/sub/x 2>/dev/null && echo written || echo read-only; done"""
+    mounts = [
+        {"container_path": "/plain", "host_path": folder, "readonly": True},
+        {
+            "container_path": "/deep",
+            "host_path": folder,
+            "readonly": True,
+            "recursive_read_only": True,
+        },
+    ]
     shown = pod.shell(script, mounts=mounts)
     node.inside("umount", f"{folder}/sub")
     assert shown == "written\nread-only\n"
@@ -234,13 +283,15 @@ def test_masked_and_read_only_paths(node, pod):
 
 
 def test_standard_files(node, pod):
-    script = "ls -l /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty | wc -l; ls -ld /dev/shm; df /dev/shm | tail -1"
+    script = """cd /dev; ls -l null zero full random urandom tty | wc -l
+                ls -ld shm; df shm | tail -1"""
     shown = pod.shell(script)
     assert shown.startswith("6\ndrwxrwxrwt")
     assert " 65536 " in shown
 
 
 # --- devices and seccomp ---
+
 
 def test_devices(node, pod):
     devices = [{"container_path": "/dev/mine", "host_path": "/dev/kmsg", "permissions": "r"}]
@@ -254,14 +305,23 @@ def test_devices(node, pod):
 
 
 def test_missing_device(node, pod):
-    refused(lambda: pod.create(devices=[{"container_path": "/dev/x", "host_path": "/dev/no-such",
-                                         "permissions": "rwm"}]), Code.NOT_FOUND, "/dev/no-such")
+    refused(
+        lambda: pod.create(
+            devices=[
+                {"container_path": "/dev/x", "host_path": "/dev/no-such", "permissions": "rwm"}
+            ]
+        ),
+        Code.NOT_FOUND,
+        "/dev/no-such",
+    )
 
 
 SECCOMP_OFF, SECCOMP_FILTER = "0", "2"
 
 
-@pytest.mark.parametrize("kind, mode", [("RuntimeDefault", SECCOMP_FILTER), ("Unconfined", SECCOMP_OFF)])
+@pytest.mark.parametrize(
+    "kind, mode", [("RuntimeDefault", SECCOMP_FILTER), ("Unconfined", SECCOMP_OFF)]
+)
 def test_seccomp(node, pod, kind, mode):
     assert status_field(pod, "Seccomp", **security(seccomp={"profile_type": kind})) == mode
 
@@ -271,7 +331,9 @@ def test_no_seccomp_profile(node, pod):
 
 
 def test_seccomp_default_refuses_mounts(node, pod):
-    more = security(seccomp={"profile_type": "RuntimeDefault"}, capabilities={"add_capabilities": ["NET_ADMIN"]})
+    more = security(
+        seccomp={"profile_type": "RuntimeDefault"}, capabilities={"add_capabilities": ["NET_ADMIN"]}
+    )
     assert "Operation not permitted" in pod.shell("unshare -U true 2>&1; true", **more)
 
 
@@ -283,11 +345,14 @@ def write_profile(node, text):
 
 
 def test_seccomp_localhost(node, pod):
-    profile = {"defaultAction": "SCMP_ACT_ALLOW",
-               "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]}
+    profile = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}],
+    }
     more = write_profile(node, json.dumps(profile))
     assert pod.shell("mkdir /x 2>&1; true", **more) == (
-        "mkdir: can't create directory '/x': No space left on device\n")
+        "mkdir: can't create directory '/x': No space left on device\n"
+    )
 
 
 def test_seccomp_localhost_that_is_broken(node, pod):
@@ -298,9 +363,15 @@ def test_seccomp_localhost_that_is_broken(node, pod):
 
 # --- limits ---
 
+
 def test_limits_are_in_the_cgroup(node, pod):
-    resources = {"memory_limit_in_bytes": 64 * MIB, "cpu_shares": 512, "cpu_quota": 20000,
-                 "cpu_period": 100000, "cpuset_cpus": "0"}
+    resources = {
+        "memory_limit_in_bytes": 64 * MIB,
+        "cpu_shares": 512,
+        "cpu_quota": 20000,
+        "cpu_period": 100000,
+        "cpuset_cpus": "0",
+    }
     container = pod.run(linux={"resources": resources})
     assert container.cgroup_file("memory", "memory.limit_in_bytes") == str(64 * MIB)
     assert container.cgroup_file("cpu", "cpu.shares") == "512"
@@ -320,9 +391,12 @@ def test_update_of_limits(node, pod):
 
 
 def test_oom(node, pod):
-    container = pod.run(["dd", "if=/dev/zero", "of=/dev/null", "bs=80M", "count=1"],
-                        linux={"resources": {"memory_limit_in_bytes": 15 * MIB,
-                                             "memory_swap_limit_in_bytes": 15 * MIB}})
+    container = pod.run(
+        ["dd", "if=/dev/zero", "of=/dev/null", "bs=80M", "count=1"],
+        linux={
+            "resources": {"memory_limit_in_bytes": 15 * MIB, "memory_swap_limit_in_bytes": 15 * MIB}
+        },
+    )
     status = container.wait()
     assert (status.exit_code, status.reason) == (137, "OOMKilled")
 
@@ -333,11 +407,14 @@ def test_small_memory_limit(node, pod):
 
 
 def test_oom_score_adj(node, pod):
-    assert pod.shell("cat /proc/self/oom_score_adj",
-                     linux={"resources": {"oom_score_adj": 777}}) == "777\n"
+    assert (
+        pod.shell("cat /proc/self/oom_score_adj", linux={"resources": {"oom_score_adj": 777}})
+        == "777\n"
+    )
 
 
 # --- privileged ---
+
 
 def test_privileged(node):
     pod = node.run_pod(**security(privileged=True))
@@ -355,6 +432,7 @@ def test_privileged_needs_a_privileged_pod(node, pod):
 
 
 # --- what is shown ---
+
 
 def test_inspect_shows_the_generated_config(node, pod):
     container = pod.run(["sleep", "77"], working_dir="/tmp")
@@ -378,7 +456,8 @@ def test_times(node, pod):
     assert begin <= status.created_at <= status.started_at <= status.finished_at <= time.time_ns()
     assert (status.exit_code, status.reason) == (0, "Completed")
     assert status.image_id == status.image_ref == node.client.ImageStatus(
-        image={"image": images.NAME}).image.id or status.image_ref.startswith("tare.test/busybox@sha256:")
+        image={"image": images.NAME}
+    ).image.id or status.image_ref.startswith("tare.test/busybox@sha256:")
 
 
 def test_exit_codes(node, pod):
@@ -388,13 +467,15 @@ def test_exit_codes(node, pod):
 
 # --- the end ---
 
-TRAP = ("trap 'echo got TERM; exit 5' TERM; echo ready; while :; do sleep 0.02; done")
+TRAP = "trap 'echo got TERM; exit 5' TERM; echo ready; while :; do sleep 0.02; done"
 DEAF = "trap 'echo deaf' TERM; echo ready; while :; do sleep 0.02; done"
 
 
 def run_ready(pod, script, **more):
     container = pod.run(["sh", "-c", script], **more)
-    wait_until(lambda: os.path.exists(container.log_path) and "ready" in container.text(), what="ready")
+    wait_until(
+        lambda: os.path.exists(container.log_path) and "ready" in container.text(), what="ready"
+    )
     return container
 
 
@@ -424,8 +505,9 @@ def test_stop_at_once(node, pod):
 
 
 def test_stop_signal(node, pod):
-    container = run_ready(pod, "trap 'exit 9' USR1; echo ready; while :; do sleep 0.02; done",
-                          stop_signal="SIGUSR1")
+    container = run_ready(
+        pod, "trap 'exit 9' USR1; echo ready; while :; do sleep 0.02; done", stop_signal="SIGUSR1"
+    )
     container.stop(timeout=10)
     assert container.status().exit_code == 9
 
@@ -445,7 +527,10 @@ def test_a_later_stop_shortens_the_grace(node, pod):
 def test_a_later_stop_does_not_lengthen_the_grace(node, pod):
     container = run_ready(pod, DEAF)
     begin = time.monotonic()
-    calls = [node.client.start("StopContainer", container_id=container.id, timeout=t) for t in (1, 20, 20)]
+    calls = [
+        node.client.start("StopContainer", container_id=container.id, timeout=t)
+        for t in (1, 20, 20)
+    ]
     for call in calls:
         call.result()
     assert time.monotonic() - begin < 5
@@ -500,8 +585,11 @@ def test_same_names_in_two_pods(node):
     ids = []
     for _ in range(2):
         pod = node.run_pod()
-        ids.append(node.client.CreateContainer(pod_sandbox_id=pod.id, config=config,
-                                               sandbox_config=pod.config).container_id)
+        ids.append(
+            node.client.CreateContainer(
+                pod_sandbox_id=pod.id, config=config, sandbox_config=pod.config
+            ).container_id
+        )
     assert len(set(ids)) == 2
 
 
@@ -524,5 +612,6 @@ def test_the_hosts_mount_table_does_not_grow(node, pod):
     before = node.inside("cat", "/proc/self/mountinfo").stdout
     pod.run()
     assert node.inside("cat", "/proc/self/mountinfo").stdout == before
-    assert "overlay" not in subprocess.run(["cat", "/proc/self/mountinfo"], stdout=subprocess.PIPE, text=True,
-                                           check=True).stdout.replace(" / / ", " ")
+    assert "overlay" not in subprocess.run(
+        ["cat", "/proc/self/mountinfo"], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.replace(" / / ", " ")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each verb of the real crictl against tared."""
+
 import re
 import time
 
@@ -53,7 +54,12 @@ def test_imagefsinfo(node):
 
 def test_life_of_a_pod(node):
     pod_config, config = node.pod_config(), node.container_config(
-        ["sh", "-c", "echo to-out; echo to-err >&2; trap 'exit 7' TERM; while :; do sleep 0.05; done"])
+        [
+            "sh",
+            "-c",
+            "echo to-out; echo to-err >&2; trap 'exit 7' TERM; while :; do sleep 0.05; done",
+        ]
+    )
     pod_file, file = node.request_file(pod_config), node.request_file(config)
     pod = node.crictl("runp", pod_file).text
     assert ID.fullmatch(pod)
@@ -84,7 +90,11 @@ def test_life_of_a_pod(node):
 
     assert node.crictl("stop", "--timeout", "5", container).text == container
     status = node.crictl("inspect", container).json["status"]
-    assert (status["state"], status["exitCode"], status["reason"]) == ("CONTAINER_EXITED", 7, "Error")
+    assert (status["state"], status["exitCode"], status["reason"]) == (
+        "CONTAINER_EXITED",
+        7,
+        "Error",
+    )
     assert node.crictl("ps", "-q").text == ""
     assert node.crictl("rm", container).text == container
     assert node.crictl("ps", "-a", "-q").text == ""
@@ -96,7 +106,9 @@ def test_life_of_a_pod(node):
 
 def test_exec(node, pod):
     container = pod.run()
-    done = node.crictl("exec", "-s", container.id, "sh", "-c", "echo out; echo err >&2; exit 3", ok=False)
+    done = node.crictl(
+        "exec", "-s", container.id, "sh", "-c", "echo out; echo err >&2; exit 3", ok=False
+    )
     assert "exited with 3: err" in done.err
     done = node.crictl("exec", "-s", container.id, "sh", "-c", "echo out; echo err >&2")
     assert done.out.split() == ["out", "err"]

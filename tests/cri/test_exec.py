@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """ExecSync."""
+
 import threading
 import time
 
@@ -17,7 +18,9 @@ def test_streams_and_exit_code(node, pod):
 
 
 def test_it_runs_in_the_container(node, pod):
-    container = pod.run(working_dir="/home", linux={"security_context": {"run_as_user": {"value": 1000}}})
+    container = pod.run(
+        working_dir="/home", linux={"security_context": {"run_as_user": {"value": 1000}}}
+    )
     done = container.exec("sh", "-c", "pwd; id -u; echo $FROM_IMAGE; hostname")
     assert done.stdout == b"/home\n1000\nyes\npod-host\n"
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The form of log files, and opening them anew."""
+
 import os
 import re
 
@@ -9,7 +10,9 @@ from support.cri import Code, CriError
 from support.node import wait_until
 
 LINE_MAX = 16384
-RECORD = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}(Z|[+-]\d\d:\d\d) (stdout|stderr) [PF] .*")
+RECORD = re.compile(
+    r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}(Z|[+-]\d\d:\d\d) (stdout|stderr) [PF] .*"
+)
 
 
 def test_records(node, pod):
@@ -19,7 +22,10 @@ def test_records(node, pod):
         lines = log.read().splitlines()
     assert all(RECORD.fullmatch(line) for line in lines), lines
     assert [r for r in container.log() if r[0] == "stdout"] == [
-        ("stdout", "F", "one"), ("stdout", "F", ""), ("stdout", "P", "no end")]
+        ("stdout", "F", "one"),
+        ("stdout", "F", ""),
+        ("stdout", "P", "no end"),
+    ]
     assert [r for r in container.log() if r[0] == "stderr"] == [("stderr", "F", "two")]
 
 
@@ -28,7 +34,11 @@ def test_long_lines_are_parts(node, pod):
     container = pod.run(["sh", "-c", script])
     container.wait()
     assert [(tag, len(text)) for _, tag, text in container.log()] == [
-        ("P", LINE_MAX), ("P", LINE_MAX), ("F", 5), ("F", 5)]
+        ("P", LINE_MAX),
+        ("P", LINE_MAX),
+        ("F", 5),
+        ("F", 5),
+    ]
 
 
 def test_a_line_of_just_the_limit(node, pod):
@@ -91,7 +101,7 @@ def test_a_burst_is_complete(node, pod):
 
 
 def test_output_after_stop_of_a_child(node, pod):
-    """What a container's child writes before the container's end is in the log when it has exited."""
+    """What a child writes before the container's end is in the log when it has exited."""
     container = pod.run(["sh", "-c", "(echo from the child) & wait; exit 3"])
     assert container.wait().exit_code == 3
     assert container.text() == "from the child\n"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nobody waits for what is stuck."""
+
 import subprocess
 import time
 
@@ -17,13 +18,32 @@ def test_fifty_clients_while_a_plugin_hangs(make_node):
     node.add_plugin("hang", HANG)
     node.write_network([{"type": "hang"}], name="00-hang.conflist")
     stuck = node.client.start("RunPodSandbox", config=node.pod_config())
-    wait_until(lambda: node.inside("test", "-e", node.path("hangs")).returncode == 0, what="the plugin")
-    asked = [["version"], ["info"], ["ps", "-a"], ["pods"], ["images"], ["imagefsinfo"], ["stats"],
-             ["inspect", container.id], ["inspectp", good.id], ["exec", "-s", container.id, "true"]]
+    wait_until(
+        lambda: node.inside("test", "-e", node.path("hangs")).returncode == 0, what="the plugin"
+    )
+    asked = [
+        ["version"],
+        ["info"],
+        ["ps", "-a"],
+        ["pods"],
+        ["images"],
+        ["imagefsinfo"],
+        ["stats"],
+        ["inspect", container.id],
+        ["inspectp", good.id],
+        ["exec", "-s", container.id, "true"],
+    ]
     begin = time.monotonic()
-    clients = [subprocess.Popen([node.crictl_path, "--config", node.path("crictl.yaml"), *asked[n % 10]],
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                text=True) for n in range(50)]
+    clients = [
+        subprocess.Popen(
+            [node.crictl_path, "--config", node.path("crictl.yaml"), *asked[n % 10]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(50)
+    ]
     for client in clients:
         out, err = client.communicate(timeout=60)
         assert client.returncode == 0, f"{client.args}: {out}{err}"
@@ -52,8 +72,11 @@ def test_what_is_stuck_is_told(make_node):
 def test_cancelled_request_goes_on_and_is_joined(make_node):
     """A client's deadline ends its wait only; the same request again gets the pod of the first."""
     node = make_node()
-    node.add_plugin("slow", 'case $CNI_COMMAND in ADD) sleep 1.5;; esac\n'
-                            'printf \'{"cniVersion":"1.0.0","ips":[{"address":"10.1.2.3/24"}]}\'')
+    node.add_plugin(
+        "slow",
+        "case $CNI_COMMAND in ADD) sleep 1.5;; esac\n"
+        'printf \'{"cniVersion":"1.0.0","ips":[{"address":"10.1.2.3/24"}]}\'',
+    )
     node.write_network([{"type": "slow"}], name="00-slow.conflist")
     config = node.pod_config()
     assert node.client.start("RunPodSandbox", deadline=0.5, config=config).exception() is not None
@@ -61,6 +84,8 @@ def test_cancelled_request_goes_on_and_is_joined(make_node):
     assert [p.id for p in node.client.ListPodSandbox().items] == [again]
     config = node.pod_config()
     assert node.client.start("RunPodSandbox", deadline=0.5, config=config).exception() is not None
-    wait_until(lambda: len(node.client.ListPodSandbox().items) == 2, what="the pod that nobody waits for")
+    wait_until(
+        lambda: len(node.client.ListPodSandbox().items) == 2, what="the pod that nobody waits for"
+    )
     taken = node.client.RunPodSandbox(config=config).pod_sandbox_id
     assert taken in [p.id for p in node.client.ListPodSandbox().items]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a pod is: its namespaces, network, names, sysctls, cgroups."""
+
 import os
 import socket
 import threading
@@ -54,7 +55,9 @@ def test_orphans_in_the_pods_pid_namespace_are_reaped(node):
     pod = node.run_pod(**with_namespaces(pid=POD))
     container = pod.run(**with_namespaces(pid=POD))
     container.exec("sh", "-c", "(sleep 0.1 &) ; true")
-    wait_until(lambda: b"sleep 0.1" not in container.exec("ps").stdout, what="the orphan to be reaped")
+    wait_until(
+        lambda: b"sleep 0.1" not in container.exec("ps").stdout, what="the orphan to be reaped"
+    )
     assert b" Z " not in container.exec("ps", "-o", "stat").stdout
 
 
@@ -116,11 +119,15 @@ def test_network(node):
 
 
 def test_port_mapping(node):
-    pod = node.run_pod(port_mappings=[{"protocol": "TCP", "container_port": 80, "host_port": 12080}])
+    pod = node.run_pod(
+        port_mappings=[{"protocol": "TCP", "container_port": 80, "host_port": 12080}]
+    )
     pod.run(["sh", "-c", "while :; do echo mapped | nc -l -p 80; done"])
     address = "$(ip -4 -o addr show tare0 | awk '{print $4}' | cut -d/ -f1)"
-    text = (f"for i in $(seq 100); do busybox nc -w 2 {address} 12080 </dev/null && exit 0; "
-            "sleep 0.05; done; exit 1")
+    text = (
+        f"for i in $(seq 100); do busybox nc -w 2 {address} 12080 </dev/null && exit 0; "
+        "sleep 0.05; done; exit 1"
+    )
     done = node.inside("sh", "-c", text)
     assert done.stdout == "mapped\n", done.stderr
     chains = node.inside("iptables-save", "-t", "nat").stdout
@@ -136,10 +143,16 @@ def test_hostname(node):
 
 
 def test_dns(node):
-    pod = node.run_pod(dns_config={"servers": ["10.1.1.1", "10.1.1.2"], "searches": ["a.test", "b.test"],
-                                   "options": ["ndots:5"]})
+    pod = node.run_pod(
+        dns_config={
+            "servers": ["10.1.1.1", "10.1.1.2"],
+            "searches": ["a.test", "b.test"],
+            "options": ["ndots:5"],
+        }
+    )
     assert pod.shell("cat /etc/resolv.conf") == (
-        "search a.test b.test\nnameserver 10.1.1.1\nnameserver 10.1.1.2\noptions ndots:5\n")
+        "search a.test b.test\nnameserver 10.1.1.1\nnameserver 10.1.1.2\noptions ndots:5\n"
+    )
 
 
 def test_dns_of_the_host(node, pod):
@@ -152,15 +165,22 @@ def test_hosts_file(node, pod):
 
 
 def test_sysctls(node):
-    pod = node.run_pod(linux={"sysctls": {"net.ipv4.ip_unprivileged_port_start": "81",
-                                          "kernel.shm_rmid_forced": "1"}})
+    pod = node.run_pod(
+        linux={
+            "sysctls": {"net.ipv4.ip_unprivileged_port_start": "81", "kernel.shm_rmid_forced": "1"}
+        }
+    )
     script = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced"
     assert pod.shell(script) == "81\n1\n"
-    with open(f"/proc/{node.holder.pid}/root/proc/sys/kernel/shm_rmid_forced", encoding="utf-8") as value:
+    with open(
+        f"/proc/{node.holder.pid}/root/proc/sys/kernel/shm_rmid_forced", encoding="utf-8"
+    ) as value:
         assert value.read() == "0\n"
 
 
-@pytest.mark.parametrize("name, text", [("kernel.panic", "kernel.panic"), ("net.core.no_such", "no_such")])
+@pytest.mark.parametrize(
+    "name, text", [("kernel.panic", "kernel.panic"), ("net.core.no_such", "no_such")]
+)
 def test_sysctls_that_are_refused(node, name, text):
     with pytest.raises(CriError) as error:
         node.run_pod(linux={"sysctls": {name: "1"}})
@@ -177,7 +197,11 @@ def test_cgroup_parent(node):
     with open(os.path.join(cgroup_path(path), "cgroup.procs"), encoding="utf-8") as procs:
         assert str(container.pid) in procs.read().split()
     pod.remove()
-    left = [os.path.join(folder, name) for folder in cgroup_folders(parent) for name in os.listdir(folder)]
+    left = [
+        os.path.join(folder, name)
+        for folder in cgroup_folders(parent)
+        for name in os.listdir(folder)
+    ]
     assert not [path for path in left if os.path.isdir(path)]
     remove_cgroups(f"{node.cgroup}/burstable")
 

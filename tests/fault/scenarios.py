@@ -5,14 +5,23 @@ settled() is asked when tared has died in the middle and another one serves: wha
 whole. undone() is asked when the request was answered with an error. done() is asked after a retry
 that succeeded.
 """
+
 import os
 
 from support import images
-from support.cri import CriError
+from support.cri import Code, CriError
 from support.node import Container, Pod
 
 READY, EXITED = 0, 2
 LOUD = "trap 'exit 3' TERM; echo up; while :; do sleep 0.02; done"
+
+
+def whole(ask):
+    """What a list has shown has a status, unless its removal has just gone on to its end."""
+    try:
+        ask()
+    except CriError as error:
+        assert error.code() == Code.NOT_FOUND
 
 
 class Scenario:
@@ -28,7 +37,8 @@ class Scenario:
     def settled(self):
         pass
 
-    undone = settled
+    def undone(self, point):
+        self.settled()
 
     def clean(self):
         """Takes away what the scenario made besides pods."""
@@ -48,7 +58,7 @@ class RunPodSandbox(Scenario):
             status = self.client().PodSandboxStatus(pod_sandbox_id=pod.id).status
             assert (status.state, bool(status.network.ip)) == (READY, True)
 
-    def undone(self):
+    def undone(self, point):
         self.node.assert_nothing_left()
 
     def done(self):
@@ -66,11 +76,9 @@ class WithPod(Scenario):
 
     def settled(self):
         for pod in self.client().ListPodSandbox().items:
-            self.client().PodSandboxStatus(pod_sandbox_id=pod.id)
+            whole(lambda: self.client().PodSandboxStatus(pod_sandbox_id=pod.id))
         for container in self.client().ListContainers().containers:
-            self.client().ContainerStatus(container_id=container.id)
-
-    undone = settled
+            whole(lambda: self.client().ContainerStatus(container_id=container.id))
 
 
 class StopPodSandbox(WithPod):
@@ -98,14 +106,19 @@ class CreateContainer(WithPod):
         self.config = self.node.container_config(["sh", "-c", "echo works"])
 
     def request(self):
-        self.id = self.client().CreateContainer(pod_sandbox_id=self.pod.id, config=self.config,
-                                                sandbox_config=self.pod.config).container_id
+        self.id = (
+            self.client()
+            .CreateContainer(
+                pod_sandbox_id=self.pod.id, config=self.config, sandbox_config=self.pod.config
+            )
+            .container_id
+        )
 
     def settled(self):
         listed = self.client().ListContainers().containers
         assert [c.state for c in listed] in ([], [0])
 
-    def undone(self):
+    def undone(self, point):
         assert not self.client().ListContainers().containers
         assert os.listdir(self.node.path("root/containers")) == []
         assert os.listdir(self.node.path("state/pods", self.pod.id, "containers")) == []
@@ -123,8 +136,6 @@ class StartContainer(WithPod):
 
     def settled(self):
         assert self.created.status().state in (0, 1)
-
-    undone = settled
 
     def retry(self):
         """It runs already when tared died after it had been started: nobody starts it again."""
@@ -162,8 +173,12 @@ class WithImage(Scenario):
     def prepare(self):
         self.layout = self.node.path("small")
         if not os.path.exists(self.layout):
-            images.pack(self.node.build, self.layout, self.name,
-                        files=images.busybox_files() + [{"path": "small", "text": "small\n"}])
+            images.pack(
+                self.node.build,
+                self.layout,
+                self.name,
+                files=images.busybox_files() + [{"path": "small", "text": "small\n"}],
+            )
 
     def present(self):
         return any(self.name in i.repo_tags for i in self.client().ListImages().images)
@@ -171,8 +186,6 @@ class WithImage(Scenario):
     def settled(self):
         names = [n for i in self.client().ListImages().images for n in i.repo_tags]
         assert set(names) <= {images.NAME, self.name}
-
-    undone = settled
 
     def clean(self):
         self.client().RemoveImage(image={"image": self.name})
@@ -182,8 +195,9 @@ class ImportImage(WithImage):
     def request(self):
         self.client().ImportImage(path=self.layout)
 
-    def undone(self):
-        assert not self.present()
+    def undone(self, point):
+        """After the commit it is present, whatever the answer was."""
+        assert self.present() == (point == "ImportImage.commit.done")
         self.node.assert_nothing_left()
 
     def done(self):
@@ -207,8 +221,19 @@ class RemoveImage(WithImage):
         assert not self.client().ImageStatus(image={"image": self.name}).HasField("image")
 
 
-ALL = {kind.__name__: kind for kind in (
-    RunPodSandbox, StopPodSandbox, RemovePodSandbox, CreateContainer, StartContainer, StopContainer,
-    RemoveContainer, ImportImage, RemoveImage)}
+ALL = {
+    kind.__name__: kind
+    for kind in (
+        RunPodSandbox,
+        StopPodSandbox,
+        RemovePodSandbox,
+        CreateContainer,
+        StartContainer,
+        StopContainer,
+        RemoveContainer,
+        ImportImage,
+        RemoveImage,
+    )
+}
 
 __all__ = ["ALL", "CriError"]

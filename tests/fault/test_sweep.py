@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each verb with a fault at each of its steps; then the same request again; then nothing is left."""
+"""Each verb with a fault at each of its steps; the same request again; nothing is left."""
+
 import os
 import random
 import signal
+import threading
 import time
 
 import pytest
@@ -24,8 +26,11 @@ def sample(some):
 
 
 VERB_POINTS = [point for verb in ALL for point in points.of_verb(verb)]
-RANDOM_INSTANTS = [(verb, round(draw.uniform(0, 0.12), 3)) for verb in ALL
-                   for _ in range(INSTANTS_FULL if FULL else INSTANTS)]
+RANDOM_INSTANTS = [
+    (verb, round(draw.uniform(0, 0.12), 3))
+    for verb in ALL
+    for _ in range(INSTANTS_FULL if FULL else INSTANTS)
+]
 
 
 @pytest.fixture(scope="module")
@@ -105,43 +110,72 @@ def test_fails_at(node, point):
     with pytest.raises(CriError) as error:
         scenario.request()
     assert f"fault injected at {point}" in error.value.details()
-    scenario.undone()
+    scenario.undone(point)
     scenario.retry()
     finish(node, scenario)
+
+
+# Points that are not steps: where files are put in their place, by whichever process comes there.
+COMMITS = [
+    ("ImportImage", point)
+    for point in (
+        "snapshot.commit.before",
+        "snapshot.commit.renamed",
+        "content.commit.before",
+        "content.commit.renamed",
+        "image.sync",
+    )
+]
+COMMITS += [
+    ("RunPodSandbox", f"io.replace.{when}:{nth}")
+    for when in ("written", "renamed")
+    for nth in (1, 2, 3)
+]
+COMMITS += [("CreateContainer", f"io.replace.{when}") for when in ("written", "renamed")]
+
+
+@pytest.mark.parametrize("action", ["kill", "fail"])
+@pytest.mark.parametrize("verb, point", sample(COMMITS))
+def test_file_at(node, verb, point, action):
+    scenario = scenario_of(node, verb)
+    node.restart(f"{point}={action}")
+    with pytest.raises(CriError):
+        scenario.request()
+    node.restart()
+    scenario.settled()
+    scenario.retry()
+    finish(node, scenario)
+
+
+class Call(threading.Thread):
+    """A request by a thread of its own."""
+
+    def __init__(self, request):
+        super().__init__()
+        self.request, self.answered = request, False
+        self.start()
+
+    def run(self):
+        try:
+            self.request()
+            self.answered = True
+        except CriError:
+            pass
 
 
 @pytest.mark.parametrize("verb, seconds", RANDOM_INSTANTS)
 def test_killed_after(node, verb, seconds):
     """At an instant that no table names."""
     scenario = scenario_of(node, verb)
-    call = threading_call(scenario.request)
+    call = Call(scenario.request)
     time.sleep(seconds)
     node.kill()
     call.join()
     node.start()
     scenario.settled()
-    if getattr(call, "answered", False):
-        return
-    scenario.retry()
+    if not call.answered:
+        scenario.retry()
     finish(node, scenario)
-
-
-def threading_call(request):
-    import threading
-
-    class Call(threading.Thread):
-        answered = False
-
-        def run(self):
-            try:
-                request()
-                self.answered = True
-            except CriError:
-                pass
-
-    call = Call()
-    call.start()
-    return call
 
 
 @pytest.mark.parametrize("action", ["kill", "fail"])
@@ -152,7 +186,7 @@ def test_supervisor_at(node, point, action):
     node.restart(f"{point}={action}")
     with pytest.raises(CriError):
         scenario.request()
-    scenario.undone()
+    scenario.undone(point)
     node.restart()
     scenario.retry()
     finish(node, scenario)

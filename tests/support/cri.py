@@ -3,6 +3,7 @@
 
 The messages are compiled by protoc into a folder of the session; calls go through Debian's grpcio.
 """
+
 import os
 import subprocess
 import sys
@@ -10,10 +11,16 @@ import sys
 import grpc
 from google.protobuf import json_format, message_factory
 
-PROTO = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "proto")
+PROTO = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "proto"
+)
 FILES = ("runtime/v1/api.proto", "tare/v1/tare.proto")
-CHANNEL = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20),
-           ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+CHANNEL = [
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.max_send_message_length", 64 << 20),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+]
 
 CriError = grpc.RpcError
 Code = grpc.StatusCode
@@ -25,6 +32,7 @@ def compile_protocols(folder):
     sys.path.insert(0, folder)
     from runtime.v1 import api_pb2
     from tare.v1 import tare_pb2
+
     services = {}
     for module in (api_pb2, tare_pb2):
         services.update(module.DESCRIPTOR.services_by_name)
@@ -61,8 +69,11 @@ class Client:
         path, method = self.methods[name]
         answer = message_factory.MessageFactory().GetPrototype(method.output_type)
         request = message_factory.MessageFactory().GetPrototype(method.input_type)
-        call = self.channel.unary_unary(path, request_serializer=lambda m: m.SerializeToString(),
-                                        response_deserializer=answer.FromString)
+        call = self.channel.unary_unary(
+            path,
+            request_serializer=lambda m: m.SerializeToString(),
+            response_deserializer=answer.FromString,
+        )
         return call, request
 
     def start(self, name, deadline=30, **fields):
@@ -82,5 +93,6 @@ class Client:
 
     def raw(self, path, payload, deadline=10):
         """A call with bytes of our own."""
-        return self.channel.unary_unary(path, request_serializer=bytes,
-                                        response_deserializer=bytes)(payload, timeout=deadline)
+        return self.channel.unary_unary(
+            path, request_serializer=bytes, response_deserializer=bytes
+        )(payload, timeout=deadline)

@@ -3,6 +3,7 @@
 
 TARE_BUILD names the build folder. TARE_CRICTL names crictl; without it tests/tools.py is asked.
 """
+
 import os
 import subprocess
 import sys
@@ -20,8 +21,13 @@ def find_crictl():
     named = os.environ.get("TARE_CRICTL")
     if named:
         return named
-    found = subprocess.run(["/usr/bin/python3", "-B", os.path.join(TESTS, "tools.py"), "crictl"], check=False,
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    found = subprocess.run(
+        ["/usr/bin/python3", "-B", os.path.join(TESTS, "tools.py"), "crictl"],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     if found.returncode != 0:
         pytest.skip(f"no crictl: set TARE_CRICTL ({found.stderr.strip()})")
     return found.stdout.strip()
@@ -65,7 +71,10 @@ def print_log(request, node):
     """With a failed test, what tared said."""
     report = getattr(request.node, "report_call", None)
     if report is not None and report.failed:
-        print("--- tared's log, its end ---\n" + "\n".join(node.log().splitlines()[-12:]), file=sys.stderr)
+        print(
+            "--- tared's log, its end ---\n" + "\n".join(node.log().splitlines()[-12:]),
+            file=sys.stderr,
+        )
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node for tests: tared in a mount and a network namespace of its own, with folders of its own.
 
-The namespaces are held by a process, so that tared can be killed and started again in them. What the
-daemon and its pods may leave anywhere is compared with what was there before the first start.
+The namespaces are held by a process, so that tared can be killed and started again in them. What
+the daemon and its pods may leave anywhere is compared with what was there before the first start.
 """
+
 import glob
 import json
 import os
@@ -15,7 +16,7 @@ import tempfile
 import time
 
 from support import images, leaks
-from support.cri import Client
+from support.cri import Client, CriError
 
 CGROUP = f"/tare-test-node-{os.getpid()}"
 PLUGINS = "/usr/lib/cni"
@@ -66,8 +67,9 @@ def cgroup_path(cgroup, controller="memory"):
 
 
 def cgroup_folders(cgroup):
-    return [folder for root in leaks.cgroup_hierarchies()
-            for folder, _, _ in os.walk(root + cgroup)]
+    return [
+        folder for root in leaks.cgroup_hierarchies() for folder, _, _ in os.walk(root + cgroup)
+    ]
 
 
 def remove_cgroups(cgroup):
@@ -106,11 +108,20 @@ class Node:
         for name in ("cni", "plugins", "logs", "certs.d", "requests"):
             os.mkdir(self.path(name))
         with open(self.path("config.toml"), "w", encoding="utf-8") as config:
-            config.write(CONFIG.format(folder=self.folder, cgroup=self.cgroup, plugins=PLUGINS,
-                                       cni_timeout=cni_timeout, log_level=log_level))
+            config.write(
+                CONFIG.format(
+                    folder=self.folder,
+                    cgroup=self.cgroup,
+                    plugins=PLUGINS,
+                    cni_timeout=cni_timeout,
+                    log_level=log_level,
+                )
+            )
         with open(self.path("crictl.yaml"), "w", encoding="utf-8") as config:
-            config.write(f"runtime-endpoint: unix://{self.socket}\nimage-endpoint: unix://{self.socket}\n"
-                         "timeout: 30\n")
+            config.write(
+                f"runtime-endpoint: unix://{self.socket}\nimage-endpoint: unix://{self.socket}\n"
+                "timeout: 30\n"
+            )
         self.write_network()
         self.process = self.client = None
         self.pids = set()
@@ -125,31 +136,65 @@ class Node:
 
     def _hold(self):
         os.makedirs("/run/netns", exist_ok=True)
-        holder = subprocess.Popen(["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c",
-                                   HOLDER], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        holder = subprocess.Popen(
+            ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", HOLDER],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert holder.stdout.readline() == "ready\n", "the namespaces cannot be made"
         return holder
 
     def inside(self, *command, **options):
         """Runs a program in the node's namespaces."""
         options.setdefault("stdin", subprocess.DEVNULL)
-        return subprocess.run(self._inside(*command), check=False, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, timeout=60, **options)
+        return subprocess.run(
+            self._inside(*command),
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            **options,
+        )
 
     def _inside(self, *command):
-        return ["nsenter", "--target", str(self.holder.pid), "--mount", "--net", "--", *map(str, command)]
+        return [
+            "nsenter",
+            "--target",
+            str(self.holder.pid),
+            "--mount",
+            "--net",
+            "--",
+            *map(str, command),
+        ]
 
     # --- network configuration ---
 
     def write_network(self, plugins=None, name="10-test.conflist"):
         """The bridge with host-local addresses and portmap, or plugins of a test's own."""
-        bridge = {"type": "bridge", "bridge": "tare0", "isGateway": True, "ipMasq": False,
-                  "ipam": {"type": "host-local", "dataDir": self.path("ipam"),
-                           "ranges": [[{"subnet": "10.88.0.0/16"}]], "routes": [{"dst": "0.0.0.0/0"}]}}
+        bridge = {
+            "type": "bridge",
+            "bridge": "tare0",
+            "isGateway": True,
+            "ipMasq": False,
+            "ipam": {
+                "type": "host-local",
+                "dataDir": self.path("ipam"),
+                "ranges": [[{"subnet": "10.88.0.0/16"}]],
+                "routes": [{"dst": "0.0.0.0/0"}],
+            },
+        }
         portmap = {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True}
         with open(self.path("cni", name), "w", encoding="utf-8") as file:
-            json.dump({"cniVersion": "1.0.0", "name": "test",
-                       "plugins": [bridge, portmap] if plugins is None else plugins}, file)
+            json.dump(
+                {
+                    "cniVersion": "1.0.0",
+                    "name": "test",
+                    "plugins": [bridge, portmap] if plugins is None else plugins,
+                },
+                file,
+            )
 
     def add_plugin(self, name, script):
         """A plugin that is a shell script; it finds the node's folder in $NODE."""
@@ -161,8 +206,9 @@ class Node:
     # --- the daemon ---
 
     def command(self, *more):
-        return self._inside(os.path.join(self.build, "src/cmd/tared"), "--config",
-                            self.path("config.toml"), *more)
+        return self._inside(
+            os.path.join(self.build, "src/cmd/tared"), "--config", self.path("config.toml"), *more
+        )
 
     def start(self, fault=None):
         """Starts tared and waits until it serves."""
@@ -174,16 +220,26 @@ class Node:
         if fault:
             env["TARE_FAULT"] = fault
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.command(), env=env, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log)
-        wait_until(self._serves, what="tared to serve")
+            self.process = subprocess.Popen(
+                self.command(), env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         self.client = Client(self.socket, self.services)
+        wait_until(self._serves, what="tared to serve")
         return self
 
     def _serves(self):
-        assert self.process.poll() is None, f"tared ended with {self.process.returncode}:\n{self.log()}"
+        assert (
+            self.process.poll() is None
+        ), f"tared ended with {self.process.returncode}:\n{self.log()}"
         with socket.socket(socket.AF_UNIX) as sock:
-            return sock.connect_ex(self.socket) == 0
+            if sock.connect_ex(self.socket) != 0:
+                return False
+        try:
+            return self.client.Version(deadline=10)
+        except CriError:  # a socket of the one before it, which a child of that one held
+            self.client.close()
+            self.client = Client(self.socket, self.services)
+            return False
 
     def kill(self, signo=signal.SIGKILL):
         """Ends tared; its exit status."""
@@ -211,12 +267,19 @@ class Node:
 
     def crictl(self, *args, ok=True, timeout=60):
         """Runs the real crictl; ok None: whatever it says."""
-        done = subprocess.run([self.crictl_path, "--config", self.path("crictl.yaml"), *map(str, args)],
-                              check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, errors="replace", timeout=timeout)
+        done = subprocess.run(
+            [self.crictl_path, "--config", self.path("crictl.yaml"), *map(str, args)],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+        )
         result = Result(done)
         if ok is not None:
-            said = f"crictl {' '.join(map(str, args))}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+            said = f"crictl {args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
             assert (done.returncode == 0) == ok, said
         return result
 
@@ -230,16 +293,28 @@ class Node:
 
     def pod_config(self, **more):
         self.counter += 1
-        config = {"metadata": {"name": f"pod{self.counter}", "namespace": "test", "uid": f"u{self.counter}"},
-                  "hostname": "pod-host", "log_directory": self.path("logs", f"pod{self.counter}"), "linux": {}}
+        config = {
+            "metadata": {
+                "name": f"pod{self.counter}",
+                "namespace": "test",
+                "uid": f"u{self.counter}",
+            },
+            "hostname": "pod-host",
+            "log_directory": self.path("logs", f"pod{self.counter}"),
+            "linux": {},
+        }
         config.update(more)
         return config
 
     def container_config(self, command=("sleep", "1000"), **more):
         self.counter += 1
         name = f"ctr{self.counter}"
-        config = {"metadata": {"name": name}, "image": {"image": images.NAME}, "log_path": f"{name}.log",
-                  "linux": {}}
+        config = {
+            "metadata": {"name": name},
+            "image": {"image": images.NAME},
+            "log_path": f"{name}.log",
+            "linux": {},
+        }
         if command:
             config["command"] = list(command)
         config.update(more)
@@ -308,15 +383,26 @@ class Node:
         return mounts | links - {"link tare0"}
 
     def _left_now(self):
-        found = [f"process {pid}: {leaks.command_of(pid)}" for pid in
-                 sorted(set(self.processes()) | {pid for pid in self.pids if running(pid)})]
+        found = [
+            f"process {pid}: {leaks.command_of(pid)}"
+            for pid in sorted(set(self.processes()) | {pid for pid in self.pids if running(pid)})
+        ]
         found += sorted(self._kernel_state() - self.before)
-        found += [f"cgroup {folder}" for folder in cgroup_folders(self.cgroup)
-                  if not folder.endswith(self.cgroup)]
+        found += [
+            f"cgroup {folder}"
+            for folder in cgroup_folders(self.cgroup)
+            if not folder.endswith(self.cgroup)
+        ]
         pins = f"/proc/{self.holder.pid}/root/run/netns"
         found += [f"pin {name}" for name in os.listdir(pins)]
-        for pattern in ("state/pods/*", "root/containers/*", "root/content/ingest/*", "root/content/trash/*",
-                        "cni-cache/results/*", "ipam/test/*.*.*.*"):
+        for pattern in (
+            "state/pods/*",
+            "root/containers/*",
+            "root/content/ingest/*",
+            "root/content/trash/*",
+            "cni-cache/results/*",
+            "ipam/test/*.*.*.*",
+        ):
             found += glob.glob(self.path(pattern))
         return [line for line in found if not os.path.basename(line).startswith("last_reserved_ip")]
 
@@ -381,8 +467,9 @@ class Pod:
 
     def create(self, command=("sleep", "1000"), **more):
         config = self.node.container_config(command, **more)
-        made = self.node.client.CreateContainer(pod_sandbox_id=self.id, config=config,
-                                                sandbox_config=self.config)
+        made = self.node.client.CreateContainer(
+            pod_sandbox_id=self.id, config=config, sandbox_config=self.config
+        )
         return Container(self, made.container_id, config)
 
     def run(self, command=("sleep", "1000"), **more):
@@ -418,7 +505,9 @@ class Pod:
 class Container:
     def __init__(self, pod, container_id, config):
         self.pod, self.node, self.id, self.config = pod, pod.node, container_id, config
-        self.log_path = os.path.join(pod.config.get("log_directory", ""), config.get("log_path", ""))
+        self.log_path = os.path.join(
+            pod.config.get("log_directory", ""), config.get("log_path", "")
+        )
 
     def start(self):
         self.node.client.StartContainer(container_id=self.id)
@@ -459,8 +548,11 @@ class Container:
 
     def text(self):
         """Standard output without the log's form."""
-        return "".join(text + ("" if tag == "P" else "\n") for stream, tag, text in self.log()
-                       if stream == "stdout")
+        return "".join(
+            text + ("" if tag == "P" else "\n")
+            for stream, tag, text in self.log()
+            if stream == "stdout"
+        )
 
     def cgroup_file(self, controller, name):
         path = self.info()["runtimeSpec"]["linux"]["cgroupsPath"]

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fault points of tared and its helpers, read from the tables in src/ where each step is a row."""
+"""The fault points of tared and its helpers, read from the tables in src/: a step is a row."""
+
 import glob
 import os
 import re
 
-SRC = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "src")
+SRC = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "src"
+)
 STEP = re.compile(r'\{\s*"([a-z-]+)",\s*\w+,\s*\w+,\s*\w+\s*\}')
 TABLE = re.compile(r"static const OpStep (\w+)\[\] = \{(.*?)\n?\s*\{\}[,\s]*\};", re.S)
 MACRO = re.compile(r"#define (\w+)[ \t]*\\\n((?:.*\\\n)*.*\n)")
@@ -23,11 +26,17 @@ def verbs():
     found = {}
     for path in sorted(glob.glob(os.path.join(SRC, "engine", "*.c"))):
         text = read("engine", os.path.basename(path))
-        macros = {name: STEP.findall(body.replace("\\\n", "\n")) for name, body in MACRO.findall(text)}
+        macros = {
+            name: STEP.findall(body.replace("\\\n", "\n")) for name, body in MACRO.findall(text)
+        }
         tables = {}
         for name, body in TABLE.findall(text):
-            used = [step for macro, steps in macros.items() if re.search(rf"\b{macro}\b", body)
-                    for step in steps]
+            used = [
+                step
+                for macro, steps in macros.items()
+                if re.search(rf"\b{macro}\b", body)
+                for step in steps
+            ]
             tables[name] = used + STEP.findall(body)
         for verb, table in VERB.findall(text):
             found[verb] = tables[table]
