@@ -74,12 +74,12 @@ static void fill_state(const Setup *s, State *st)
         };
 }
 
-static int write_record(Setup *s, const char *file, Err *err)
+static int write_intent(Setup *s, Err *err)
 {
         _cleanup_(state_done) State st = { 0 };
 
         fill_state(s, &st);
-        return state_write(s->dir_fd, &st, file, err);
+        return state_write_intent(s->dir_fd, &st, err);
 }
 
 static int write_config(const Setup *s, Err *err)
@@ -91,14 +91,17 @@ static int write_config(const Setup *s, Err *err)
                 text = json_print(j);
         }
         const char *t = s->config_text ? s->config_text : text;
-        int r = io_replace_file(s->dir_fd, "config.json", t, strlen(t), 0600, false);
+        /* nobody looks at it before state.json is there: no need for a rename */
+        _cleanup_close_ int fd = openat(s->dir_fd, "config.json",
+                                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        int r = fd < 0 ? -errno : io_write_full(fd, t, strlen(t));
         return r < 0 ? err_sys(err, -r, "keep config.json") : 0;
 }
 
 /* While the init works already. */
 static int record_parent(Setup *s, Err *err)
 {
-        int r = write_record(s, "intent.json", err);
+        int r = write_intent(s, err);
 
         return r < 0 ? r : write_config(s, err);
 }
@@ -109,7 +112,12 @@ static int ready_parent(Setup *s, Err *err)
 
         clock_format_rfc3339(clock_real_ns(), when, sizeof(when));
         str_assign(&s->created, when);
-        int r = keeps_state(s) ? write_record(s, "state.json", err) : 0;
+        int r = 0;
+        if (keeps_state(s)) {
+                _cleanup_(state_done) State st = { 0 };
+                fill_state(s, &st);
+                r = state_complete(s->dir_fd, &st, err);
+        }
         return r < 0 ? r : setup_write_pid_file(s, s->create->pid_file, err);
 }
 
@@ -237,7 +245,7 @@ static int prepare(Setup *s, Err *err)
         if (r == 0)
                 r = cgroups_prepare(s, err);
         if (r == 0 && !c->no_state)
-                r = write_record(s, "intent.json", err);
+                r = write_intent(s, err);
         if (r == 0 && !c->run_now)
                 r = gate_listen(s, err);
         if (r == 0)

@@ -180,6 +180,29 @@ static int delete_all(const RuntimeContext *ctx, const State *st, Err *err)
         return r;
 }
 
+static bool is_damaged(ErrKind kind)
+{
+        return kind == ERR_CORRUPT || kind == ERR_INVALID;
+}
+
+/* A power cut may leave half a record, where the folder is on a disk. What it named is gone with
+ * the boot; should it not be, the configuration still says which cgroup it was. */
+static int delete_damaged(const RuntimeContext *ctx, const char *id, const Err *why, Err *err)
+{
+        _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
+        State st = { .id = (char *)id };
+        _cleanup_free_ char *path = NULL;
+
+        log_warning("id=%s %s, removing it by its configuration", id, why->msg);
+        if (state_read_spec(ctx, id, &spec, NULL) == 0 &&
+            cgroups_path(spec, id, ctx->systemd_cgroup, &path, NULL) == 0)
+                st.cgroup = path;
+        int r = remove_cgroup(&st, err);
+        if (r == 0)
+                state_remove_dir(ctx, id);
+        return r;
+}
+
 int runtime_delete(const RuntimeContext *ctx, const char *id, bool force, Err *err)
 {
         _cleanup_(state_done) State st = { 0 };
@@ -189,8 +212,12 @@ int runtime_delete(const RuntimeContext *ctx, const char *id, bool force, Err *e
         if (r < 0)
                 return r;
         r = state_read(ctx, id, &st, &e);
+        if (r == -ENOENT && force)
+                return 0;
+        if (r < 0 && force && is_damaged(e.kind))
+                return delete_damaged(ctx, id, &e, err);
         if (r < 0)
-                return r == -ENOENT && force ? 0 : err_copy(err, &e);
+                return err_copy(err, &e);
         r = check_may_delete(ctx, &st, force, err);
         return r < 0 ? r : delete_all(ctx, &st, err);
 }

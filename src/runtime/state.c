@@ -16,6 +16,7 @@
 
 #define STATE_ID_MAX 1024
 #define STAT_MAX     1024
+#define STATE_PAGE   4096
 
 static const char *const status_names[] = {
         [RUNTIME_CREATING] = "creating", [RUNTIME_CREATED] = "created",
@@ -103,8 +104,7 @@ int state_open_dir(const RuntimeContext *ctx, const char *id, Err *err)
 /* state.json goes first: what is left of a removal that dies is a create that died. */
 void state_remove_dir(const RuntimeContext *ctx, const char *id)
 {
-        static const char *const files[] = { "state.json", GATE_NAME, "config.json",
-                                             "intent.json" };
+        static const char *const files[] = { "state.json", "config.json" };
         Err ignored;
 
         _cleanup_close_ int root = open(ctx->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -115,7 +115,8 @@ void state_remove_dir(const RuntimeContext *ctx, const char *id)
                 return;
         for (size_t i = 0; i < array_len(files); i++)
                 (void)unlinkat(dir, files[i], 0);
-        if (unlinkat(root, id, AT_REMOVEDIR) < 0) /* temporary files of a writer that died */
+        /* mostly it is empty now; else there is a gate, an intent, a file of a writer that died */
+        if (unlinkat(root, id, AT_REMOVEDIR) < 0)
                 (void)io_remove_tree(root, id, &ignored);
 }
 
@@ -158,7 +159,7 @@ Json *state_to_json(const char *id, RuntimeStatus status, pid_t pid, const char 
         return j;
 }
 
-int state_write(int dir_fd, const State *st, const char *file, Err *err)
+static char *print_state(const State *st)
 {
         _cleanup_json_ Json *j = json_object_new_object();
 
@@ -176,9 +177,48 @@ int state_write(int dir_fd, const State *st, const char *file, Err *err)
         json_add_str_opt(j, "boot_id", st->boot_id);
         if (st->annotations)
                 json_object_object_add(j, "annotations", json_object_get(st->annotations));
-        _cleanup_free_ char *text = json_print(j);
-        int r = io_replace_file(dir_fd, file, text, strlen(text), 0600, false);
-        return r < 0 ? err_sys(err, -r, "write %s of container '%s'", file, st->id) : 0;
+        return json_print(j);
+}
+
+/* A pid, a date and members more only make it longer: but blanks may have to cover the old end. */
+static int write_over(int dir_fd, const char *text)
+{
+        char page[STATE_PAGE];
+        size_t n = strlen(text);
+        struct stat st;
+
+        _cleanup_close_ int fd =
+                openat(dir_fd, "intent.json", O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        if (n > sizeof(page) || st.st_size > (off_t)sizeof(page))
+                return -E2BIG;
+        memcpy(page, text, n);
+        while (n < (size_t)st.st_size)
+                page[n++] = ' ';
+        ssize_t w = write(fd, page, n);
+        if (w < 0)
+                return -errno;
+        return (size_t)w == n ? 0 : -EIO;
+}
+
+int state_write_intent(int dir_fd, const State *st, Err *err)
+{
+        _cleanup_free_ char *text = print_state(st);
+        int r = write_over(dir_fd, text);
+
+        if (r == -E2BIG)
+                r = io_replace_file(dir_fd, "intent.json", text, strlen(text), 0600, false);
+        return r < 0 ? err_sys(err, -r, "write the record of container '%s'", st->id) : 0;
+}
+
+int state_complete(int dir_fd, const State *st, Err *err)
+{
+        int r = state_write_intent(dir_fd, st, err);
+
+        if (r == 0 && renameat(dir_fd, "intent.json", dir_fd, "state.json") < 0)
+                r = err_sys(err, errno, "complete the record of container '%s'", st->id);
+        return r;
 }
 
 static int from_json(Json *j, State *st, Err *err)

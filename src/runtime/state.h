@@ -37,7 +37,11 @@ void state_remove_dir(const RuntimeContext *ctx, const char *id);
 /* A folder of ours below root that is no container ('@' is in no id); -errno. */
 int state_open_cache(const RuntimeContext *ctx, const char *name);
 
-int state_write(int dir_fd, const State *st, const char *file, Err *err);
+/* intent.json. A record of less than a page is written over the old one with one write(2), which no
+ * signal cuts; a longer one by a new file. */
+int state_write_intent(int dir_fd, const State *st, Err *err);
+/* The create has ended: the record is complete, and becomes state.json. */
+int state_complete(int dir_fd, const State *st, Err *err);
 /* state.json, or intent.json with complete false. */
 int state_read(const RuntimeContext *ctx, const char *id, State *ret, Err *err);
 int state_read_spec(const RuntimeContext *ctx, const char *id, OciSpec **ret, Err *err);

@@ -157,3 +157,22 @@ def test_delete_force_ends_a_create_that_hangs(machine, point):
     if point.startswith("runtime.init."):
         assert child.wait(10) == 1  # its init is gone: it ends by itself
         assert b"killed by signal 9" in child.stderr.read()
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"id": 5}', "\0" * 100])
+def test_delete_force_takes_a_damaged_record(machine, text):
+    b = machine.bundle("ignore").up()
+    record = machine.root / b.id / "state.json"
+    assert not (machine.root / b.id / "intent.json").exists()
+    record.write_text(text)
+    b.delete().failed("", 1)
+    b.delete("--force").ok()
+    assert machine.ids() == []
+
+
+def test_large_record(machine):
+    b = machine.bundle("wait")
+    b.config["annotations"] = {f"k{i}": "v" * 100 for i in range(200)}
+    b.up()
+    assert b.state()["annotations"] == b.config["annotations"]
+    b.stop()
