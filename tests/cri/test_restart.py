@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tared dies, pods go on; a supervisor dies, its pod is ended."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from support.cri import Code, CriError
+from support.node import running, wait_until
+
+COUNT = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.002; done"
+
+
+def numbers(container):
+    return [int(text) for _, _, text in container.log()]
+
+
+def wait_lines(container, count):
+    wait_until(lambda: len(container.log()) >= count, what=f"{count} lines")
+
+
+def kill_process(pid):
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not running(pid), what=f"the end of {pid}")
+
+
+def test_everything_is_there_again(own_node):
+    node = own_node
+    pod = node.run_pod(labels={"a": "b"})
+    stopped = node.run_pod()
+    stopped.stop()
+    created, busy, ended = pod.create(), pod.run(), pod.run(["sh", "-c", "exit 4"])
+    ended.wait()
+    before = [c.status() for c in (created, busy, ended)]
+    pods = [p.status().status for p in (pod, stopped)]
+    image = node.client.ListImages().images
+    node.restart()
+    assert [c.status() for c in (created, busy, ended)] == before
+    assert [p.status().status for p in (pod, stopped)] == pods
+    assert node.client.ListImages().images == image
+    assert busy.exec("echo", "hello").stdout == b"hello\n"
+    created.start()
+    assert pod.shell("echo new") == "new\n"
+    assert node.crictl("ps", "-q").text.split() != []
+
+
+def test_no_line_is_lost(own_node):
+    node = own_node
+    container = node.run_pod().run(["sh", "-c", COUNT])
+    wait_lines(container, 20)
+    for _ in range(3):
+        node.kill()
+        count = len(container.log())
+        wait_lines(container, count + 50)  # it goes on while nobody is there
+        node.start()
+        wait_lines(container, len(container.log()) + 20)
+    container.stop()
+    got = numbers(container)
+    assert got == list(range(len(got)))
+
+
+def test_exits_meanwhile_are_known(own_node):
+    node = own_node
+    pod = node.run_pod()
+    first = pod.run(["sh", "-c", "sleep 0.3; exit 42"])
+    second = pod.run(["sh", "-c", "sleep 0.3; kill -SEGV $$"])
+    third = pod.run(
+        ["sh", "-c", "sleep 0.3; head -c 80m /dev/zero | tail"],
+        linux={"resources": {"memory_limit_in_bytes": 16 << 20}},
+    )
+    pids = [c.pid for c in (first, second, third)]
+    node.kill()
+    for pid in pids:
+        wait_until(lambda pid=pid: not running(pid), what="the end of a container")
+    ended = time.time_ns()
+    time.sleep(0.3)
+    node.start()
+    status = first.wait()
+    assert (status.exit_code, status.reason) == (42, "Error")
+    assert status.finished_at < ended + 100_000_000, "the time of its end, not of our coming back"
+    assert second.wait().exit_code == 139
+    assert third.wait().exit_code != 0
+
+
+def test_stop_and_remove_after_a_restart(own_node):
+    node = own_node
+    pod = node.run_pod()
+    container = pod.run(["sh", "-c", "trap 'exit 6' TERM; echo up; while :; do sleep 0.02; done"])
+    wait_lines(container, 1)
+    node.restart()
+    container.stop(timeout=10)
+    assert container.status().exit_code == 6
+    container.remove()
+    pod.stop()
+    pod.remove()
+    node.assert_nothing_left()
+
+
+def test_graceful_end(own_node):
+    node = own_node
+    container = node.run_pod().run()
+    pid = container.pid
+    assert node.kill(signal.SIGTERM) == 0
+    assert not os.path.exists(node.socket)
+    assert running(pid)
+    node.start()
+    assert container.status().state == 1
+
+
+def test_end_while_a_call_waits(own_node):
+    """SIGTERM does not wait for ever for what is under way; the next tared goes on with it."""
+    node = own_node
+    container = node.run_pod().run()
+    call = node.client.start("ExecSync", container_id=container.id, cmd=["sleep", "1000"])
+    time.sleep(0.2)
+    begin = time.monotonic()
+    node.kill(signal.SIGTERM)
+    assert time.monotonic() - begin < 8
+    assert call.exception() is not None
+    node.start()
+    assert container.status().state == 1
+
+
+def test_exec_is_ended_with_its_client(own_node):
+    node = own_node
+    container = node.run_pod().run()
+    node.client.start("ExecSync", container_id=container.id, cmd=["sleep", "1234"])
+    wait_until(lambda: b"1234" in container.exec("ps").stdout, what="the program")
+    node.restart()
+    container.stop()
+    assert container.status().exit_code == 137
+
+
+def test_a_dead_supervisor(own_node):
+    """Its containers are reported as exited at once, and end; the pod is not ready."""
+    node = own_node
+    pod = node.run_pod(linux={"security_context": {"namespace_options": {"pid": 0}}})
+    first, second = pod.run(), pod.run(["sh", "-c", COUNT])
+    ended = pod.run(["sh", "-c", "exit 9"])
+    ended.wait()
+    other = node.run_pod().run()
+    pids = [first.pid, second.pid, pod.info()["pid"]]
+    node.note_pids()
+    begin = time.monotonic()
+    kill_process(pod.info()["supervisorPid"])
+    for container in (first, second):
+        status = container.wait(5)
+        assert (status.exit_code, status.reason) == (137, "ShimDied")
+    assert time.monotonic() - begin < 3
+    assert ended.status().exit_code == 9
+    assert pod.status().status.state == 1
+    for pid in pids[:2]:
+        wait_until(lambda pid=pid: not running(pid), what="the end of the containers")
+    assert other.status().state == 1
+    with pytest.raises(CriError) as error:
+        pod.create()
+    assert error.value.code() == Code.FAILED_PRECONDITION
+    first.remove()
+    pod.stop()
+    assert pod.status().status.state == 1
+    pod.remove()
+    other.pod.remove()
+    node.assert_nothing_left()
+
+
+def test_a_supervisor_that_died_meanwhile(own_node):
+    node = own_node
+    pod = node.run_pod()
+    container = pod.run()
+    pid, supervisor = container.pid, pod.info()["supervisorPid"]
+    node.note_pids()
+    node.kill()
+    kill_process(supervisor)
+    node.start()
+    status = container.wait(5)
+    assert (status.exit_code, status.reason) == (137, "ShimDied")
+    assert pod.status().status.state == 1
+    wait_until(lambda: not running(pid), what="the end of the container")
+    pod.remove()
+    node.assert_nothing_left()
+
+
+def test_a_dead_pause_process(own_node):
+    node = own_node
+    modes = {"linux": {"security_context": {"namespace_options": {"pid": 0}}}}
+    pod = node.run_pod(**modes)
+    container = pod.run(**modes)
+    kill_process(pod.info()["pid"])
+    assert container.wait(5).exit_code == 137
+    wait_until(lambda: pod.status().status.state == 1, what="the pod to be not ready")
+    pod.remove()
+    node.assert_nothing_left()
+
+
+def test_a_dead_log_writer(own_node):
+    """The container's end is told all the same; nothing of the pod is left."""
+    node = own_node
+    pod = node.run_pod()
+    container = pod.run(["sh", "-c", COUNT])
+    wait_lines(container, 5)
+    supervisor = pod.info()["supervisorPid"]
+    with open(f"/proc/{supervisor}/task/{supervisor}/children", encoding="utf-8") as children:
+        writers = [
+            int(pid)
+            for pid in children.read().split()
+            if "log" in open(f"/proc/{pid}/comm", encoding="utf-8").read()
+        ]
+    assert len(writers) == 1
+    kill_process(writers[0])
+    container.stop()
+    assert container.status().state == 2
+    pod.remove()
+    node.assert_nothing_left()
+
+
+def test_many_pods(own_node):
+    node = own_node
+    containers = [node.run_pod().run() for _ in range(20)]
+    begin = time.monotonic()
+    node.restart()
+    listed = node.client.ListContainers(filter={"state": {"state": "CONTAINER_RUNNING"}}).containers
+    assert sorted(c.id for c in listed) == sorted(c.id for c in containers)
+    assert time.monotonic() - begin < 5
+    for container in containers:
+        assert container.exec("true").exit_code == 0
+
+
+def test_state_of_a_boot_before(own_node):
+    """/run is empty after a reboot: images are there, pods are not, nor what they left on disk."""
+    node = own_node
+    pod = node.run_pod()
+    pod.run()
+    pod.remove()
+    container = node.run_pod().create()
+    left = node.path("root/containers", container.id)
+    assert os.path.isdir(left)
+    keep = node.path("kept")
+    os.mkdir(keep)
+    os.rename(left, os.path.join(keep, "c"))
+    container.pod.remove()
+    node.kill()
+    os.rename(os.path.join(keep, "c"), left)
+    os.unlink(node.path("state/state.db"))
+    node.start()
+    assert not node.client.ListPodSandbox().items
+    assert len(node.client.ListImages().images) == 1
+    node.assert_nothing_left()
+    assert node.run_pod().shell("echo works") == "works\n"
