@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """cgroup v2 alone: in a mount namespace where /sys/fs/cgroup is the v2 tree.
 
-On a hybrid machine its controllers stay with v1, so limits are tested elsewhere; here are the folder,
-the device filter, the mount, the namespace, freezing and killing."""
+On a hybrid machine its controllers stay with v1, so limits are tested elsewhere; here are the
+folder, the device filter, the mount, the namespace, freezing and killing."""
 import json
 import os
 import pathlib
@@ -16,7 +16,7 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@" """
 
 
 class Version2:
-    """The runtime, run in that namespace. Every call has a namespace of its own: the tree is one."""
+    """The runtime, in that namespace. Every call has one of its own; the tree is the same."""
 
     def __init__(self, machine):
         self.machine = machine
@@ -91,8 +91,9 @@ def test_device_filter(machine, v2):
 def test_life(machine, v2):
     b = machine.bundle("ignore")
     v2.up(b)
-    folder = next(p for p in (pathlib.Path("/sys/fs/cgroup/unified"), pathlib.Path("/sys/fs/cgroup"))
-                  if (p / "cgroup.procs").exists()) / b.cgroup.lstrip("/")
+    trees = pathlib.Path("/sys/fs/cgroup/unified"), pathlib.Path("/sys/fs/cgroup")
+    tree = next(p for p in trees if (p / "cgroup.procs").exists())
+    folder = tree / b.cgroup.lstrip("/")
     assert len((folder / "cgroup.procs").read_text().split()) == 1
     done = v2.run("exec", b.id, "/bin/probe", "report")
     assert f"0::{b.cgroup}" in json.loads(done.stdout)["cgroup"].splitlines(), done.stderr
