@@ -39,7 +39,8 @@ typedef struct Apply {
 
         StrBuf finished; /* events of what is whole: told after the sync */
         StrBuf last;     /* the image event */
-        bool has_layers, ended;
+        bool has_layers, ended, sync_failed;
+        size_t n_layers; /* begun */
 } Apply;
 
 typedef struct FrameHandler {
@@ -138,7 +139,7 @@ static int on_layer(Apply *a, FrameCursor *c, Err *err)
         const char *hex = get_hex(c), *diff_id = get_digest(c), *digest = get_digest(c);
         uint64_t size = frame_get_u64(c);
 
-        if (c->bad)
+        if (c->bad || ++a->n_layers > IMAGE_LAYERS_MAX)
                 return malformed(err);
         int r = open_lowers(a, c, err);
         if (r == 0 && !frame_cursor_ok(c))
@@ -245,6 +246,10 @@ static int on_blob(Apply *a, FrameCursor *c, Err *err)
 
         if (!frame_cursor_ok(c))
                 return malformed(err);
+        if (n > a->budget.bytes || a->budget.entries == 0)
+                return err_set(err, ERR_TOO_LARGE, "the image is larger than allowed");
+        a->budget.bytes -= n;
+        a->budget.entries--;
         _cleanup_free_ char *digest = xasprintf("sha256:%s", hex);
         digest_of(p, n, got);
         if (!str_eq(got, digest))
@@ -360,17 +365,22 @@ static int run_frames(Apply *a, Err *err)
 }
 
 /* On disk before it is told (invariant 4). A whole sync is for layers only: it waits for others'
- * bytes too. */
+ * bytes too. After a failure there is no second try: the kernel reports lost writes once. */
 static int sync_all(Apply *a, Err *err)
 {
+        int r = 0;
+
         if (a->finished.len == 0)
                 return 0;
+        if (a->sync_failed)
+                return err_set(err, ERR_INTERNAL, "an earlier sync failed");
         if (fault_point("image.sync"))
-                return err_set(err, ERR_INTERNAL, "fault at image.sync");
-        if (a->has_layers ? syncfs(a->opt->ingest_fd) < 0
-                          : fsync(a->blobs_fd) < 0 || fsync(a->opt->ingest_fd) < 0)
-                return err_sys(err, errno, "write the image to disk");
-        return 0;
+                r = err_set(err, ERR_INTERNAL, "fault at image.sync");
+        else if (a->has_layers ? syncfs(a->opt->ingest_fd) < 0
+                               : fsync(a->blobs_fd) < 0 || fsync(a->opt->ingest_fd) < 0)
+                r = err_sys(err, errno, "write the image to disk");
+        a->sync_failed = r < 0;
+        return r;
 }
 
 static int tell(Apply *a, const StrBuf *events, Err *err)

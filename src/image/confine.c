@@ -202,6 +202,16 @@ static int no_new_privileges(Err *err)
         return 0;
 }
 
+/* The bounding set matters only to what is executed, and no_new_privs forbids that to gain
+ * anything: who may not change it goes on. */
+static int drop_bounding(uint64_t keep)
+{
+        CapsSets have;
+
+        int r = caps_get(&have);
+        return r < 0 || !(have.effective & CAPS_BIT(CAP_SETPCAP)) ? r : caps_drop_bounding(keep);
+}
+
 /* All capabilities but keep, from every set; the ambient set stays empty. */
 static int keep_capabilities(uint64_t keep, Err *err)
 {
@@ -210,7 +220,7 @@ static int keep_capabilities(uint64_t keep, Err *err)
         int r = caps_get(&have);
         if (r == 0) {
                 keep &= have.permitted;
-                r = have.effective & CAPS_BIT(CAP_SETPCAP) ? caps_drop_bounding(keep) : 0;
+                r = drop_bounding(keep);
         }
         if (r == 0)
                 r = caps_set(&(CapsSets){ .effective = keep, .permitted = keep });
@@ -223,7 +233,7 @@ static int become_nobody(Err *err)
 
         if (geteuid() != 0)
                 return 0;
-        int r = caps_drop_bounding(0);
+        int r = drop_bounding(0);
         if (r < 0)
                 return err_sys(err, -r, "give up capabilities");
         if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||

@@ -216,3 +216,12 @@ def test_nothing_of_the_caller_is_inherited(worker, stuck):
     _, fetcher, request = stuck
     targets = [os.readlink(path) for path in glob.glob(f"/proc/{fetcher}/fd/*")]
     assert not [target for target in targets if target.startswith(request["ingest"])], targets
+
+
+@pytest.mark.parametrize("action", ["fail", "kill"])
+def test_nothing_is_told_before_the_sync(worker, action):
+    path = layout.simple([Layer().add("a")], worker.path("layout"))
+    env = {"TARE_FAULT": f"image.sync={action}"}
+    result = worker.run("import", {"ingest": worker.new_ingest(), "path": path}, env=env)
+    assert result.status in ((1,) if action == "fail" else (-signal.SIGKILL, 137))
+    assert not result.layers and not result.kind("blob") and not result.image
