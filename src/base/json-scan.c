@@ -255,11 +255,11 @@ static int compare_keys(const void *pa, const void *pb, void *base)
 /* The object whose keys start at first in the list ends here. */
 static int close_object(Scan *s, size_t first)
 {
-        Key *keys = s->list + first;
         size_t n = s->n_list - first;
 
         if (n == 0)
                 return 0;
+        Key *keys = s->list + first;
         size_t offset = keys[0].offset; /* before the sort: where this object's bytes start */
         qsort_r(keys, n, sizeof(Key), compare_keys, s->keys.data);
         for (size_t i = 1; i < n; i++) {
