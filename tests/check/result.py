@@ -54,7 +54,8 @@ def read_skip_list(path):
             match = SKIP_LINE.fullmatch(line)
             if not match:
                 raise ValueError(f"{path}:{number}: a pattern and a reason are wanted")
-            pattern = ".*".join(re.escape(piece).replace("_", "[_ ]") for piece in match[1].split("*"))
+            pieces = [re.escape(piece).replace("_", "[_ ]") for piece in match[1].split("*")]
+            pattern = ".*".join(pieces)
             rules.append((re.compile(pattern), match[2]))
     return rules
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""critest.py OUT [SPEC...] - the CRI conformance suite against tared; writes OUT/report.json and OUT/critest.log.
+"""critest.py OUT [SPEC...] - the CRI conformance suite against tared; its report goes to OUT.
 
     TARE_BUILD=/tmp/build TARE_CRITEST=$(tests/tools.py critest) tests/cri/critest.py /tmp/out
 
