@@ -11,6 +11,7 @@ import os
 from support import images
 from support.cri import Code, CriError
 from support.node import Container, Pod
+from support.registry import serve_layout, start_server
 
 READY, EXITED = 0, 2
 LOUD = "trap 'exit 3' TERM; echo up; while :; do sleep 0.02; done"
@@ -192,12 +193,14 @@ class WithImage(Scenario):
 
 
 class ImportImage(WithImage):
+    committed = "ImportImage.commit.done"
+
     def request(self):
         self.client().ImportImage(path=self.layout)
 
     def undone(self, point):
         """After the commit it is present, whatever the answer was."""
-        assert self.present() == (point == "ImportImage.commit.done")
+        assert self.present() == (point == self.committed)
         self.node.assert_nothing_left()
 
     def done(self):
@@ -205,6 +208,24 @@ class ImportImage(WithImage):
         pod = self.node.run_pod()
         assert pod.output(["cat", "/small"], image={"image": self.name}) == "small\n"
         pod.remove()
+
+
+class PullImage(ImportImage):
+    """From a registry of our own process."""
+
+    name = "registry.k8s.io/small:1"
+    committed = "PullImage.commit.done"
+
+    def prepare(self):
+        super().prepare()
+        self.server = start_server(self.node, serve_layout(self.layout))
+
+    def request(self):
+        self.client().PullImage(image={"image": self.name})
+
+    def clean(self):
+        super().clean()
+        self.server.close()
 
 
 class RemoveImage(WithImage):
@@ -232,6 +253,7 @@ ALL = {
         StopContainer,
         RemoveContainer,
         ImportImage,
+        PullImage,
         RemoveImage,
     )
 }

@@ -125,6 +125,7 @@ class Node:
         self.write_network()
         self.process = self.client = None
         self.pids = set()
+        self.helpers = set()  # processes of the tests' own in the node's namespaces
         self.holder = self._hold()
         self.before = self._kernel_state()
         self.counter = 0
@@ -361,7 +362,7 @@ class Node:
                     found |= {int(pid) for pid in procs.read().split()}
             except OSError:
                 pass
-        ours = {self.holder.pid, self.process.pid if self.process else 0}
+        ours = {self.holder.pid, self.process.pid if self.process else 0} | self.helpers
         spaces = {self._namespace(self.holder.pid, kind) for kind in ("mnt", "net")}
         for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
             if {self._namespace(pid, kind) for kind in ("mnt", "net")} & spaces:
@@ -442,6 +443,7 @@ class Node:
             self.process.kill()
             self.process.wait()
         self.process = None
+        self.helpers.clear()
         for _ in range(100):
             left = self.processes()
             for pid in left:
