@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Registries on the loopback of a node: Debian's docker-registry, and one in Python that misbehaves.
+"""Registries on the loopback of a node: Debian's docker-registry, and one that misbehaves.
 
 serve_layout() answers with the documents of an OCI layout, as a script of tests/registry's
 FaultServer; faults are put in front of it.
@@ -40,10 +40,11 @@ def in_network_of(node, work):
 
 
 def use_mirror(node, url, alone=False):
-    """All registries are asked for at url (a hosts.toml of containerd's form); alone: only there."""
+    """All registries are asked for at url (a hosts.toml as containerd's); alone: only there."""
     folder = node.path("certs.d", "_default")
     os.makedirs(folder, exist_ok=True)
-    text = f'server = "{url}"\n' if alone else f'[host."{url}"]\ncapabilities = ["pull", "resolve"]\n'
+    mirror = f'[host."{url}"]\ncapabilities = ["pull", "resolve"]\n'
+    text = f'server = "{url}"\n' if alone else mirror
     with open(os.path.join(folder, "hosts.toml"), "w", encoding="utf-8") as hosts:
         hosts.write(text)
 
