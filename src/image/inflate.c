@@ -105,12 +105,17 @@ static int run_gzip(Inflater *i, InflateInput *in, char *out, size_t cap, size_t
                 s->next_out = (uint8_t *)out + done;
                 s->avail_out = (uint32_t)(cap - done);
                 int code = isal_inflate(s);
+                if (code != ISAL_DECOMP_OK && code != ISAL_END_INPUT)
+                        return err_set(err, ERR_CORRUPT, "gzip: %s", gzip_problem(code));
+                /* It gives back what it has read ahead, and of broken data more than it was given.
+                 */
+                if (s->avail_in > give || s->avail_out > cap - done)
+                        return err_set(err, ERR_CORRUPT, "gzip: %s",
+                                       gzip_problem(ISAL_INVALID_BLOCK));
                 size_t took = give - s->avail_in, made = cap - done - s->avail_out;
                 in->p += took;
                 in->left -= took;
                 done += made;
-                if (code != ISAL_DECOMP_OK && code != ISAL_END_INPUT)
-                        return err_set(err, ERR_CORRUPT, "gzip: %s", gzip_problem(code));
                 if (s->block_state == ISAL_BLOCK_FINISH) {
                         i->started = false;
                         i->complete = true;
