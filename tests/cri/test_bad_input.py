@@ -134,8 +134,9 @@ def test_container_name_taken(node, pod):
     assert create() != first
 
 
-def test_the_same_create_at_once_is_one_container(node, pod):
-    config = node.container_config()
+def test_the_same_create_at_once_is_one_container(make_node):
+    node = make_node(fault="CreateContainer.snapshot.done=ms:500")
+    pod, config = node.run_pod(), node.container_config()
     calls = [
         node.client.start(
             "CreateContainer", pod_sandbox_id=pod.id, config=config, sandbox_config=pod.config

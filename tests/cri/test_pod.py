@@ -279,8 +279,9 @@ def test_attempts_are_other_pods(node):
     assert node.client.RunPodSandbox(config=config).pod_sandbox_id != first
 
 
-def test_the_same_run_at_once_is_one_pod(node):
-    """Two kubelet requests for one pod join (the second came before anybody had the answer)."""
+def test_the_same_run_at_once_is_one_pod(make_node):
+    """Requests for one pod join when they come before anybody had the answer."""
+    node = make_node(fault="RunPodSandbox.files.done=ms:500")
     config = node.pod_config()
     calls = [node.client.start("RunPodSandbox", config=config) for _ in range(4)]
     ids = {call.result().pod_sandbox_id for call in calls}

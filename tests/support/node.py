@@ -419,7 +419,7 @@ class Node:
             if not left:
                 return
             assert time.monotonic() < end, "left behind:\n" + "\n".join(left)
-            time.sleep(0.05)
+            time.sleep(0.01)
 
     def stop(self):
         """The end: pods by request, then what a failed test left, by what is known of it."""
