@@ -131,8 +131,11 @@ show_pod() {
 }
 
 trap clean_up EXIT
-trap 'exit 143' INT TERM HUP
+# An interrupt comes twice, from the terminal and from quickstart: the second must not end the
+# clean-up.
+trap 'trap "" INT TERM HUP; exit 143' INT TERM HUP
 start_daemon
 run_pod
 ask_pod
 show_pod
+trap '' INT TERM HUP
