@@ -125,6 +125,39 @@ TEST(inflate, gzip)
         ASSERT_ERR(unpack(&packed, 65536, 65536, &got, NULL), EBADMSG);
 }
 
+/* Members of a few bytes, cut everywhere: header, data and trailer lie across pieces. */
+TEST(inflate, small_members_in_all_pieces)
+{
+        _cleanup_free_ char *path = test_path("member");
+        _cleanup_strbuf_ StrBuf packed = {}, plain = {};
+
+        for (int i = 0; i < 12; i++) {
+                _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+                char digest[DIGEST_TEXT_SIZE], diff[DIGEST_TEXT_SIZE];
+                char text[100];
+                uint64_t size;
+                int n = snprintf(text, sizeof(text), "%.*s%d", i * 5,
+                                 "abcdefghabcdefghijklmnopq"
+                                 "rstuvwxyzabcdefgh0123456789",
+                                 i);
+                GzipWriter *w = gzip_writer_new(fd);
+                ASSERT_OK(gzip_writer_add(w, text, (size_t)n, NULL));
+                ASSERT_OK(gzip_writer_finish(w, digest, diff, &size, NULL));
+                gzip_writer_free(w);
+                ASSERT_OK(io_read_file(AT_FDCWD, path, 1000, &packed));
+                strbuf_add(&plain, text, (size_t)n);
+        }
+        for (size_t in = 1; in < 60; in++) {
+                for (size_t out = 1; out < 60; out += 3) {
+                        _cleanup_strbuf_ StrBuf got = {};
+                        Err err = {};
+                        if (unpack(&packed, in, out, &got, &err) < 0)
+                                TEST_FAIL("pieces of %zu to %zu: %s", in, out, err.msg);
+                        ASSERT_STREQ(got.data, plain.data);
+                }
+        }
+}
+
 TEST(inflate, zstd)
 {
         _cleanup_free_ char *plain = make_plain();
