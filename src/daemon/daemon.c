@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -23,8 +24,9 @@
 #include "sys/memfd.h"
 #include "wire/grpc-server.h"
 
-#define TRIM_AFTER_NS (2 * NS_PER_S) /* a daemon that idles is to be small again soon */
-#define STOP_GRACE_NS (2 * NS_PER_S) /* calls that are under way at SIGTERM have so long */
+#define TRIM_AFTER_NS      (2 * NS_PER_S) /* a daemon that idles is to be small again soon */
+#define LISTEN_PATIENCE_NS (NS_PER_S / 2)
+#define STOP_GRACE_NS      (2 * NS_PER_S) /* calls that are under way at SIGTERM have so long */
 
 typedef struct Daemon {
         DaemonConfig config;
@@ -145,7 +147,10 @@ static int listen_on(const char *path, Err *err)
 
         if (r < 0)
                 return err_sys(err, -r, "make folder '%s'", dir);
-        fd = io_unix_listen(path, 256);
+        /* A child of a tared that was killed may hold its socket until it comes to its exec. */
+        uint64_t end = clock_mono_ns() + LISTEN_PATIENCE_NS;
+        while ((fd = io_unix_listen(path, 256)) == -EADDRINUSE && clock_mono_ns() < end)
+                (void)nanosleep(&(struct timespec){ .tv_nsec = 10 * NS_PER_MS }, NULL);
         if (fd == -EADDRINUSE)
                 return err_set(
                         err, ERR_BUSY,

@@ -3,14 +3,19 @@
 #include "store/store.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/str.h"
+
+#define LOCK_PATIENCE_NS (2 * NS_PER_S)
 
 struct Store {
         sqlite3 *db;
@@ -49,19 +54,34 @@ static int run(Store *s, const char *sql, Err *err)
         return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(s, sql, err);
 }
 
-/* The lock is a file of its own: flock on the database itself would meet SQLite's locks. */
+/* The process that the lock's file names is alive. */
+static bool holder_lives(const Store *s, char *pid, size_t size)
+{
+        ssize_t n = pread(s->lock_fd, pid, size - 1, 0);
+        uint32_t number;
+
+        pid[n > 0 ? n : 0] = 0;
+        return str_to_u32(pid, &number) < 0 || kill((pid_t)number, 0) == 0 || errno != ESRCH;
+}
+
+/* The lock is a file of its own: flock on the database itself would meet SQLite's locks. When the
+ * tared before us was killed, a child of it that had not come to its exec yet may hold the lock
+ * for a moment longer. */
 static int take_lock(Store *s, Err *err)
 {
         _cleanup_free_ char *path = xasprintf("%s.lock", s->path);
+        uint64_t end = clock_mono_ns() + LOCK_PATIENCE_NS;
         char pid[32] = "";
         ssize_t n;
 
         s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (s->lock_fd < 0)
                 return err_sys(err, errno, "open '%s'", path);
-        if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-                n = pread(s->lock_fd, pid, sizeof(pid) - 1, 0);
-                pid[n > 0 ? n : 0] = 0;
+        while (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+                if (!holder_lives(s, pid, sizeof(pid)) && clock_mono_ns() < end) {
+                        (void)nanosleep(&(struct timespec){ .tv_nsec = 10 * NS_PER_MS }, NULL);
+                        continue;
+                }
                 return err_set(
                         err, ERR_BUSY,
                         "'%s' is in use by another tared (pid %s): stop it, or give this one "

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """tared dies, pods go on; a supervisor dies, its pod is ended."""
 
+import fcntl
 import os
 import signal
+import socket
+import threading
 import time
 
 import pytest
@@ -82,6 +85,23 @@ def test_exits_meanwhile_are_known(own_node):
     assert status.finished_at < ended + 100_000_000, "the time of its end, not of our coming back"
     assert second.wait().exit_code == 139
     assert third.wait().exit_code != 0
+
+
+def test_what_a_child_of_the_dead_holds(own_node):
+    """Between its fork and its exec a child has the lock and the socket of a tared that is dead."""
+    node = own_node
+    node.kill()
+    with open(node.path("state/state.db.lock"), "r+b") as lock, socket.socket(
+        socket.AF_UNIX
+    ) as listener:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.unlink(node.socket)
+        listener.bind(node.socket)
+        listener.listen()
+        threading.Timer(0.4, lambda: fcntl.flock(lock, fcntl.LOCK_UN)).start()
+        threading.Timer(0.6, listener.close).start()
+        node.start()
+    assert node.client.Version().runtime_name == "tare"
 
 
 def test_stop_and_remove_after_a_restart(own_node):

@@ -15,7 +15,7 @@ from support.node import Node
 
 FULL = bool(os.environ.get("TARE_FULL") or os.environ.get("TARE_CHECK_FULL"))
 SEED = int(os.environ.get("TARE_SEED") or time.time_ns() % 1000000)
-SAMPLE = 0.3  # of the points, unless all are wanted
+SAMPLE = 0.5  # of the points, unless all are wanted
 INSTANTS, INSTANTS_FULL = 1, 12  # a verb
 draw = random.Random(SEED)
 

@@ -236,7 +236,7 @@ class Node:
             if sock.connect_ex(self.socket) != 0:
                 return False
         try:
-            return self.client.Version(deadline=10)
+            return self.client.Version(deadline=5)
         except CriError:  # a socket of the one before it, which a child of that one held
             self.client.close()
             self.client = Client(self.socket, self.services)
