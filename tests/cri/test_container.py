@@ -575,7 +575,8 @@ def test_children_end_with_the_container(node, pod):
     container = pod.run(["sh", "-c", "sleep 987 & sleep 987 & exec sleep 987"])
     path = cgroup_path(container.spec["linux"]["cgroupsPath"], "pids")
     with open(os.path.join(path, "cgroup.procs"), encoding="utf-8") as procs:
-        node.pids |= {int(pid) for pid in procs.read().split()}
+        assert len(procs.read().split()) == 3
+    node.note_pids()
     container.stop()
     container.remove()
 

@@ -49,13 +49,24 @@ def wait_until(condition, seconds=10.0, what="a condition"):
         time.sleep(0.01)
 
 
-def running(pid):
-    """True for a process that is there and no zombie."""
+def stat_of(pid):
+    """The fields of /proc/PID/stat from the state on; none when it is gone."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+            return stat.read().rpartition(")")[2].split()
     except OSError:
-        return False
+        return []
+
+
+def running(pid):
+    """True for a process that is there and no zombie."""
+    return (stat_of(pid) or "X")[0] not in "ZX"
+
+
+def identity(pid):
+    """A process's number and start time: numbers come again."""
+    fields = stat_of(pid)
+    return (pid, fields[19]) if fields else (pid, None)
 
 
 def cgroup_path(cgroup, controller="memory"):
@@ -344,14 +355,14 @@ class Node:
     def remove_everything(self):
         """Pods with their containers; images stay."""
         for pod in self.client.ListPodSandbox().items:
-            self.note_pids(pod.id)
+            self.note_pids()
             self.client.RemovePodSandbox(pod_sandbox_id=pod.id, deadline=60)
 
     # --- what is left ---
 
-    def note_pids(self, pod=None):
+    def note_pids(self):
         """Remembers every process of the node, to look for it at the end."""
-        self.pids |= set(self.processes())
+        self.pids |= {identity(pid) for pid in self.processes()}
 
     def processes(self):
         """Processes in the node's cgroups or namespaces, but for the daemon and the holder."""
@@ -384,9 +395,10 @@ class Node:
         return mounts | links - {"link tare0"}
 
     def _left_now(self):
+        noted = {who[0] for who in self.pids if identity(who[0]) == who and running(who[0])}
         found = [
             f"process {pid}: {leaks.command_of(pid)}"
-            for pid in sorted(set(self.processes()) | {pid for pid in self.pids if running(pid)})
+            for pid in sorted(set(self.processes()) | noted)
         ]
         found += sorted(self._kernel_state() - self.before)
         found += [
