@@ -209,9 +209,9 @@ def behaviour(name, budget, description):
 ALL = ("release", "asan", "clang")
 TABLE = [
     #    name, seconds, builds, function, description
-    Part("install", 300, (), run_install, "what the tests need: packages, programs in Go",
+    Part("install", 220, (), run_install, "what the tests need: packages, programs in Go",
          isolated=False, tests=False),
-    Part("build", 390, (), run_build, "gcc, gcc with sanitizers, clang; no warnings",
+    Part("build", 220, (), run_build, "gcc, gcc with sanitizers, clang; no warnings",
          isolated=False),
     Part("lint", 80, ("release",), run_lint, "layers, sizes, banned calls, format, links"),
     Part("check", 40, (), run_check, "this harness and the rules of lint", folder="check"),
