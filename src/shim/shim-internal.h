@@ -61,7 +61,8 @@ typedef struct Shim {
         Exec *execs;
         size_t n_execs;
         bool ending, undoing; /* Shutdown: under way; at its last step */
-        Call end_call;
+        Call *end_calls; /* who waits for the end; nobody when a signal asked */
+        size_t n_end_calls;
 } Shim;
 
 /* dispatch.c */
@@ -91,7 +92,7 @@ int shim_kill_exec(Shim *s, Call call, const Request *req, Frame *frame, Err *er
 
 /* shutdown.c */
 int shim_shutdown(Shim *s, Call call, const Request *req, Frame *frame, Err *err);
-void shim_begin_shutdown(Shim *s, Call call);
+void shim_begin_shutdown(Shim *s);
 /* A container has gone: perhaps it was the last that Shutdown waits for. */
 void shim_continue_shutdown(Shim *s);
 /* A container cannot be deleted: nothing when the shim is not ending. */

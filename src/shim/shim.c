@@ -280,7 +280,7 @@ static void on_term(void *userdata, int signo)
 
         (void)signo;
         if (!s->ending)
-                shim_begin_shutdown(s, (Call){});
+                shim_begin_shutdown(s);
 }
 
 int shim_run(const ShimOptions *opt, Err *err)

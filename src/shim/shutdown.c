@@ -1,20 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shutdown.c - Shutdown: every container deleted, the sandbox undone by its record, the reply, the
- * end. One that fails is told, and leaves the shim where it is, so that it can be asked again. */
+/* shutdown.c - Shutdown: every container deleted, the sandbox undone by its record, the replies,
+ * the end. Many may ask: who asked first may have died. One that fails is told, and leaves the shim
+ * where it is, so that it can be asked again. */
+#include <stdlib.h>
+
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "shim/container.h"
 #include "shim/sandbox.h"
 #include "shim/shim-internal.h"
 
+static void answer_all(Shim *s, const Err *err)
+{
+        for (size_t i = 0; i < s->n_end_calls; i++) {
+                if (err)
+                        server_reply_err(s->server, s->end_calls[i], err);
+                else
+                        server_reply_empty(s->server, s->end_calls[i]);
+        }
+        free(take_ptr(s->end_calls));
+        s->n_end_calls = 0;
+}
+
 static void shutdown_failed(Shim *s, const Err *err)
 {
-        Call call = s->end_call;
-
         log_error("pod=%s shutdown: %s", s->opt->pod_id, err->msg);
         s->ending = s->undoing = false;
-        s->end_call = (Call){};
-        server_reply_err(s->server, call, err);
+        answer_all(s, err);
 }
 
 void shim_fail_shutdown(Shim *s, const Err *err)
@@ -29,7 +41,7 @@ static void sandbox_undone(Shim *s, const Err *err)
                 shutdown_failed(s, err);
                 return;
         }
-        server_reply_empty(s->server, s->end_call);
+        answer_all(s, NULL);
         loop_quit(s->loop, 0);
 }
 
@@ -42,10 +54,9 @@ void shim_continue_shutdown(Shim *s)
         shim_undo_sandbox(s, sandbox_undone);
 }
 
-void shim_begin_shutdown(Shim *s, Call call)
+void shim_begin_shutdown(Shim *s)
 {
         s->ending = true;
-        s->end_call = call;
         for (Container *c = s->containers, *next; c; c = next) {
                 next = c->next;
                 container_delete(c, (Call){});
@@ -57,11 +68,10 @@ int shim_shutdown(Shim *s, Call call, const Request *request, Frame *frame, Err 
 {
         (void)request;
         (void)frame;
-        if (s->ending && s->end_call.conn)
-                return err_set(err, ERR_BUSY, "the pod is being shut down");
-        if (s->ending) /* by a signal: the answer goes to who asks now */
-                s->end_call = call;
-        else
-                shim_begin_shutdown(s, call);
+        (void)err;
+        s->end_calls = xrealloc(s->end_calls, (s->n_end_calls + 1) * sizeof(*s->end_calls));
+        s->end_calls[s->n_end_calls++] = call;
+        if (!s->ending)
+                shim_begin_shutdown(s);
         return 0;
 }

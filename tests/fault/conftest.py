@@ -29,7 +29,3 @@ __all__ = [
     "pytest_runtest_makereport",
     "services",
 ]
-
-# Random kills under load still find what is not right: for `./check full`, until they no longer do.
-if not (os.environ.get("TARE_FULL") or os.environ.get("TARE_CHECK_FULL")):
-    collect_ignore = ["test_chaos.py"]

@@ -315,6 +315,20 @@ def test_shutdown_ends_everything(make_pod):
     wait_until(lambda: not os.path.exists(f"/proc/{writer}"), what="the writer's end")
 
 
+def test_shutdown_asked_by_two(make_pod):
+    """The first may be a daemon that has died: the second is answered all the same."""
+    pod = make_pod()
+    pod.sandbox()
+    pod.sh("c", "sleep 1000")
+    second = pod.shim.connect()
+    os.kill(pod.shim.pid, signal.SIGSTOP)
+    pod.client.send("shutdown", pb.ShutdownRequest())
+    number = second.send("shutdown", pb.ShutdownRequest())
+    os.kill(pod.shim.pid, signal.SIGCONT)
+    second.wait(number)
+    pod.shim.process.wait(timeout=10)
+
+
 def test_creator_that_dies_leaves_nothing(make_pod):
     """The creator is killed as soon as it is seen, at many moments."""
     pod = make_pod()
