@@ -157,6 +157,8 @@ static char *verbose_info(Arena *a, const Pod *p)
         json_object_object_add(j, "config", pb_to_json(&p->request->config->base));
         if (p->cni_result)
                 json_object_object_add(j, "cniResult", json_object_get(p->cni_result));
+        if (p->network_problem)
+                json_add_str(j, "cniCheck", *p->network_problem ? p->network_problem : "passed");
         spec = json_add_obj(j, "runtimeSpec");
         json_add_str(spec, "hostname", p->hostname);
         l = json_add_obj(spec, "linux");

@@ -95,6 +95,10 @@ int pod_step_leftovers(Op *op, Pod *p, Err *err);
 int pod_step_files_gone(Op *op, Pod *p, Err *err);
 int pod_step_network_up(Op *op, Pod *p, Err *err);
 void pod_reload_network(Engine *e);
+/* Runs CHECK for the next pod that is marked for it; each that ends calls again. */
+void pods_check_networks(Engine *e);
+/* Nothing that was asked for is to wait for a CHECK. */
+void pod_check_give_up(Pod *p);
 /* Ends what a dead supervisor's containers left running: their cgroups. In a process. */
 void reap_pod(Engine *e, Pod *p);
 /* The default parent and the supervisors' cgroup are ours: they go with the last pod. */

@@ -168,6 +168,7 @@ void engine_pod_free(Engine *e, Pod *p)
         free(p->uts_path);
         free(p->pid_path);
         free(p->hostname);
+        free(p->network_problem);
         free(p->cgroup_parent);
         if (p->cni_result)
                 json_object_put(p->cni_result);

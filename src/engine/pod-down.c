@@ -390,6 +390,7 @@ static EngineWait *start(Engine *e, const OpVerb *verb, Pod *p, EngineDone done,
 
         if (op && !op->undoing)
                 return op_wait(op, done, data);
+        pod_check_give_up(p);
         op = op_start(e->ops, verb, object, p->id, p->id, xnew(PodDown));
         op->result_id = xstrdup(p->id);
         return op_wait(op, done, data);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pod-network.c - the pod's network as a step: the plugins of a CniRun one after the other, each a
- * process with a deadline. A failed ADD is followed by DEL through the step's undo. */
+ * process with a deadline. A failed ADD is followed by DEL through the step's undo. A daemon that
+ * finds pods has CHECK look after their networks, one pod at a time; what it finds wrong is told,
+ * not mended: plugins report as broken what works, too. */
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -55,10 +57,10 @@ static int take_result(Walk *k, Err *err)
         CniResult result = {};
         int r;
 
-        if (k->verb == CNI_DEL) {
+        if (k->verb == CNI_DEL)
                 p->network_up = false;
+        if (k->verb != CNI_ADD)
                 return 0;
-        }
         r = cni_run_result(k->run, &result, err);
         if (r < 0)
                 return r;
@@ -118,7 +120,7 @@ static int walk_on(Walk *k, Err *err)
         if (!k->process)
                 return err_wrap(err, -err->num, "network plugin %s", x.plugin);
         op_waits(k->op, k, cancel_walk, "network plugin %s (%s, pid %d)", x.plugin,
-                 k->verb == CNI_DEL ? "DEL" : "ADD", w->exec_pid(k->process));
+                 cni_verb_name(k->verb), w->exec_pid(k->process));
         return OP_WAIT;
 }
 
@@ -230,4 +232,61 @@ int pod_step_network_down(Op *op, Pod *p, Err *err)
         if (!p->network_up)
                 return 0;
         return walk(op, p, CNI_DEL, err);
+}
+
+/* --- after a restart --- */
+
+static int check_network(Op *op, Err *err)
+{
+        Pod *p = engine_pod(op->engine, op->subject);
+
+        if (!p || p->state != POD_READY || !p->network_up || p->stopping)
+                return 0;
+        return walk(op, p, CNI_CHECK, err);
+}
+
+static void check_finish(Op *op, const Err *err)
+{
+        Pod *p = engine_pod(op->engine, op->subject);
+
+        if (p && !op->cancelled) {
+                str_assign(&p->network_problem, err ? err->msg : "");
+                if (err)
+                        log_warning(
+                                "pod=%s its network is not as it was set up: %s; if it does not "
+                                "work, remove the pod",
+                                p->id, err->msg);
+        }
+        pods_check_networks(op->engine);
+}
+
+static const OpStep check_steps[] = { { "network", check_network, NULL, OP_OWN_DEADLINE }, {} };
+static const OpVerb verb_check_network = { .name = "CheckPodNetwork",
+                                           .steps = check_steps,
+                                           .finish = check_finish };
+
+void pods_check_networks(Engine *e)
+{
+        const char *key;
+        void *value;
+
+        for (size_t i = 0; map_next(e->pods, &i, &key, &value);) {
+                Pod *p = value;
+                if (!p->network_unchecked)
+                        continue;
+                p->network_unchecked = false;
+                _cleanup_free_ char *object = engine_object("pod", p->id);
+                op_start(e->ops, &verb_check_network, object, p->id, p->id, NULL);
+                return;
+        }
+}
+
+void pod_check_give_up(Pod *p)
+{
+        _cleanup_free_ char *object = engine_object("pod", p->id);
+        Op *op = op_find(p->engine->ops, &verb_check_network, object);
+
+        p->network_unchecked = false;
+        if (op)
+                op_cancel(op, ERR_CANCELED, "the pod is being stopped");
 }

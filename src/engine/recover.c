@@ -97,6 +97,7 @@ static int recover_pod(Engine *e, Pod *p, Err *err)
                 recover_ask_state(p);
         }
         p->untold = p->state == POD_READY && is_new(e, p->created_at);
+        p->network_unchecked = p->state == POD_READY && p->network_up && !p->stopping;
         if (p->state == POD_MAKING) {
                 p->removing = true;                    /* its name can be waited for */
                 p->network_up = p->netns_path != NULL; /* ADD may have been begun */
@@ -169,6 +170,7 @@ int recover(Engine *e, Err *err)
         if (r < 0)
                 return r;
         recover_containers(e);
+        pods_check_networks(e);
         pod_drop_own_cgroups(e);
         image_sweep(e, trash);
         return 0;

@@ -49,7 +49,6 @@ size_t cni_config_count(const CniConfig *c);
 /* --- cni-request.c --- */
 
 int cni_request_check(CniVerb verb, const CniAttachment *att, Err *err);
-const char *cni_request_verb(CniVerb verb);
 /* The CNI_ARGS as the cache keeps them, [["K","V"],..]. */
 int cni_request_args(const CniAttachment *att, Json **ret, Err *err);
 /* What goes into runtimeConfig of the plugins that ask for it. */

@@ -8,7 +8,7 @@
 #define CONTAINER_ID_MAX 128
 #define IFNAME_MAX       15
 
-const char *cni_request_verb(CniVerb verb)
+const char *cni_verb_name(CniVerb verb)
 {
         static const char *const names[] = {
                 [CNI_ADD] = "ADD", [CNI_CHECK] = "CHECK", [CNI_DEL] = "DEL"
@@ -32,7 +32,7 @@ int cni_request_check(CniVerb verb, const CniAttachment *att, Err *err)
                                str_or(att->ifname, ""));
         if (verb != CNI_DEL && str_empty(att->netns))
                 return err_set(err, ERR_INVALID, "network: %s of %s without a network namespace",
-                               cni_request_verb(verb), att->container_id);
+                               cni_verb_name(verb), att->container_id);
         if (!str_empty(att->netns) && !path_is_absolute(att->netns))
                 return err_set(err, ERR_INVALID, "network: namespace path %s of %s is not absolute",
                                att->netns, att->container_id);

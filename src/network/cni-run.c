@@ -161,7 +161,7 @@ static int make_env(CniRun *run, char ***ret, Err *err)
         for (char **v = environ; v && *v; v++)
                 if (!str_skip_prefix(*v, "CNI_"))
                         strv_push(&env, *v);
-        strv_env_set(&env, "CNI_COMMAND", cni_request_verb(run->verb));
+        strv_env_set(&env, "CNI_COMMAND", cni_verb_name(run->verb));
         strv_env_set(&env, "CNI_CONTAINERID", run->att.container_id);
         strv_env_set(&env, "CNI_NETNS", str_or(run->att.netns, ""));
         strv_env_set(&env, "CNI_IFNAME", run->att.ifname);
@@ -200,7 +200,7 @@ static int prepare_plugin(CniRun *run, Err *err)
 static int plugin_failed(CniRun *run, Err *e, Err *err)
 {
         err_wrap(e, -e->num, "network \"%s\": plugin %s (%s)", run->config->name, run->type,
-                 cni_request_verb(run->verb));
+                 cni_verb_name(run->verb));
         if (run->failure.num == 0)
                 run->failure = *e;
         if (run->verb == CNI_DEL)

@@ -54,6 +54,7 @@ typedef struct CniAttachment {
 } CniAttachment;
 
 typedef enum CniVerb { CNI_ADD, CNI_CHECK, CNI_DEL } CniVerb;
+const char *cni_verb_name(CniVerb verb); /* "ADD" */
 
 typedef struct CniRun CniRun;
 /* Copies what it needs. DEL and CHECK take configuration and previous result from the cache when

@@ -5,6 +5,7 @@ import fcntl
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -211,6 +212,45 @@ def test_a_dead_pause_process(own_node):
     assert container.wait(5).exit_code == 137
     wait_until(lambda: pod.status().status.state == 1, what="the pod to be not ready")
     pod.remove()
+    node.assert_nothing_left()
+
+
+def test_networks_are_checked(own_node):
+    """A daemon that finds pods asks CHECK; what it says is shown, and no pod is given up for it."""
+    node = own_node
+    whole, broken = node.run_pod(), node.run_pod()
+    assert "cniCheck" not in whole.info()
+    network = broken.info()["runtimeSpec"]["linux"]["namespaces"][0]["path"]
+    node.inside("nsenter", f"--net={network}", "ip", "link", "del", "eth0")
+    node.restart()
+    for pod in (whole, broken):
+        wait_until(lambda pod=pod: "cniCheck" in pod.info(), what="CHECK")
+    assert whole.info()["cniCheck"] == "passed"
+    assert "bridge (CHECK)" in broken.info()["cniCheck"]
+    assert any(broken.id in line and "not as it was set up" in line for line in node.log().splitlines())
+    assert broken.status().status.state == 0
+    broken.remove()
+
+
+def test_a_check_that_hangs_delays_nothing(own_node):
+    node = own_node
+    ok = '{"cniVersion":"1.0.0","ips":[{"address":"10.1.1.2/24"}]}'
+    node.add_plugin("slow", f"[ $CNI_COMMAND = CHECK ] && exec sleep 1000; echo '{ok}'")
+    node.write_network(plugins=[{"type": "slow"}])
+    pods = [node.run_pod() for _ in range(3)]
+    node.restart()
+    waits = subprocess.run(
+        [os.path.join(node.build, "src/cmd/tare"), "--address", f"unix://{node.socket}", "ops"],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    assert "CheckPodNetwork" in waits and "slow (CHECK" in waits
+    begin = time.monotonic()
+    assert pods[0].run().exec("true").exit_code == 0
+    for pod in pods:
+        pod.remove()
+    assert time.monotonic() - begin < 5
     node.assert_nothing_left()
 
 
