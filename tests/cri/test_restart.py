@@ -147,9 +147,10 @@ def test_end_while_a_call_waits(own_node):
 def test_exec_is_ended_with_its_client(own_node):
     node = own_node
     container = node.run_pod().run()
-    node.client.start("ExecSync", container_id=container.id, cmd=["sleep", "1234"])
+    call = node.client.start("ExecSync", container_id=container.id, cmd=["sleep", "1234"])
     wait_until(lambda: b"1234" in container.exec("ps").stdout, what="the program")
     node.restart()
+    assert call.exception().code() == Code.UNAVAILABLE
     container.stop()
     assert container.status().exit_code == 137
 
