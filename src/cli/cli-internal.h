@@ -13,6 +13,7 @@
 #include "runtime/v1/api.pb-c.h"
 #include "tare/v1/tare.pb-c.h"
 #include "wire/grpc-client.h"
+#include "wire/pb-json.h"
 
 /* --- the command line (options.c, commands.c) --- */
 
@@ -109,15 +110,8 @@ char *cli_short_id(const char *id);
  * is left to say (then it is err). */
 int cli_each(Cli *cli, char **args, int (*fn)(Cli *cli, const char *what, Err *err), Err *err);
 
-/* --- protobuf messages as JSON (message-print.c, message-read.c) --- */
+/* --- message-read.c --- */
 
-/* protobuf's JSON form with empty members, as crictl prints it: lowerCamelCase, enums by name,
- * 64-bit numbers as strings. */
-Json *message_to_json(const ProtobufCMessage *m);
-/* "pod_sandbox_id" -> "podSandboxId"; freed by the caller. */
-char *message_member_name(const char *field);
-bool message_is_map(const ProtobufCFieldDescriptor *f);
-size_t message_value_size(ProtobufCType t);
 /* Fills a message of desc; takes names as in the .proto or in lowerCamelCase, in any case of
  * letters, as crictl does. Unknown members are told to `unknown` ("linux.foo") and passed over. */
 int message_from_json(const ProtobufCMessageDescriptor *desc, Json *j,

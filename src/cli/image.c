@@ -19,7 +19,7 @@ int cmd_import(Cli *cli, char **args, Err *err)
         if (r < 0)
                 return r;
         if (cli->opt.json)
-                cli_print_json(message_to_json(&answer->base));
+                cli_print_json(pb_to_proto_json(&answer->base));
         for (size_t i = 0; !cli->opt.json && i < answer->n_image_ids; i++)
                 puts(answer->image_ids[i]);
         return 0;
@@ -38,7 +38,7 @@ int cmd_pull(Cli *cli, char **args, Err *err)
         if (r < 0)
                 return r;
         if (cli->opt.json)
-                cli_print_json(message_to_json(&answer->base));
+                cli_print_json(pb_to_proto_json(&answer->base));
         else
                 puts(answer->image_ref);
         return 0;

@@ -83,7 +83,7 @@ int cmd_ps(Cli *cli, char **args, Err *err)
         if (r < 0)
                 return r;
         if (cli->opt.json) {
-                cli_print_json(message_to_json(&l->base));
+                cli_print_json(pb_to_proto_json(&l->base));
                 return 0;
         }
         if (!cli->opt.quiet)
@@ -127,7 +127,7 @@ int cmd_pods(Cli *cli, char **args, Err *err)
         if (r < 0)
                 return r;
         if (cli->opt.json) {
-                cli_print_json(message_to_json(&l->base));
+                cli_print_json(pb_to_proto_json(&l->base));
                 return 0;
         }
         for (size_t i = 0; i < l->n_items; i++) {
@@ -169,7 +169,7 @@ int cmd_images(Cli *cli, char **args, Err *err)
         if (r < 0)
                 return r;
         if (cli->opt.json) {
-                cli_print_json(message_to_json(&l->base));
+                cli_print_json(pb_to_proto_json(&l->base));
                 return 0;
         }
         for (size_t i = 0; i < l->n_images; i++) {

@@ -162,10 +162,10 @@ static int read_map(const ProtobufCFieldDescriptor *f, Json *j, const char *path
 static int read_repeated(Reader *rd, const ProtobufCFieldDescriptor *f, Json *j, const char *path,
                          size_t *n, void **list, Err *err)
 {
-        size_t size = message_value_size(f->type), len;
+        size_t size = pb_value_size(f->type), len;
         int r = 0;
 
-        if (message_is_map(f))
+        if (pb_field_is_map(f))
                 return read_map(f, j, path, n, list, err);
         if (!json_object_is_type(j, json_type_array))
                 return bad(err, path, "a list");
@@ -186,7 +186,7 @@ static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescript
                                                   const char *key)
 {
         for (unsigned i = 0; i < d->n_fields; i++) {
-                _cleanup_free_ char *member = message_member_name(d->fields[i].name);
+                _cleanup_free_ char *member = pb_json_name(d->fields[i].name);
                 if (strcasecmp(d->fields[i].name, key) == 0 || strcasecmp(member, key) == 0)
                         return &d->fields[i];
         }

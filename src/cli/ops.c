@@ -58,7 +58,7 @@ int cmd_ops(Cli *cli, char **args, Err *err)
         if (r < 0)
                 return r;
         if (cli->opt.json) {
-                cli_print_json(message_to_json(&l->base));
+                cli_print_json(pb_to_proto_json(&l->base));
                 return 0;
         }
         for (size_t i = 0; i < l->n_operations; i++)
@@ -202,7 +202,7 @@ int cmd_timeline(Cli *cli, char **args, Err *err)
         if (r < 0)
                 return r;
         if (cli->opt.json)
-                cli_print_json(message_to_json(&l->base));
+                cli_print_json(pb_to_proto_json(&l->base));
         else
                 print_timeline(l, s);
         return 0;

@@ -5,7 +5,7 @@
 /* The map `info` of a verbose answer: its values are JSON texts, shown as what they say. */
 static Json *verbose_json(const ProtobufCMessage *answer)
 {
-        Json *j = message_to_json(answer), *info = NULL;
+        Json *j = pb_to_proto_json(answer), *info = NULL;
         Json *out;
 
         if (json_get_obj(j, "info", "", &info, NULL) <= 0)
@@ -197,7 +197,7 @@ int cmd_version(Cli *cli, char **args, Err *err)
         if (r < 0)
                 return r;
         if (cli->opt.json) {
-                cli_print_json(message_to_json(&v->base));
+                cli_print_json(pb_to_proto_json(&v->base));
                 return 0;
         }
         printf("tared   %s (%s, CRI %s)\n", v->runtime_version, v->runtime_name,

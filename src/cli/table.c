@@ -156,3 +156,10 @@ char *cli_size(uint64_t bytes)
                 v /= 1000;
         return xasprintf("%.1f %s", v, units[i]);
 }
+
+void cli_print_json(Json *j)
+{
+        puts(json_object_to_json_string_ext(j, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                       JSON_C_TO_STRING_NOSLASHESCAPE));
+        json_object_put(j);
+}

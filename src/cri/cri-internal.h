@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "cri/cri.h"
+#include "wire/pb-json.h"
 
 /* Memory of one answer, freed as a whole. */
 typedef struct Arena {
@@ -38,10 +39,6 @@ Pending *pending_new(GrpcCall *call, ReplyFn reply);
 void pending_done(void *data, const char *id, const Err *err); /* an EngineDone */
 void pending_set_wait(Pending *p, EngineWait *wait);
 GrpcCall *pending_finish(Pending *p); /* frees it; the call is to be answered */
-
-/* A protobuf message as JSON with the names of the .proto (as Go's encoding has them), empty
- * members left out. */
-Json *pb_to_json(const ProtobufCMessage *m);
 
 /* Both tables are exact matches; selector NULL-safe. T is a map entry type with key and value. */
 #define labels_match(want, n_want, have, n_have)                                                   \

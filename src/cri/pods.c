@@ -154,7 +154,7 @@ static char *verbose_info(Arena *a, const Pod *p)
         json_add_bool(j, "netNamespaceClosed", p->state != POD_READY);
         json_add_str(j, "image", "");
         json_add_str(j, "runtimeType", "builtin");
-        json_object_object_add(j, "config", pb_to_json(&p->request->config->base));
+        json_object_object_add(j, "config", pb_to_go_json(&p->request->config->base));
         if (p->cni_result)
                 json_object_object_add(j, "cniResult", json_object_get(p->cni_result));
         if (p->network_problem)

@@ -19,10 +19,10 @@ static void check(const ProtobufCMessageDescriptor *desc, Json *j)
                 tare_assert(err.kind != ERR_NONE && err.msg[0]);
                 return;
         }
-        _cleanup_json_ Json *printed = message_to_json(m);
+        _cleanup_json_ Json *printed = pb_to_proto_json(m);
         int r = message_from_json(desc, printed, pass, NULL, &again, &err);
         tare_assert(r == 0);
-        _cleanup_json_ Json *second = message_to_json(again);
+        _cleanup_json_ Json *second = pb_to_proto_json(again);
         _cleanup_free_ char *a = json_print(printed), *b = json_print(second);
         tare_assert(str_eq(a, b));
 }
