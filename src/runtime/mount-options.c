@@ -8,10 +8,6 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
-#ifndef MOUNT_ATTR_NOSYMFOLLOW
-#define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
-#endif
-
 typedef enum WordKind {
         WORD_NOTHING,
         WORD_SET, /* later words win over earlier ones */

@@ -42,8 +42,14 @@ static int set_attributes(const MountOptions *o, int fd, bool fresh, Err *err)
                 r = mount_set_attr(fd, false, o->set, o->clear & ~o->set, 0);
         if (r == 0 && (o->rec_set | o->rec_clear))
                 r = mount_set_attr(fd, true, o->rec_set, o->rec_clear & ~o->rec_set, 0);
-        if (r < 0)
-                return err_sys(err, -r, "set the mount's options");
+        return r < 0 ? err_sys(err, -r, "set the mount's options") : 0;
+}
+
+/* Once it is attached: what is unbindable cannot be cloned, which old kernels need (mount.h). */
+static int set_propagation(const MountOptions *o, int fd, bool fresh, Err *err)
+{
+        int r = 0;
+
         /* runtime-spec: a bind without a propagation option is private */
         if (o->n_propagation == 0 && !fresh)
                 r = mount_set_attr(fd, true, 0, 0, MS_PRIVATE);
@@ -143,6 +149,9 @@ static int mount_one(Setup *s, const OciMount *m, int source_fd, Err *err)
         r = mount_move(source_fd, target, NULL);
         if (r < 0)
                 return err_sys(err, -r, "attach");
+        r = set_propagation(&o, source_fd, !bound, err);
+        if (r < 0)
+                return r;
         if (str_eq(m->type, "devpts") && made >= 0) {
                 s->devpts_fd = fd_close(s->devpts_fd);
                 s->devpts_fd = take_fd(made);

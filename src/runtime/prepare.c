@@ -110,6 +110,10 @@ static int map_ids(const Setup *s, const OciMount *m, const MountOptions *o, int
         if (userns < 0)
                 return userns;
         int r = mount_set_idmap(fd, o->idmap_recursive, userns);
+        if (r == -ENOSYS)
+                return err_set(err, ERR_UNSUPPORTED,
+                               "id-mapped mounts need Linux 5.12; leave uidMappings, gidMappings "
+                               "and \"idmap\" out");
         return r < 0 ? err_sys(err, -r,
                                "id-map the source; its file system may not support that "
                                "(see mount_setattr(2))")

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mount-child.c - a detached overlay on kernels before 6.7.
+/* mount-child.c - what the old mount(2) does to attached mounts only, for detached ones: a child
+ * does it in a mount namespace that dies with it, and sends a detached clone back.
  *
- * There fsconfig(2) takes all lower folders as one string of at most 255 bytes: a dozen layers. The
- * old mount(2) takes a page, but attaches. So a child does it in a mount namespace that dies with
- * it, and sends a detached clone back. Layers are named by descriptor, which is short and needs no
- * escaping of ':' and ','. */
+ * Here: an overlay on kernels before 6.7. There fsconfig(2) takes all lower folders as one string
+ * of at most 255 bytes: a dozen layers; mount(2) takes a page. Layers are named by descriptor,
+ * which is short and needs no escaping of ':' and ','. */
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -31,40 +31,56 @@ static int add_folder(StrBuf *options, const char *before, const char *path)
         return 0;
 }
 
+typedef struct Overlay {
+        char *const *lower;
+        const char *upper, *work;
+} Overlay;
+
 /* In the child: every descriptor opened here ends with it. */
-static int mount_and_clone(char *const *lower, const char *upper, const char *work)
+static int mount_and_clone(const void *data)
 {
+        const Overlay *o = data;
         _cleanup_strbuf_ StrBuf options = { 0 };
         int r = 0;
 
-        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-                return -errno;
-        for (size_t i = 0; lower[i] && r == 0; i++)
-                r = add_folder(&options, i == 0 ? "lowerdir=" : ":", lower[i]);
-        if (r == 0 && upper)
-                r = add_folder(&options, ",upperdir=", upper);
-        if (r == 0 && work)
-                r = add_folder(&options, ",workdir=", work);
+        for (size_t i = 0; o->lower[i] && r == 0; i++)
+                r = add_folder(&options, i == 0 ? "lowerdir=" : ":", o->lower[i]);
+        if (r == 0 && o->upper)
+                r = add_folder(&options, ",upperdir=", o->upper);
+        if (r == 0 && o->work)
+                r = add_folder(&options, ",workdir=", o->work);
         if (r < 0)
                 return r;
         if (options.len > MOUNT_OPTIONS_MAX)
                 return -E2BIG;
         /* Any folder will do as a place: nobody else sees this namespace. */
-        if (mount("overlay", lower[0], "overlay", 0, options.data) < 0)
+        if (mount("overlay", o->lower[0], "overlay", 0, options.data) < 0)
                 return -errno;
-        return mount_clone_detached(AT_FDCWD, lower[0], false);
+        return mount_clone_detached(AT_FDCWD, o->lower[0], false);
 }
 
-_Noreturn static void child_main(int sock, char *const *lower, const char *upper, const char *work)
+int mount_overlay_by_child(char *const *lower, const char *upper, const char *work)
 {
-        int fd = mount_and_clone(lower, upper, work);
+        const Overlay o = { .lower = lower, .upper = upper, .work = work };
+
+        return mount_in_child(mount_and_clone, &o);
+}
+
+_Noreturn static void child_main(int sock, MountInChild *make, const void *data)
+{
+        int fd = -EBADF;
+
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+                fd = -errno;
+        else
+                fd = make(data);
         int r = fd < 0 ? fd : 0;
         ssize_t sent = io_send_fds(sock, &r, sizeof(r), &fd, fd < 0 ? 0 : 1);
 
         _exit(sent < 0);
 }
 
-int mount_overlay_by_child(char *const *lower, const char *upper, const char *work)
+int mount_in_child(MountInChild *make, const void *data)
 {
         int pair[2], r = -EIO, fd = -EBADF;
         size_t n_fds = 1;
@@ -77,7 +93,7 @@ int mount_overlay_by_child(char *const *lower, const char *upper, const char *wo
         if (pid < 0)
                 return -errno;
         if (pid == 0)
-                child_main(there, lower, upper, work);
+                child_main(there, make, data);
         there = fd_close(there);
         ssize_t n = io_recv_fds(here, &r, sizeof(r), &fd, &n_fds, 0);
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)

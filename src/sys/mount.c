@@ -155,8 +155,13 @@ int mount_fs_detached(const char *fstype, const char *source, const char *option
         }
         if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
                 return -errno;
-        int fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)attr);
-        return fd < 0 ? -errno : fd;
+        /* fsmount(2) knows this one since 5.14 */
+        uint64_t later = attr & MOUNT_ATTR_NOSYMFOLLOW;
+        _cleanup_close_ int fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)(attr & ~later));
+        if (fd < 0)
+                return -errno;
+        r = later ? mount_set_attr(fd, false, later, 0, 0) : 0;
+        return r < 0 ? r : take_fd(fd);
 }
 
 static int setattr(int fd, bool recursive, struct mount_attr *attr)
@@ -177,7 +182,10 @@ int mount_set_attr(int fd, bool recursive, uint64_t set, uint64_t clear, uint64_
         /* atime is a field, not bits: the kernel wants it cleared whole before one is set. */
         if ((set | clear) & MOUNT_ATTR__ATIME)
                 attr.attr_clr |= MOUNT_ATTR__ATIME;
-        return setattr(fd, recursive, &attr);
+        int r = setattr(fd, recursive, &attr);
+        /* before 5.12, or for "nosymfollow" 5.14, only mount(2) can */
+        bool old = r == -ENOSYS || (r == -EINVAL && (set | clear) & MOUNT_ATTR_NOSYMFOLLOW);
+        return old ? mount_set_attr_by_remount(fd, recursive, set, attr.attr_clr, propagation) : r;
 }
 
 int mount_set_idmap(int fd, bool recursive, int userns_fd)

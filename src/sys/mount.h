@@ -12,6 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef MOUNT_ATTR_NOSYMFOLLOW
+#define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
+#endif
+
 /* A detached overlay. lower: top layer first, absolute paths; upper and work NULL: read-only union
  * (one lower alone becomes a read-only clone of it). Uses lowerdir+ where the kernel has it. */
 int mount_overlay_detached(char *const *lower, const char *upper, const char *work);
@@ -19,6 +23,8 @@ int mount_overlay_detached(char *const *lower, const char *upper, const char *wo
 int mount_clone_detached(int dirfd, const char *path, bool recursive);
 /* A detached new file system: options "size=64k,mode=755" (no mount flags). attr: MOUNT_ATTR_*. */
 int mount_fs_detached(const char *fstype, const char *source, const char *options, uint64_t attr);
+/* Before Linux 5.12 a detached mount is changed by way of a clone, which takes the place of fd; and
+ * attributes cannot be set below an attached one (-EINVAL). */
 int mount_set_attr(int fd, bool recursive, uint64_t set, uint64_t clear, uint64_t propagation);
 int mount_set_idmap(int fd, bool recursive, int userns_fd);
 /* Attaches a detached mount on dirfd (the object itself, AT_EMPTY_PATH) or dirfd/path. */

@@ -93,6 +93,7 @@ class Machine:
         self.probe = probe
         self.root = path / "state"
         self.runtime = runtime_path()
+        self.prefix = []  # what runs the runtime
         self.count = 0
         self.children = []
 
@@ -101,13 +102,14 @@ class Machine:
         full.pop("NOTIFY_SOCKET", None)
         if "stdin" not in kwargs and "input" not in kwargs:
             kwargs["stdin"] = subprocess.DEVNULL
-        done = subprocess.run([self.runtime, "--root", self.root, *map(str, args)],
+        done = subprocess.run([*self.prefix, self.runtime, "--root", self.root, *map(str, args)],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=full,
                               timeout=timeout, **kwargs)
         return Result(done)
 
     def start_process(self, *args, **kwargs):
-        child = subprocess.Popen([self.runtime, "--root", self.root, *map(str, args)],
+        child = subprocess.Popen([*self.prefix, self.runtime, "--root", self.root,
+                                  *map(str, args)],
                                  stdout=kwargs.pop("stdout", subprocess.PIPE),
                                  stderr=kwargs.pop("stderr", subprocess.PIPE),
                                  stdin=kwargs.pop("stdin", subprocess.DEVNULL), **kwargs)
@@ -253,6 +255,7 @@ def machine(tmp_path, probe):
     mounts = pathlib.Path("/proc/self/mountinfo").read_text()
     m = Machine(tmp_path, probe)
     yield m
+    m.prefix = []
     for container in m.ids():
         m.run("delete", "--force", container)
     for child in m.children:

@@ -13,14 +13,19 @@
  *   probe copy FILE             stdin to FILE, then the pid and the environment (a hook)
  *   probe fail TEXT             TEXT on stderr, ends with 3 (a hook)
  *   probe orphan                leaves a child that sleeps, and ends
+ *   probe linux-5.10 PROGRAM    runs it without the system calls that came after Linux 5.10
+ *   probe owner FILE...         UID:GID of each
  *   probe exes                  opens /proc/PID/exe of every other process for writing
  * Static: it has to run in an empty root. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -354,6 +359,26 @@ static int open_exes(void)
         return seen > 100;
 }
 
+static int run_as_in_5_10(char **argv)
+{
+        struct sock_filter code[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 441, 3, 0), /* epoll_pwait2 was 5.11's first */
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close_range, 0, 3),
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 2), /* and no CLOSE_RANGE_CLOEXEC */
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+        };
+        struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+        if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+                return 98;
+        execv(argv[0], argv);
+        return 97;
+}
+
 int main(int argc, char **argv)
 {
         const char *what = argc > 1 ? argv[1] : "report";
@@ -394,5 +419,15 @@ int main(int argc, char **argv)
         }
         if (!strcmp(what, "exes"))
                 return open_exes();
+        for (int i = 2; !strcmp(what, "owner") && i < argc; i++) {
+                struct stat st;
+                if (stat(argv[i], &st) < 0)
+                        return errno;
+                printf("%u:%u\n", st.st_uid, st.st_gid);
+        }
+        if (!strcmp(what, "owner"))
+                return 0;
+        if (!strcmp(what, "linux-5.10"))
+                return run_as_in_5_10(argv + 2);
         return 99;
 }

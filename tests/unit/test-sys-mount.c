@@ -3,6 +3,8 @@
 /* test-sys-mount.c - mounts in a mount namespace of a child. */
 #include "unit/sys-child.h"
 
+#include <sys/statvfs.h>
+
 #include "sys/mount-internal.h"
 #include "sys/mount.h"
 
@@ -193,6 +195,50 @@ CHILD_TEST(mount, atime_attribute_replaces_the_other, CLONE_NEWNS)
         CHECK_OK(mount_set_attr(fd, false, MOUNT_ATTR_STRICTATIME, 0, 0));
         CHECK_OK(mount_set_attr(fd, false, 0, 0, MS_PRIVATE));
         CHECK_EQ(mount_set_attr(fd, false, ~UINT64_C(0), 0, 0), -EINVAL);
+}
+
+/* What an old kernel does instead of mount_setattr(2), on a detached tree and on an attached one.
+ */
+CHILD_TEST(mount, attributes_by_remount, CLONE_NEWNS)
+{
+        enter_tmpfs();
+        CHECK(mkdir("src", 0755) == 0 && mkdir("src/a b\\", 0755) == 0 && mkdir("at", 0755) == 0);
+        CHECK(mount("tmpfs", "src/a b\\", "tmpfs", MS_NOEXEC, NULL) == 0);
+        put_file("src/a b\\/f", "inner");
+        size_t fds = count_fds(), lines = mount_lines();
+        int fd = mount_clone_detached(AT_FDCWD, "src", true);
+        CHECK_OK(fd);
+        CHECK_OK(mount_set_attr_by_remount(fd, true, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME,
+                                           MOUNT_ATTR__ATIME, 0));
+        CHECK_OK(mount_set_attr_by_remount(fd, false, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, 0));
+        CHECK_OK(mount_set_attr_by_remount(fd, true, 0, 0, MS_SLAVE));
+        CHECK_EQ(count_fds(), fds + 1);
+        CHECK_EQ(mount_lines(), lines);
+        CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+        CHECK_OK(mount_move(fd, AT_FDCWD, "at"));
+        CHECK_OK(mount_set_attr_by_remount(fd, false, MOUNT_ATTR_NODEV, 0, MS_PRIVATE));
+
+        struct statvfs top, below;
+        CHECK(statvfs("at", &top) == 0 && statvfs("at/a b\\", &below) == 0);
+        CHECK_EQ(top.f_flag & (ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOATIME | ST_NOEXEC),
+                 ST_NOSUID | ST_NODEV | ST_NOATIME);
+        CHECK_EQ(below.f_flag & (ST_RDONLY | ST_NOSUID | ST_NOATIME | ST_NOEXEC),
+                 ST_RDONLY | ST_NOATIME | ST_NOEXEC);
+        CHECK_EQ(mount_set_attr_by_remount(-EBADF, false, MOUNT_ATTR_RDONLY, 0, 0), -EBADF);
+        CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
+}
+
+CHILD_TEST(mount, attributes_of_a_file_by_remount, CLONE_NEWNS)
+{
+        enter_tmpfs();
+        put_file("f", "x");
+        put_file("at", "y");
+        int fd = mount_clone_detached(AT_FDCWD, "f", false);
+        CHECK_OK(mount_set_attr_by_remount(fd, false, MOUNT_ATTR_RDONLY, 0, MS_PRIVATE));
+        CHECK_OK(mount_move(fd, AT_FDCWD, "at"));
+        CHECK_OK(mount_set_attr_by_remount(fd, false, MOUNT_ATTR_NODEV, 0, 0));
+        CHECK(open("at", O_WRONLY | O_CLOEXEC) < 0 && errno == EROFS);
+        CHECK(file_is("at", "x"));
 }
 
 CHILD_TEST(mount, idmap, CLONE_NEWNS)
