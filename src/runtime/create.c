@@ -112,8 +112,8 @@ static int ready_parent(Setup *s, Err *err)
 
         clock_format_rfc3339(clock_real_ns(), when, sizeof(when));
         str_assign(&s->created, when);
-        int r = 0;
-        if (keeps_state(s)) {
+        int r = selfcheck_parent(s, err);
+        if (r == 0 && keeps_state(s)) {
                 _cleanup_(state_done) State st = { 0 };
                 fill_state(s, &st);
                 r = state_complete(s->dir_fd, &st, err);
@@ -147,7 +147,8 @@ static const Step steps[] = {
         { "environment", NULL, NULL, process_env_init, 0 },
         { "hooks", has_hooks, hooks_runtime, NULL, STEP_DONE },
         { "create-container", has_hooks, NULL, hooks_create_container, STEP_GO },
-        { "masks", NULL, NULL, masks_init, 0 }, /* after all that may mount */
+        { "namespaces", NULL, NULL, selfcheck_namespaces_init, 0 }, /* while /proc is the host's */
+        { "masks", NULL, NULL, masks_init, 0 },                     /* after all that may mount */
         { "pivot", NULL, NULL, rootfs_pivot, 0 },
         { "cwd", NULL, NULL, process_cwd_init, 0 },
         { "stdio", NULL, process_stdio_parent, process_stdio_init, 0 },
@@ -159,6 +160,7 @@ static const Step steps[] = {
         { "ready", NULL, ready_parent, NULL, STEP_DONE },
         { "gate", NULL, NULL, gate_wait, STEP_GO },
         { "start-container", NULL, NULL, hooks_start_container, 0 },
+        { "check", NULL, NULL, selfcheck_init, 0 },
         { "exec", NULL, NULL, process_execute, 0 },
 };
 #define STEP_CGROUP 2
@@ -250,6 +252,8 @@ static int prepare(Setup *s, Err *err)
                 r = gate_listen(s, err);
         if (r == 0)
                 r = spawn_open_namespaces(s, err);
+        if (r == 0)
+                r = selfcheck_plan(s, err);
         if (r == 0)
                 r = sysctls_prepare(s, err);
         if (r == 0 && !s->unprivileged)

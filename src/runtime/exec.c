@@ -45,12 +45,17 @@ static int join_init(Setup *s, Err *err)
                 (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         }
         s->root_mount = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        return s->root_mount < 0 ? err_sys(err, errno, "open the container's root") : 0;
+        if (s->root_mount < 0)
+                return err_sys(err, errno, "open the container's root");
+        selfcheck_plan_root(s);
+        return 0;
 }
 
 static int ready_parent(Setup *s, Err *err)
 {
-        return setup_write_pid_file(s, s->exec->pid_file, err);
+        int r = selfcheck_parent(s, err);
+
+        return r < 0 ? r : setup_write_pid_file(s, s->exec->pid_file, err);
 }
 
 static const Step steps[] = {
@@ -68,6 +73,7 @@ static const Step steps[] = {
         { "lookup", NULL, NULL, process_lookup_init, 0 },
         { "notify", NULL, NULL, filter_notify_init, 0 },
         { "ready", NULL, ready_parent, NULL, STEP_DONE },
+        { "check", NULL, NULL, selfcheck_init, STEP_GO },
         { "exec", NULL, NULL, process_execute, STEP_GO },
 };
 
@@ -156,6 +162,8 @@ static int run(Setup *s, const RuntimeExec *opt, Err *err)
                 r = prepare_console(s, opt->console_socket, opt->console_fd, err);
         if (r == 0)
                 r = filter_prepare(s, err);
+        if (r == 0)
+                r = selfcheck_plan(s, err);
         if (r == 0)
                 r = spawn_init(s, init_main, err);
         if (r == 0)

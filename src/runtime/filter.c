@@ -72,7 +72,8 @@ int filter_prepare(Setup *s, Err *err)
         int r = parse_flags(c, &s->filter_flags, err);
         if (r == 0)
                 r = compile(s, c, &s->filter, err);
-        if (r < 0 || !s->filter.notifies)
+        s->notifies = s->filter.notifies;
+        if (r < 0 || !s->notifies)
                 return r;
         s->agent_fd = io_unix_connect(c->listener_path);
         return s->agent_fd < 0
@@ -124,7 +125,10 @@ int filter_notify_init(Setup *s, Err *err)
 
         if (s->agent_fd < 0)
                 return 0;
-        int r = seccomp_filter_install(&s->filter, s->filter_flags, &listener);
+        int r = selfcheck_process(s, err);
+        if (r < 0)
+                return r;
+        r = seccomp_filter_install(&s->filter, s->filter_flags, &listener);
         if (r < 0)
                 return err_sys(err, -r, "linux.seccomp: install the filter");
         r = tell_agent(s, listener, err);

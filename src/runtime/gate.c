@@ -68,10 +68,13 @@ static int drop_other_fds(Setup *s)
 
 int gate_wait(Setup *s, Err *err)
 {
-        if (s->gate_fd < 0)
-                return 0;
+        int r = setup_hide(
+                err); /* who has no rights has waited with it: the parent wrote to /proc */
+
+        if (r < 0 || s->gate_fd < 0)
+                return r;
         s->sync.fd = fd_close(s->sync.fd); /* the create is over */
-        int r = drop_other_fds(s);
+        r = drop_other_fds(s);
         if (r < 0)
                 return err_sys(err, -r, "close what the program is not to have");
         for (;;) {

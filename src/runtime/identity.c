@@ -50,7 +50,7 @@ static void wanted_caps(const Setup *s, const CapsSets *have, CapsSets *ret)
                                 s->id, caps_name(i));
 }
 
-static int set_groups(const Setup *s, const OciUser *u, Err *err)
+static int set_groups(Setup *s, const OciUser *u, Err *err)
 {
         _cleanup_free_ gid_t *gids = xnew_array(gid_t, u->n_additional_gids + 1);
 
@@ -59,12 +59,14 @@ static int set_groups(const Setup *s, const OciUser *u, Err *err)
         if (setgroups(u->n_additional_gids, gids) == 0)
                 return 0;
         /* user_namespaces(7): an unprivileged map has setgroups denied, and no groups to lose */
-        if (errno == EPERM && setup_in_userns(s) && u->n_additional_gids == 0)
+        if (errno == EPERM && setup_in_userns(s) && u->n_additional_gids == 0) {
+                s->plan.groups_stay = true;
                 return 0;
+        }
         return err_sys(err, errno, "process.user: set %zu additional groups", u->n_additional_gids);
 }
 
-static int set_ids(const Setup *s, Err *err)
+static int set_ids(Setup *s, Err *err)
 {
         const OciUser *u = &s->process->user;
         int r = set_groups(s, u, err);
@@ -94,6 +96,8 @@ int identity_init(Setup *s, Err *err)
         if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
                 return err_sys(err, errno, "keep capabilities");
         r = set_ids(s, err);
+        if (r == 0 && !(s->create && s->unprivileged)) /* that one hides in gate_wait() */
+                r = setup_hide(err);
         if (r < 0)
                 return r;
         now = s->caps;
@@ -101,6 +105,7 @@ int identity_init(Setup *s, Err *err)
                 now.permitted |= have.permitted & LAST_CAPS;
                 now.effective |= have.permitted & LAST_CAPS;
         }
+        s->plan.caps = now;
         r = caps_set(&now);
         if (r < 0)
                 return err_sys(err, -r, "set the capabilities");

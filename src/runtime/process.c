@@ -16,6 +16,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "runtime/setup-internal.h"
 #include "runtime/user.h"
 #include "sys/inroot.h"
@@ -25,7 +26,8 @@
 #define CLOSE_RANGE_CLOEXEC (1U << 2) /* 5.11 */
 #endif
 
-#define ID_MAP_MAX 65536 /* bytes of /proc/PID/uid_map: 340 lines */
+#define FDS_CHECKED 64
+#define ID_MAP_MAX  65536 /* bytes of /proc/PID/uid_map: 340 lines */
 
 /* -- limits ------------------------------------------------------------------------------------ */
 
@@ -377,6 +379,19 @@ int process_lookup_init(Setup *s, Err *err)
         return 0;
 }
 
+/* What lies above is really closed, so that looking at the first few is looking at all. */
+static int check_fds(const Setup *s, Err *err)
+{
+        int limit = FDS_CHECKED, needed[] = { s->sync.fd, s->start_fd, 2 + (int)s->preserve_fds };
+
+        for (size_t i = 0; i < array_len(needed); i++)
+                if (limit <= needed[i])
+                        limit = needed[i] + 1;
+        if (!trace_on_)
+                (void)syscall(SYS_close_range, limit, ~0U, 0); /* ENOSYS: then only the few */
+        return selfcheck_descriptors(s, limit, err);
+}
+
 static int close_other_fds(const Setup *s, Err *err)
 {
         unsigned first = 3 + s->preserve_fds;
@@ -416,6 +431,8 @@ int process_execute(Setup *s, Err *err)
         if (!s->process)
                 return err_set(err, ERR_INVALID, "config.json has no process to start");
         int r = close_other_fds(s, err);
+        if (r == 0)
+                r = check_fds(s, err);
         if (r < 0)
                 return r;
         r = say_exec(s);

@@ -52,6 +52,7 @@ int rootfs_attach(Setup *s, Err *err)
         if (mount(NULL, "/", NULL, MS_REC | (str_eq(want, "private") ? MS_PRIVATE : MS_SLAVE),
                   NULL) < 0)
                 return err_sys(err, errno, "take our mounts out of the host's propagation");
+        selfcheck_plan_root(s);
         r = mount_move(s->root_mount, AT_FDCWD, "/");
         return r < 0 ? err_sys(err, -r, "attach the root file system") : 0;
 }

@@ -20,6 +20,7 @@
 #include "oci/runtime-spec.h"
 #include "runtime/runtime.h"
 #include "runtime/exe.h"
+#include "runtime/selfcheck.h"
 #include "sys/caps.h"
 #include "sys/cgroup.h"
 #include "sys/seccomp.h"
@@ -30,7 +31,7 @@ typedef struct Sync {
         uint64_t told; /* init: steps the parent has said go for */
 } Sync;
 
-typedef struct Setup {
+struct Setup {
         /* what is asked for; borrowed */
         const RuntimeContext *ctx;
         const RuntimeCreate *create; /* NULL for an exec */
@@ -56,6 +57,7 @@ typedef struct Setup {
         int *mount_fds; /* one a spec mount: a detached clone of the source of a bind, or -EBADF */
         int ns_fds[_OCI_NS_MAX]; /* namespaces to join, by path; -EBADF: not joined */
         int gate_fd;             /* listening; the init accepts the start here */
+        bool notifies;           /* the filter has a listener: it is installed before the end */
         bool leaves_exe;         /* the init has its own file to leave, with its last step */
         SeccompFilter filter;    /* compiled; no bytes: none */
         uint64_t filter_flags;
@@ -70,6 +72,7 @@ typedef struct Setup {
         int start_fd;    /* init: the connection that asked for the start */
         char *exec_path; /* init: the program, looked up */
         CapsSets caps;   /* init: what the program gets */
+        SelfPlan plan;   /* selfcheck.c */
         char **env;      /* init: the program's environment */
 
         /* the init, as the parent knows it */
@@ -77,12 +80,14 @@ typedef struct Setup {
         pid_t pid;
         int pidfd;
         uint64_t start_time;
-} Setup;
+};
 
 void setup_init(Setup *s);
 void setup_done(Setup *s);
 void setup_reset_signals(void);
 void setup_report(Setup *s, const Err *err);
+/* Init: not for others to look into; a change of ids may have undone it (fs.suid_dumpable). */
+int setup_hide(Err *err);
 int setup_write_pid_file(const Setup *s, const char *path, Err *err);
 
 typedef enum StepFlags {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -87,6 +88,12 @@ void setup_reset_signals(void)
                 (void)signal(signo, SIG_DFL); /* KILL and STOP refuse */
         sigemptyset(&none);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+int setup_hide(Err *err)
+{
+        return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? err_sys(err, errno, "become undumpable")
+                                                      : 0;
 }
 
 /* The init's last words, to whoever waits for it. */

@@ -11,10 +11,9 @@
 #include "base/io.h"
 #include "sys/cgroup-internal.h"
 
-#define MOUNTINFO_BYTES_MAX   (64U << 20)
-#define PROC_CGROUP_BYTES_MAX (256U << 10)
-#define USUAL_PLACE           "/sys/fs/cgroup"
-#define ROOT_INODE            1 /* of a hierarchy's root, in either version */
+#define MOUNTINFO_BYTES_MAX (64U << 20)
+#define USUAL_PLACE         "/sys/fs/cgroup"
+#define ROOT_INODE          1 /* of a hierarchy's root, in either version */
 
 /* Options of a v1 mount that are not controllers. */
 static const char *const v1_flags[] = {
@@ -200,7 +199,7 @@ static bool read_usual(CgroupHierarchies *all)
 {
         _cleanup_strbuf_ StrBuf text = { 0 };
 
-        if (io_read_file(AT_FDCWD, "/proc/self/cgroup", PROC_CGROUP_BYTES_MAX, &text) < 0)
+        if (io_read_file(AT_FDCWD, "/proc/self/cgroup", CGROUP_PROC_BYTES_MAX, &text) < 0)
                 return false;
         for (char *rest = text.data, *line; (line = strsep(&rest, "\n"));)
                 if (*line && !add_usual(all, line)) {
@@ -278,8 +277,7 @@ const char *cgroup_mount_point(const char *controller)
         return h ? h->mount : NULL;
 }
 
-/* Does "cpu,cpuacct" of /proc/PID/cgroup name the controller; "" is v2 in both. */
-static bool list_has(const char *list, size_t n, const char *controller)
+bool cgroup_list_has(const char *list, size_t n, const char *controller)
 {
         size_t want = strlen(controller);
 
@@ -307,13 +305,13 @@ int cgroup_path_of(pid_t pid, const char *controller, char **ret)
                 snprintf(file, sizeof(file), "/proc/%d/cgroup", pid);
         else
                 snprintf(file, sizeof(file), "/proc/self/cgroup");
-        int r = io_read_file(AT_FDCWD, file, PROC_CGROUP_BYTES_MAX, &text);
+        int r = io_read_file(AT_FDCWD, file, CGROUP_PROC_BYTES_MAX, &text);
         if (r < 0)
                 return r;
         for (char *rest = text.data, *line; (line = strsep(&rest, "\n"));) {
                 char *list = strchr(line, ':');
                 char *path = list ? strchr(list + 1, ':') : NULL;
-                if (!path || !list_has(list + 1, (size_t)(path - list - 1), want))
+                if (!path || !cgroup_list_has(list + 1, (size_t)(path - list - 1), want))
                         continue;
                 path++;
                 /* A bind-mounted part of the hierarchy: paths count from there. */

@@ -12,6 +12,7 @@
 #define CGROUP_VALUE_MAX       4096
 #define CGROUP_PROCS_BYTES_MAX (16U << 20) /* 2 million processes */
 #define CGROUP_STAT_BYTES_MAX  (1U << 20)
+#define CGROUP_PROC_BYTES_MAX  (256U << 10) /* /proc/PID/cgroup */
 
 typedef struct CgroupHierarchy {
         bool v2;
@@ -44,6 +45,8 @@ int cgroup_file_write(const CgroupHierarchy *h, const char *dir, const char *fil
                       const char *text);
 int cgroup_file_read(const CgroupHierarchy *h, const char *dir, const char *file, char *buf,
                      size_t n);
+/* Does "cpu,cpuacct" of /proc/PID/cgroup, n bytes, name the controller; "" is v2 in both. */
+bool cgroup_list_has(const char *list, size_t n, const char *controller);
 bool cgroup_dir_exists(const CgroupHierarchy *h, const char *dir);
 
 #endif

@@ -302,6 +302,57 @@ int cgroup_join_rest(const Cgroup *cg, pid_t pid, Err *err)
         return join(cg, pid, false, err);
 }
 
+/* By the list of its processes: where paths are seen from another place (a cgroup namespace). */
+static bool lists_process(const CgroupHierarchy *h, const char *rel, pid_t pid)
+{
+        _cleanup_strbuf_ StrBuf text = { 0 };
+        _cleanup_close_ int fd = cgroup_file_open(h, rel, "cgroup.procs", O_RDONLY);
+        uint32_t n;
+
+        if (fd < 0 || io_read_all(fd, &text, CGROUP_PROCS_BYTES_MAX) < 0)
+                return false;
+        for (char *rest = text.data, *line; (line = strsep(&rest, "\n"));)
+                if (str_to_u32(line, &n) == 0 && n == (uint32_t)pid)
+                        return true;
+        return false;
+}
+
+static bool line_is(const char *line, const CgroupHierarchy *h, const Cgroup *cg)
+{
+        const char *list = strchr(line, ':');
+        const char *path = list ? strchr(list + 1, ':') : NULL;
+
+        if (!path ||
+            !cgroup_list_has(list + 1, (size_t)(path - list - 1), h->v2 ? "" : h->controllers[0]))
+                return false;
+        const char *below = str_eq(h->root, "/") ? path + 1 : str_skip_prefix(path + 1, h->root);
+        return str_eq(below, cg->path);
+}
+
+int cgroup_verify(const Cgroup *cg, pid_t pid, Err *err)
+{
+        const CgroupHierarchies *all = cgroup_hierarchies();
+        _cleanup_strbuf_ StrBuf text = { 0 };
+        _cleanup_strv_ Strv lines = NULL;
+        char file[32];
+
+        snprintf(file, sizeof(file), "/proc/%d/cgroup", pid);
+        int r = io_read_file(AT_FDCWD, file, CGROUP_PROC_BYTES_MAX, &text);
+        if (r < 0)
+                return err_sys(err, -r, "read '%s'", file);
+        lines = strv_split(text.data, "\n");
+        for (size_t i = 0; i < all->n; i++) {
+                const CgroupHierarchy *h = &all->items[i];
+                bool found = false;
+                for (size_t k = 0; lines && lines[k] && !found; k++)
+                        found = line_is(lines[k], h, cg);
+                if (!found && !lists_process(h, cg->rel, pid) && !may_skip(h, -EACCES))
+                        return err_set(err, ERR_INTERNAL, "process %d is not in cgroup '%s' of %s",
+                                       pid, cg->path, cgroup_hierarchy_name(h));
+        }
+        return 0;
+}
+
 int cgroup_open_dir(const Cgroup *cg, const char *controller)
 {
         const CgroupHierarchy *h = cgroup_hierarchy_of(controller);

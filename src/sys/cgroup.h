@@ -46,6 +46,8 @@ bool cgroup_exists(const Cgroup *cg); /* in any hierarchy */
 int cgroup_join(const Cgroup *cg, pid_t pid, Err *err);
 /* All but v2: for a process that clone3 has put there (cgroup_open_dir(cg, "")); saves ~50 us. */
 int cgroup_join_rest(const Cgroup *cg, pid_t pid, Err *err);
+/* That the process is in it, in every hierarchy that limits something, as the kernel says. */
+int cgroup_verify(const Cgroup *cg, pid_t pid, Err *err);
 /* Folder in the hierarchy of a controller, for CLONE_INTO_CGROUP and watches. -errno */
 int cgroup_open_dir(const Cgroup *cg, const char *controller);
 /* One file: "memory.limit_in_bytes" is looked for in the hierarchy of its controller. -EOPNOTSUPP:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+LATE = [f"runtime.init.{step}" for step in ("gate", "start-container", "check", "exec")]
 SOURCE = pathlib.Path(__file__).parents[2] / "src/runtime"
 
 
@@ -69,7 +70,7 @@ def test_killed_while_creating(machine, point):
     skip_unless_it_applies(machine, point)
     b = with_everything(machine)
     env = dict(os.environ, TARE_FAULT=f"{point}=kill")
-    late = point in ("runtime.init.gate", "runtime.init.start-container", "runtime.init.exec")
+    late = point in LATE
     code = b.create(env=env)
     if late:  # create is over by then: the start sees it
         assert code == 0, b.output()
@@ -88,7 +89,7 @@ def test_failing_while_creating(machine, point):
     """An error undoes everything by itself."""
     skip_unless_it_applies(machine, point)
     b = with_everything(machine)
-    late = point in ("runtime.init.start-container", "runtime.init.exec", "runtime.init.gate")
+    late = point in LATE
     code = b.create(env=dict(os.environ, TARE_FAULT=f"{point}=fail"))
     if late:
         if code == 0:
