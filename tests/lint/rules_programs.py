@@ -9,8 +9,8 @@ from tree import Finding
 
 # Archives that the static programs link: what these names need cannot be linked statically.
 STATIC_LAYERS = ("base", "sys", "oci", "runtime", "shim", "proto_shim_proto")
-NOT_STATIC = re.compile(r"^(?:getpw\w+|getgr(?!oups$)\w+|getaddrinfo|getnameinfo|gethostby\w+|getservby\w+|"
-                        r"dlopen|dlsym|iconv|iconv_open|initgroups|wordexp)$")
+NOT_STATIC = re.compile(r"^(?:getpw\w+|getgr(?!oups$)\w+|getaddrinfo|getnameinfo|gethostby\w+|"
+                        r"getservby\w+|dlopen|dlsym|iconv|iconv_open|initgroups|wordexp)$")
 GCC_LINE = re.compile(r"^(?P<path>[^\s:][^:]*):(?P<line>\d+)(?::\d+)?: (?P<text>.*)$")
 
 
