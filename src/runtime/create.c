@@ -106,6 +106,11 @@ static int record_parent(Setup *s, Err *err)
         return r < 0 ? r : write_config(s, err);
 }
 
+static bool has_net_devices(const Setup *s)
+{
+        return s->spec->linux.n_net_devices > 0;
+}
+
 static int ready_parent(Setup *s, Err *err)
 {
         char when[40];
@@ -131,6 +136,7 @@ static const Step steps[] = {
         { "idmap", setup_has_new_userns, idmap_write, idmap_enter, STEP_GO },
         { "record", keeps_state, record_parent, NULL, 0 },
         { "cgroup", NULL, cgroups_setup, NULL, STEP_GO | STEP_LATE },
+        { "netdevices", has_net_devices, network_devices_parent, NULL, 0 },
         { "limits", NULL, process_limits_parent, process_limits_init, 0 },
         { "userns", joins_userns, NULL, idmap_enter, 0 },
         { "pid", NULL, NULL, filter_pid_init, 0 },
@@ -193,9 +199,7 @@ static int refuse_unsupported(const Setup *s, Err *err)
                 const char *name;
                 bool wanted;
         } members[] = {
-                { "linux.netDevices", l->n_net_devices > 0 },
                 { "linux.intelRdt", l->intel_rdt_json },
-                { "linux.mountLabel", !str_empty(l->mount_label) },
         };
 
         for (size_t i = 0; i < array_len(members); i++)

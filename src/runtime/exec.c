@@ -23,7 +23,9 @@
 
 static int exec_cgroup_parent(Setup *s, Err *err)
 {
-        return s->cgroup ? cgroup_join(s->cgroup, s->pid, err) : 0;
+        int r = affinity_initial(s, err);
+
+        return r < 0 || !s->cgroup ? r : cgroup_join(s->cgroup, s->pid, err);
 }
 
 static int join_init(Setup *s, Err *err)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* labels.c - process.apparmorProfile and process.selinuxLabel: what the program is confined by, set
- * for the next exec through a procfs of our own. Files: kernel LSM/apparmor.rst, selinux(8). */
+ * for the next exec through a procfs of our own; linux.mountLabel: what new file systems are
+ * labelled with. Files: kernel LSM/apparmor.rst, selinux(8). */
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -42,7 +43,22 @@ int labels_check(const Setup *s, Err *err)
                         err, ERR_UNSUPPORTED,
                         "process.selinuxLabel: SELinux is not enabled on this machine; leave "
                         "it out");
+        if (!str_empty(s->spec->linux.mount_label) && access("/sys/fs/selinux/enforce", F_OK) < 0)
+                return err_set(err, ERR_UNSUPPORTED,
+                               "linux.mountLabel: SELinux is not enabled on this machine; leave it "
+                               "out");
         return 0;
+}
+
+/* proc and sysfs have labels by their policy, and take none. In quotes: categories have a comma. */
+char *labels_mount_data(const Setup *s, const char *fstype, const char *data)
+{
+        const char *label = s->spec->linux.mount_label;
+
+        if (str_empty(label) || str_eq(fstype, "proc") || str_eq(fstype, "sysfs") ||
+            strstr(data, "context="))
+                return xstrdup(data);
+        return xasprintf("%s%scontext=\"%s\"", data, *data ? "," : "", label);
 }
 
 int labels_init(Setup *s, Err *err)

@@ -35,11 +35,12 @@ static int clone_null(Err *err)
         return r < 0 ? err_sys(err, -r, "set the options of /dev/null") : take_fd(fd);
 }
 
-static int mask_folder(Masks *m, int target, Err *err)
+static int mask_folder(const Setup *s, Masks *m, int target, Err *err)
 {
-        _cleanup_close_ int fd = m->empty_fd >= 0 ? mount_clone_detached(m->empty_fd, NULL, false)
-                                                  : mount_fs_detached("tmpfs", "tmpfs",
-                                                                      "mode=755,size=0", MASK_ATTR);
+        _cleanup_free_ char *data = labels_mount_data(s, "tmpfs", "mode=755,size=0");
+        _cleanup_close_ int fd = m->empty_fd >= 0
+                                         ? mount_clone_detached(m->empty_fd, NULL, false)
+                                         : mount_fs_detached("tmpfs", "tmpfs", data, MASK_ATTR);
 
         if (fd < 0)
                 return err_sys(err, -fd, "make an empty tmpfs");
@@ -63,7 +64,7 @@ static int mask(Setup *s, Masks *m, const char *path, Err *err)
         if (fstat(target, &st) < 0)
                 return err_sys(err, errno, "stat it");
         if (S_ISDIR(st.st_mode))
-                return mask_folder(m, target, err);
+                return mask_folder(s, m, target, err);
         _cleanup_close_ int null = clone_null(err);
         if (null < 0)
                 return null;

@@ -43,26 +43,6 @@ static int find_word(const char *word, unsigned *ret, Err *err)
         return err_set(err, ERR_INVALID, "linux.memoryPolicy: '%s' is not known", word);
 }
 
-/* "0-3,7" */
-static int parse_nodes(const char *text, unsigned long mask[static NODES_MAX / WORD_BITS], Err *err)
-{
-        _cleanup_strv_ char **parts = strv_split(str_or(text, ""), ", ");
-
-        for (char **p = parts; p && *p; p++) {
-                uint32_t first, last;
-                char *dash = strchr(*p, '-');
-                if (dash)
-                        *dash = 0;
-                if (str_to_u32(*p, &first) < 0 || str_to_u32(dash ? dash + 1 : *p, &last) < 0 ||
-                    first > last || last >= NODES_MAX)
-                        return err_set(err, ERR_INVALID,
-                                       "linux.memoryPolicy: '%s' is not a list of nodes", text);
-                for (uint32_t n = first; n <= last; n++)
-                        mask[n / WORD_BITS] |= 1UL << n % WORD_BITS;
-        }
-        return 0;
-}
-
 int mempolicy_init(const OciMemoryPolicy *p, Err *err)
 {
         unsigned long mask[NODES_MAX / WORD_BITS] = { 0 };
@@ -73,10 +53,11 @@ int mempolicy_init(const OciMemoryPolicy *p, Err *err)
         int r = find_word(p->mode, &mode, err);
         for (char **f = p->flags; f && *f && r == 0; f++)
                 r = find_word(*f, &mode, err);
-        if (r == 0)
-                r = parse_nodes(p->nodes, mask, err);
         if (r < 0)
                 return r;
+        if (number_list_parse(p->nodes, mask, NODES_MAX) < 0)
+                return err_set(err, ERR_INVALID, "linux.memoryPolicy: '%s' is not a list of nodes",
+                               p->nodes);
         bool no_nodes = str_empty(p->nodes);
         if (syscall(SYS_set_mempolicy, mode, no_nodes ? NULL : mask, no_nodes ? 0 : NODES_MAX + 1) <
             0)

@@ -72,7 +72,8 @@ static int fresh_or_bind(Setup *s, const OciMount *m, const MountOptions *o, boo
                          Err *err)
 {
         const char *type = m->type;
-        int fd = mount_fs_detached(type, m->source, o->data, o->set);
+        _cleanup_free_ char *data = labels_mount_data(s, type, o->data);
+        int fd = mount_fs_detached(type, m->source, data, o->set);
 
         if (fd == -EPERM && host_shows_the_same(s, type)) {
                 fd = mount_clone_detached(AT_FDCWD, str_eq(type, "proc") ? "/proc" : "/sys", true);

@@ -144,6 +144,37 @@ int network_init(Setup *s, Err *err)
         return r < 0 ? err_sys(err, -r, "bring lo up") : 0;
 }
 
+/* Parent: the devices are in its namespace. Whatever happens later, the kernel gives hardware back
+ * when the container's namespace ends. */
+int network_devices_parent(Setup *s, Err *err)
+{
+        const OciLinux *l = &s->spec->linux;
+        struct stat theirs, own;
+
+        if (s->unprivileged)
+                return err_set(err, ERR_DENIED,
+                               "linux.netDevices: only root moves network interfaces; leave it "
+                               "out");
+        _cleanup_close_ int ns = s->ns_fds[OCI_NS_NETWORK] >= 0 ? io_dup(s->ns_fds[OCI_NS_NETWORK])
+                                                                : ns_open(s->pid, "net");
+        _cleanup_close_ int here = ns_open(0, "net");
+        if (ns < 0 || here < 0)
+                return err_sys(err, ns < 0 ? -ns : -here, "linux.netDevices: open the namespaces");
+        if (fstat(ns, &theirs) < 0 || fstat(here, &own) < 0)
+                return err_sys(err, errno, "linux.netDevices: compare the namespaces");
+        if (theirs.st_dev == own.st_dev && theirs.st_ino == own.st_ino)
+                return err_set(err, ERR_INVALID,
+                               "linux.netDevices: the container's network namespace is our own; "
+                               "give it another one");
+        for (size_t i = 0; i < l->n_net_devices; i++) {
+                const OciNetDevice *d = &l->net_devices[i];
+                int r = netif_move(d->name, ns, str_or(d->new_name, d->name), err);
+                if (r < 0)
+                        return err_wrap(err, r, "linux.netDevices: '%s'", d->name);
+        }
+        return 0;
+}
+
 int setup_procfs(Setup *s, Err *err)
 {
         if (s->procfs_fd < 0)

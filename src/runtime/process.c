@@ -85,12 +85,13 @@ static int set_rlimit(const Setup *s, const OciRlimit *l, Err *err)
 int process_limits_parent(Setup *s, Err *err)
 {
         char path[64], text[32];
+        int r = affinity_final(s, err);
 
-        if (!s->process || !s->process->has_oom_score_adj)
-                return 0;
+        if (r < 0 || !s->process || !s->process->has_oom_score_adj)
+                return r;
         snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", s->pid);
         snprintf(text, sizeof(text), "%lld", (long long)s->process->oom_score_adj);
-        int r = io_write_file(AT_FDCWD, path, text);
+        r = io_write_file(AT_FDCWD, path, text);
         if (r == -EACCES || r == -EPERM) {
                 log_warning("id=%s process.oomScoreAdj %s is lower than we may give, ignoring",
                             s->id, text);

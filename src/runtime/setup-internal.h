@@ -154,6 +154,7 @@ int idmap_enter(Setup *s, Err *err);
 int session_init(Setup *s, Err *err);
 int uts_init(Setup *s, Err *err);
 int network_init(Setup *s, Err *err);
+int network_devices_parent(Setup *s, Err *err);
 
 /* prepare.c: parent, before the clone; or the init of an unprivileged caller */
 int prepare_rootfs(Setup *s, Err *err);
@@ -197,8 +198,16 @@ int hooks_create_container(Setup *s, Err *err); /* init */
 int hooks_start_container(Setup *s, Err *err);  /* init */
 
 /* labels.c: AppArmor and SELinux */
+/* Options of a new file system, with linux.mountLabel; owned. */
+char *labels_mount_data(const Setup *s, const char *fstype, const char *data);
 int labels_check(const Setup *s, Err *err); /* parent, before the clone */
 int labels_init(Setup *s, Err *err);
+
+/* affinity.c: parent; before and after the process joins its cgroup */
+int affinity_initial(const Setup *s, Err *err);
+int affinity_final(const Setup *s, Err *err);
+/* "0-3,7": sets those bits; -EINVAL for what is no list, or has n_bits and more. */
+int number_list_parse(const char *text, unsigned long *mask, uint32_t n_bits);
 
 /* mempolicy.c */
 int mempolicy_init(const OciMemoryPolicy *p, Err *err);

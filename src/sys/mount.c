@@ -126,6 +126,25 @@ int mount_overlay_detached(char *const *lower, const char *upper, const char *wo
         return fd == -EINVAL ? mount_overlay_by_child(lower, upper, work) : fd;
 }
 
+/* Up to a comma outside of double quotes, which are left out; NULL: no more. */
+static char *next_option(char **rest)
+{
+        char *one = *rest, *to = one, *from = one;
+        bool quoted = false;
+
+        if (!one)
+                return NULL;
+        for (; *from && (quoted || *from != ','); from++) {
+                if (*from == '"')
+                        quoted = !quoted;
+                else
+                        *to++ = *from;
+        }
+        *rest = *from ? from + 1 : NULL;
+        *to = 0;
+        return one;
+}
+
 /* One "key" or "key=value" of an option list. */
 static int set_option(int fs, char *option)
 {
@@ -148,7 +167,7 @@ int mount_fs_detached(const char *fstype, const char *source, const char *option
                 return r;
 
         _cleanup_free_ char *copy = xstrdup(str_or(options, ""));
-        for (char *rest = copy, *one; (one = strsep(&rest, ","));) {
+        for (char *rest = copy, *one; (one = next_option(&rest));) {
                 r = *one ? set_option(fs, one) : 0;
                 if (r < 0)
                         return r;

@@ -21,7 +21,8 @@
 int mount_overlay_detached(char *const *lower, const char *upper, const char *work);
 /* A detached clone of a path (bind); recursive takes what is mounted below. */
 int mount_clone_detached(int dirfd, const char *path, bool recursive);
-/* A detached new file system: options "size=64k,mode=755" (no mount flags). attr: MOUNT_ATTR_*. */
+/* A detached new file system: options "size=64k,mode=755" (no mount flags; a value in double quotes
+ * may have commas). attr: MOUNT_ATTR_*. */
 int mount_fs_detached(const char *fstype, const char *source, const char *options, uint64_t attr);
 /* Before Linux 5.12 a detached mount is changed by way of a clone, which takes the place of fd; and
  * attributes cannot be set below an attached one (-EINVAL). */

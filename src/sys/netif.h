@@ -6,7 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/err.h"
+
 int netif_up(const char *name); /* "lo"; -errno */
+
+/* Moves an interface of this process's network namespace to another one, where it is up and has its
+ * permanent addresses. new_name may be the same. */
+int netif_move(const char *name, int ns_fd, const char *new_name, Err *err);
 
 typedef struct NetifStats {
         char name[16];

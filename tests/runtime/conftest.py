@@ -172,6 +172,16 @@ class Bundle:
     def without_namespace(self, kind):
         self.linux["namespaces"] = [n for n in self.linux["namespaces"] if n["type"] != kind]
 
+    def with_user_namespace(self):
+        self.namespace("user")
+        ids = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        self.linux["uidMappings"] = self.linux["gidMappings"] = ids
+        for folder in (self.machine.path, self.path, self.rootfs):
+            folder.chmod(0o755)
+        for d in [self.rootfs, *self.rootfs.glob("**/*")]:
+            os.chown(d, 100000, 100000, follow_symlinks=False)
+        return self
+
     def mount(self, destination, **more):
         self.config["mounts"].append({"destination": destination, **more})
 

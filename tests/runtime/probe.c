@@ -8,12 +8,15 @@
  *   probe open r|w PATH         0 or the errno of an open()
  *   probe mknod c|b MAJ MIN     0 or the errno of making and opening such a node
  *   probe call NAME             0 or the errno of a system call: mkdir, unshare, keyctl
+ *   probe sys NUMBER [ARG...]   0 or the errno of the system call of this number
+ *   probe sys32 NUMBER          the same, the way that a program of i386 calls
  *   probe fork N                how many of N children could be made
  *   probe alloc MIB             touches so much memory
  *   probe copy FILE             stdin to FILE, then the pid and the environment (a hook)
  *   probe fail TEXT             TEXT on stderr, ends with 3 (a hook)
  *   probe orphan                leaves a child that sleeps, and ends
  *   probe linux-5.10 PROGRAM    runs it without the system calls that came after Linux 5.10
+ *   probe cat FILE...           what is in them
  *   probe owner FILE...         UID:GID of each
  *   probe exes                  opens /proc/PID/exe of every other process for writing
  * Static: it has to run in an empty root. */
@@ -228,6 +231,8 @@ static int report(char **argv)
         json_string(uts.nodename);
         printf(", \"domainname\": ");
         json_string(uts.domainname);
+        printf(", \"machine\": ");
+        json_string(uts.machine);
         printf(", \"cwd\": ");
         json_string(getcwd(cwd, sizeof(cwd)) ? cwd : "(none)");
         json_list("args", argv);
@@ -253,6 +258,9 @@ static int report(char **argv)
         json_file("numa_maps", "/proc/self/numa_maps");
         json_file("timens", "/proc/self/timens_offsets");
         json_file("net_dev", "/proc/net/dev");
+        json_file("status", "/proc/self/status");
+        json_file("fib", "/proc/net/fib_trie");
+        json_file("inet6", "/proc/net/if_inet6");
         printf("}\n");
         return 0;
 }
@@ -291,6 +299,27 @@ static int try_call(const char *name)
         else if (!strcmp(name, "sync"))
                 r = syscall(SYS_sync);
         return r < 0 ? errno : 0;
+}
+
+static int try_number(int n, char **v)
+{
+        unsigned long args[6] = { 0 };
+
+        for (int i = 0; i < 6 && i < n - 1; i++)
+                args[i] = strtoul(v[i + 1], NULL, 0);
+        return syscall(number(v[0]), args[0], args[1], args[2], args[3], args[4], args[5]) < 0
+                       ? errno
+                       : 0;
+}
+
+static int try_i386(int nr)
+{
+        long r = -ENOSYS;
+
+#ifdef __x86_64__
+        __asm__ volatile("int $0x80" : "=a"(r) : "a"(nr), "b"(0), "c"(0), "d"(0) : "memory");
+#endif
+        return (int)r < 0 ? (int)-r : 0;
 }
 
 static int try_mknod(char **v)
@@ -395,6 +424,10 @@ int main(int argc, char **argv)
                 return try_mknod(argv + 2);
         if (!strcmp(what, "call"))
                 return try_call(argv[2]);
+        if (!strcmp(what, "sys"))
+                return try_number(argc - 2, argv + 2);
+        if (!strcmp(what, "sys32"))
+                return try_i386(number(argv[2]));
         if (!strcmp(what, "fork"))
                 return forks(number(argv[2]));
         if (!strcmp(what, "alloc")) {
@@ -425,7 +458,15 @@ int main(int argc, char **argv)
                         return errno;
                 printf("%u:%u\n", st.st_uid, st.st_gid);
         }
-        if (!strcmp(what, "owner"))
+        for (int i = 2; !strcmp(what, "cat") && i < argc; i++) {
+                char text[4096];
+                int fd = open(argv[i], O_RDONLY);
+                ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+                if (n < 0)
+                        return errno;
+                write(1, text, (size_t)n);
+        }
+        if (!strcmp(what, "owner") || !strcmp(what, "cat"))
                 return 0;
         if (!strcmp(what, "linux-5.10"))
                 return run_as_in_5_10(argv + 2);

@@ -507,19 +507,8 @@ def test_time_namespace(bundle):
     assert lines[1] == ["boottime", "1000", "5"]
 
 
-def with_userns(b):
-    b.namespace("user")
-    ids = [{"containerID": 0, "hostID": 100000, "size": 65536}]
-    b.linux["uidMappings"] = b.linux["gidMappings"] = ids
-    for folder in (b.machine.path, b.path, b.rootfs):
-        folder.chmod(0o755)
-    for d in [b.rootfs, *b.rootfs.glob("**/*")]:
-        os.chown(d, 100000, 100000, follow_symlinks=False)
-    return b
-
-
 def test_user_namespace(machine):
-    b = with_userns(machine.bundle())
+    b = machine.bundle().with_user_namespace()
     r = b.report()
     assert r["uids"] == [0, 0, 0] and r["uid_map"].split() == ["0", "100000", "65536"]
     assert r["dev"]["null"]["rdev"] == "1:3"
@@ -529,7 +518,7 @@ def test_user_namespace(machine):
 
 
 def test_user_namespace_bind_from_a_folder_it_cannot_cross(machine):
-    b = with_userns(machine.bundle())
+    b = machine.bundle().with_user_namespace()
     (b.path / "private").mkdir(mode=0o700)
     (b.path / "private/data").mkdir()
     b.mount("/data", type="bind", source=str(b.path / "private/data"), options=["bind"])
@@ -537,7 +526,7 @@ def test_user_namespace_bind_from_a_folder_it_cannot_cross(machine):
 
 
 def test_exec_in_user_namespace(machine):
-    b = with_userns(machine.bundle("wait")).up()
+    b = machine.bundle("wait").with_user_namespace().up()
     r = b.exec("/bin/probe", options=["-u", "1000:1000"]).ok().json
     assert r["uids"] == [1000] * 3 and r["uid_map"].split() == ["0", "100000", "65536"]
     assert r["namespaces"]["user"] == os.readlink(f"/proc/{b.state()['pid']}/ns/user")
@@ -545,9 +534,9 @@ def test_exec_in_user_namespace(machine):
 
 
 def test_join_user_namespace(machine):
-    first = with_userns(machine.bundle("wait")).up()
+    first = machine.bundle("wait").with_user_namespace().up()
     pid = first.state()["pid"]
-    b = with_userns(machine.bundle())
+    b = machine.bundle().with_user_namespace()
     del b.linux["uidMappings"], b.linux["gidMappings"]
     for kind, file in (("user", "user"), ("network", "net"), ("ipc", "ipc"), ("uts", "uts")):
         b.namespace(kind, f"/proc/{pid}/ns/{file}")
@@ -657,11 +646,6 @@ def test_unconfined_is_no_profile(bundle):
     bundle.report()
 
 
-def test_netdevices_are_not_supported(bundle):
-    bundle.linux["netDevices"] = {"eth9": {}}
-    bundle.run().failed("linux.netDevices is not supported", 1)
-
-
 def test_memory_policy(bundle):
     bundle.linux["memoryPolicy"] = {"mode": "MPOL_BIND", "nodes": "0"}
     done = bundle.run()
@@ -680,6 +664,6 @@ def test_stdout_can_be_opened_again(machine, userns):
     """By a program that is not root: /dev/stdout is its own pipe."""
     b = machine.bundle("open", "w", "/dev/stdout")
     if userns:
-        with_userns(b)
+        b.with_user_namespace()
     b.process["user"] = {"uid": 1000, "gid": 1000}
     assert b.run().code == 0

@@ -3,7 +3,6 @@
 
 The old kernel is a seccomp filter: no system call that came later is there.
 """
-import os
 import stat
 
 import pytest
@@ -236,11 +235,7 @@ def test_idmapped_mount_on_an_old_kernel(kernel):
 def test_idmap_of_the_user_namespace(machine):
     """"idmap" alone takes the container's maps: what root owns outside is root's inside."""
     b = machine.bundle("owner", "/m/file")
-    b.namespace("user")
-    ids = [{"containerID": 0, "hostID": 100000, "size": 65536}]
-    b.linux["uidMappings"] = b.linux["gidMappings"] = ids
-    for d in [b.rootfs, *b.rootfs.glob("**/*")]:
-        os.chown(d, 100000, 100000, follow_symlinks=False)
+    b.with_user_namespace()
     in_mount_namespace(machine, f"cd {b.path}\nmkdir data\nmount -t tmpfs t data\n"
                                 "echo > data/file; chown 5:6 data/file")
     b.mount("/m", type="bind", source="data", options=["bind", "idmap"])
@@ -267,11 +262,7 @@ def test_life_on_an_old_kernel(kernel):
 @pytest.mark.parametrize("old", [True], ids=["5.10"])
 def test_user_namespace_on_an_old_kernel(kernel):
     b = kernel.bundle()
-    b.namespace("user")
-    ids = [{"containerID": 0, "hostID": 100000, "size": 65536}]
-    b.linux["uidMappings"] = b.linux["gidMappings"] = ids
-    for d in [b.rootfs, *b.rootfs.glob("**/*")]:
-        os.chown(d, 100000, 100000, follow_symlinks=False)
+    b.with_user_namespace()
     (b.path / "data").mkdir()
     b.mount("/data", type="bind", source="data", options=["rbind", "rro", "nosuid"])
     r = b.report()

@@ -154,6 +154,8 @@ CHILD_TEST(mount, fs_with_options_and_attributes, CLONE_NEWNS)
         CHECK(mknod("at/null", S_IFCHR | 0666, 0x103) == 0);
         CHECK(open("at/null", O_RDONLY | O_CLOEXEC) < 0 && errno == EACCES); /* nodev */
         CHECK_EQ(mount_fs_detached("tmpfs", "x", "no-such-option=1", 0), -EINVAL);
+        CHECK_EQ(mount_fs_detached("tmpfs", "x", "mode=\"7,7\"", 0), -EINVAL); /* one value */
+        CHECK_OK(mount_fs_detached("tmpfs", "x", "mode=\"700\",size=\"64k\"", 0));
         CHECK_EQ(mount_fs_detached("no-such-fs", "x", NULL, 0), -ENODEV);
         char value[400];
         memset(value, '1', sizeof(value) - 1);
