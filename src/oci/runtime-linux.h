@@ -176,6 +176,7 @@ typedef struct OciLinux {
         char **masked_paths, **readonly_paths;
         char *rootfs_propagation, *mount_label;
         char *personality_domain; /* NULL: absent */
+        char **personality_flags; /* reserved: none has a meaning yet */
         char *intel_rdt_json;     /* as written; NULL: absent */
         OciNetDevice *net_devices;
         size_t n_net_devices;

@@ -394,6 +394,7 @@ static const SpecTable time_offsets_table = SPEC_TABLE(OciLinux, time_offsets_ro
 
 static const SpecField personality_rows[] = {
         ROW_STR(OciLinux, personality_domain, "domain", NAMES("LINUX", "LINUX32")),
+        ROW_STRV(OciLinux, personality_flags, "flags"),
 };
 static const SpecTable personality_table = SPEC_TABLE(OciLinux, personality_rows);
 

@@ -84,7 +84,8 @@ static void add_seccomp(Json *j)
                                              "SCMP_ARCH_X32",     "SCMP_ARCH_X86",
                                              "SCMP_ARCH_X86_64",  NULL };
         static const char *const flags[] = { "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG",
-                                             "SECCOMP_FILTER_FLAG_SPEC_ALLOW", NULL };
+                                             "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+                                             "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", NULL };
         Json *s = json_add_obj(j, "seccomp");
 
         json_add_bool(s, "enabled", true);
@@ -98,6 +99,20 @@ static void add_seccomp(Json *j)
                 if (seccomp_flag_number(flags[i], &bit) == 0 && seccomp_flags_supported(bit))
                         json_object_array_add(supported, json_object_new_string(flags[i]));
         }
+}
+
+static void add_memory_policy(Json *j)
+{
+        static const char *const modes[] = {
+                "MPOL_BIND",      "MPOL_DEFAULT",        "MPOL_INTERLEAVE",          "MPOL_LOCAL",
+                "MPOL_PREFERRED", "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE", NULL
+        };
+        static const char *const flags[] = { "MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES",
+                                             "MPOL_F_STATIC_NODES", NULL };
+        Json *m = json_add_obj(j, "memoryPolicy");
+
+        add_list(m, "modes", modes);
+        add_list(m, "flags", flags);
 }
 
 static void add_linux(Json *j)
@@ -115,11 +130,12 @@ static void add_linux(Json *j)
         json_add_bool(cgroup, "systemdUser", false);
         json_add_bool(cgroup, "rdma", true);
         add_seccomp(l);
-        add_enabled(l, "apparmor", false);
-        add_enabled(l, "selinux", false);
+        add_enabled(l, "apparmor", true);
+        add_enabled(l, "selinux", true);
         add_enabled(l, "intelRdt", false);
         add_enabled(json_add_obj(l, "mountExtensions"), "idmap", true);
-        add_enabled(l, "netDevices", false);
+        add_enabled(l, "netDevices", true);
+        add_memory_policy(l);
 }
 
 int cmd_features(const Cli *cli, int argc, char **argv, Err *err)

@@ -175,7 +175,7 @@ _Static_assert(array_len(steps) <= 64, "one bit a step");
 int setup_need_cgroup(Setup *s, Err *err)
 {
         tare_assert(str_eq(steps[STEP_CGROUP].name, "cgroup"));
-        return s->create ? sync_need(s, STEP_CGROUP, err) : 0;
+        return sync_need(s, s->create ? STEP_CGROUP : EXEC_STEP_CGROUP, err);
 }
 
 static void init_main(Setup *s)

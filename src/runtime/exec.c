@@ -83,6 +83,7 @@ static void init_main(Setup *s)
 {
         Err err = { 0 };
 
+        tare_assert(str_eq(steps[EXEC_STEP_CGROUP].name, "cgroup"));
         setup_reset_signals();
         if (steps_run_init(steps, array_len(steps), s, &err) < 0)
                 setup_report(s, &err);

@@ -185,11 +185,17 @@ int process_limits_init(Setup *s, Err *err)
 
         if (domain && personality(str_eq(domain, "LINUX32") ? PER_LINUX32 : PER_LINUX) < 0)
                 return err_sys(err, errno, "linux.personality: set %s", domain);
+        if (s->spec->linux.personality_flags)
+                log_warning("id=%s linux.personality.flags: no flag is supported, ignoring", s->id);
         r = mempolicy_init(&s->spec->linux.memory_policy, err);
         if (r < 0 || !p)
                 return r;
-        if (p->scheduler.policy)
-                r = set_scheduler(&p->scheduler, err);
+        if (p->scheduler.policy) {
+                /* the cgroup decides, and one without real time takes no real-time process */
+                r = setup_need_cgroup(s, err);
+                if (r == 0)
+                        r = set_scheduler(&p->scheduler, err);
+        }
         if (r == 0 && p->io_priority_class)
                 r = set_io_priority(p, err);
         for (size_t i = 0; i < p->n_rlimits && r == 0; i++)

@@ -123,7 +123,9 @@ int sync_wait_exec(Setup *s, Err *err);
 /* Init: until the parent has said go for this step (an index of the table). */
 int sync_need(Setup *s, unsigned step, Err *err);
 
-/* create.c: the index of the step after which the container's cgroups are there. */
+/* create.c: waits for the step (its index in exec.c is here) after which the container's cgroups
+ * are there and the process is in them. */
+#define EXEC_STEP_CGROUP 0
 int setup_need_cgroup(Setup *s, Err *err);
 
 /* Clones the init with the namespaces of the spec; in it, `init_main` is called and does not

@@ -244,13 +244,15 @@ static int report(char **argv)
         report_namespaces();
         report_dev();
         report_signals();
+        struct sched_param param = { 0 };
+        sched_getparam(0, &param);
         int tty = ioctl(0, TIOCGWINSZ, &size) == 0;
         printf(",\n\"umask\": %u, \"no_new_privs\": %d, \"seccomp\": %d, \"dumpable\": %d, "
                "\"tty\": %d, \"rows\": %u, \"columns\": %u, \"nice\": %d, \"ioprio\": %ld, "
-               "\"policy\": %d",
+               "\"policy\": %d, \"priority\": %d",
                mask, prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), prctl(PR_GET_SECCOMP),
                prctl(PR_GET_DUMPABLE), tty, size.ws_row, size.ws_col, getpriority(PRIO_PROCESS, 0),
-               syscall(SYS_ioprio_get, 1, 0), sched_getscheduler(0));
+               syscall(SYS_ioprio_get, 1, 0), sched_getscheduler(0), param.sched_priority);
         json_file("oom_score_adj", "/proc/self/oom_score_adj");
         json_file("mountinfo", "/proc/self/mountinfo");
         json_file("cgroup", "/proc/self/cgroup");
