@@ -26,6 +26,8 @@ GO_VERSION = (1, 26, 2)  # the newest that the modules below ask for
 TOOLCHAIN = "golang.org/toolchain@v0.0.1-go{}.linux-{}"
 TOML_TEST = ("github.com/toml-lang/toml-test/v2/cmd/toml-test", "v2.2.0")
 CRI_TOOLS = ("sigs.k8s.io/cri-tools", "v1.36.0")
+# The next version compares addresses where it means numbers (linux_cgroups_pids and two others).
+RUNTIME_TOOLS = ("github.com/opencontainers/runtime-tools", "v0.9.1-0.20250523060157-0ea5ed0382a2")
 # critest pulls this image by digest; ours has the digest that tests/testbed/images.py prints.
 DIGEST_FILE, DIGEST = "pkg/validate/consts.go", r"test-image-digest@sha256:[0-9a-f]*"
 
@@ -172,6 +174,46 @@ def set_digest(path, digest):
         file.write(changed)
 
 
+def runtime_tools():
+    """The folder with runtime-tools' runtimetest, rootfs-ARCH.tar.gz and validation/PROGRAM."""
+    module, version = RUNTIME_TOOLS
+    final = os.path.join(CACHE, f"runtime-tools-{version}")
+    if os.path.isdir(final):
+        return final
+    os.makedirs(CACHE, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="make-") as work:
+        source, out = os.path.join(work, "source"), os.path.join(work, "out")
+        shutil.copytree(module_source(module, version), source)
+        run(["chmod", "-R", "u+w", source])
+        shutil.rmtree(os.path.join(source, "vendor"), ignore_errors=True)  # only a list is in it
+        common = ["-trimpath", "-ldflags", "-s -w", "-overlay", keep_own_limits(work)]
+        os.makedirs(os.path.join(out, "validation"))
+        for target, package in ((f"{out}/validation/", "./validation/..."),
+                                (f"{out}/", "./cmd/runtimetest")):
+            run([go(), "build", *common, "-o", target, package], env=go_environment(), cwd=source)
+        for archive in glob.glob(os.path.join(source, "rootfs-*.tar.gz")):
+            shutil.copy(archive, out)
+        os.rename(out, final)
+    return final
+
+
+def keep_own_limits(work):
+    """An overlay for go build: programs that leave their limit of open files as they find it.
+
+    Since Go 1.19 every program raises it for itself when it starts; runtimetest reads it to say
+    whether the runtime has set it, and would see its own."""
+    path = os.path.join(run([go(), "env", "GOROOT"]).strip(), "src", "syscall", "rlimit.go")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    if text.count("\nfunc init() {") != 1:
+        raise ToolError(f"{path} has changed: the overlay no longer fits")
+    with open(os.path.join(work, "rlimit.go"), "w", encoding="utf-8") as file:
+        file.write(text.replace("\nfunc init() {", "\nfunc raiseOpenFiles() {"))
+    with open(os.path.join(work, "overlay.json"), "w", encoding="utf-8") as file:
+        json.dump({"Replace": {path: os.path.join(work, "rlimit.go")}}, file)
+    return file.name
+
+
 def busybox():
     """Debian's dynamic busybox, for images of critest; busybox-static conflicts with it."""
     def build(work):
@@ -202,6 +244,7 @@ TOOLS = {
     "crictl": lambda: cri_tools()[0],
     "critest": lambda: cri_tools()[1],
     "busybox": busybox,
+    "runtime-tools": runtime_tools,
     "grpc-client": grpc_client,
 }
 

@@ -140,7 +140,9 @@ static int mount_v1(Setup *s, const MountOptions *o, int target, Err *err)
         _cleanup_close_ int fs = mount_fs_detached("tmpfs", "cgroup", "mode=755", CGROUP_ATTR);
         if (fs < 0)
                 return err_sys(err, -fs, "make a tmpfs");
-        r = mount_move(fs, target, NULL);
+        /* A mount below a detached root (see rootfs.c) no longer takes options. */
+        bool late = !setup_has_new_ns(s, OCI_NS_MOUNT);
+        r = late ? 0 : mount_move(fs, target, NULL);
         if (r < 0)
                 return err_sys(err, -r, "attach a tmpfs");
         for (char *rest = text.data, *line; (line = strsep(&rest, "\n"));) {
@@ -150,7 +152,10 @@ static int mount_v1(Setup *s, const MountOptions *o, int target, Err *err)
                         return r;
         }
         r = mount_set_attr(fs, false, o->set, 0, MS_PRIVATE);
-        return r < 0 ? err_sys(err, -r, "set the options of the tmpfs") : 0;
+        if (r < 0)
+                return err_sys(err, -r, "set the options of the tmpfs");
+        r = late ? mount_move(fs, target, NULL) : 0;
+        return r < 0 ? err_sys(err, -r, "attach a tmpfs") : 0;
 }
 
 int cgroup_mount_init(Setup *s, const OciMount *m, Err *err)

@@ -211,10 +211,10 @@ static int refuse_unsupported(const Setup *s, Err *err)
                         err, ERR_INVALID,
                         "linux.namespaces has no user namespace, without which only root makes "
                         "containers; see spec --rootless");
-        if (!l->namespaces[OCI_NS_MOUNT].present)
-                return err_set(
-                        err, ERR_INVALID,
-                        "linux.namespaces has no mount namespace; add {\"type\": \"mount\"}");
+        if (s->unprivileged && !setup_has_new_ns(s, OCI_NS_MOUNT))
+                return err_set(err, ERR_INVALID,
+                               "linux.namespaces has no mount namespace of its own, without which "
+                               "only root makes containers; add {\"type\": \"mount\"}");
         return 0;
 }
 

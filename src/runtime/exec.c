@@ -28,27 +28,56 @@ static int exec_cgroup_parent(Setup *s, Err *err)
         return r < 0 || !s->cgroup ? r : cgroup_join(s->cgroup, s->pid, err);
 }
 
+/* Without a mount namespace of the container's own its root is not that of a namespace (see
+ * rootfs.c): it is taken from the init. */
+static int open_root_of_init(Setup *s, Err *err)
+{
+        const OciNamespace *mount = &s->spec->linux.namespaces[OCI_NS_MOUNT];
+        char path[32];
+
+        if (mount->present && !mount->path)
+                return 0;
+        snprintf(path, sizeof(path), "/proc/%d/root", s->target_pid);
+        s->root_mount = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        /* still that process: a number is free for another only when the init is gone */
+        if (s->root_mount < 0 || pidfd_kill(s->target_pidfd, 0) < 0)
+                return err_sys(err, errno, "open the container's root");
+        return 0;
+}
+
+static int enter_root(Setup *s, Err *err)
+{
+        if (s->root_mount < 0)
+                s->root_mount = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        else if (fchdir(s->root_mount) < 0 || chroot(".") < 0)
+                return err_sys(err, errno, "enter the container's root");
+        return s->root_mount < 0 ? err_sys(err, errno, "open the container's root") : 0;
+}
+
 static int join_init(Setup *s, Err *err)
 {
         const OciNamespace *ns = s->spec->linux.namespaces;
-        int flags = 0;
+        int flags = 0, r = open_root_of_init(s, err);
+
+        if (r < 0)
+                return r;
 
         for (OciNsType t = 0; t < _OCI_NS_MAX; t++)
                 if (ns[t].present && t != OCI_NS_PID && t != OCI_NS_USER)
                         flags |= oci_ns_clone_flag(t);
-        if (setns(s->target_pidfd, flags) < 0)
+        if (flags && setns(s->target_pidfd, flags) < 0)
                 return err_sys(err, errno, "join the container's namespaces");
+        r = enter_root(s, err);
+        if (r < 0)
+                return r;
         if (ns[OCI_NS_USER].present) {
                 if (s->ns_fds[OCI_NS_USER] < 0 && setns(s->target_pidfd, CLONE_NEWUSER) < 0)
                         return err_sys(err, errno, "join the container's user namespace");
-                int r = idmap_enter(s, err);
+                r = idmap_enter(s, err);
                 if (r < 0)
                         return r;
                 (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         }
-        s->root_mount = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (s->root_mount < 0)
-                return err_sys(err, errno, "open the container's root");
         selfcheck_plan_root(s);
         return 0;
 }

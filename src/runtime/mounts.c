@@ -148,6 +148,10 @@ static int mount_one(Setup *s, const OciMount *m, int source_fd, Err *err)
         if (target < 0)
                 return target;
         r = mount_move(source_fd, target, NULL);
+        if (r == -EINVAL && !setup_has_new_ns(s, OCI_NS_MOUNT))
+                return err_sys(err, -r,
+                               "attach; without a mount namespace of its own a container needs "
+                               "Linux 6.15 or newer");
         if (r < 0)
                 return err_sys(err, -r, "attach");
         r = set_propagation(&o, source_fd, !bound, err);

@@ -4,8 +4,14 @@
  * The detached root is moved on top of "/" of the new mount namespace: no path of the host is
  * needed as a mount point, and pivot_root(".", ".") then takes the host's tree away from above it.
  * Until then the host's tree is still below, which proc and sysfs need: the kernel mounts them in a
- * user namespace only where a full one is visible. */
+ * user namespace only where a full one is visible.
+ *
+ * A container without a mount namespace of its own (inherited, or another's) gets the same tree,
+ * but the tree stays detached and the init is confined to it by chroot: nothing of the container
+ * appears in a mount namespace that others live in, and the kernel takes the tree away with its
+ * last user. Mounting inside a detached tree needs Linux 6.15. */
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -47,6 +53,8 @@ int rootfs_attach(Setup *s, Err *err)
                 r = prepare_mounts(s, err);
         if (r < 0)
                 return r;
+        if (!setup_has_new_ns(s, OCI_NS_MOUNT))
+                return 0;
         /* Nothing mounted from here on reaches the host; what the host mounts still reaches binds
          * that ask for it. */
         if (mount(NULL, "/", NULL, MS_REC | (str_eq(want, "private") ? MS_PRIVATE : MS_SLAVE),
@@ -60,10 +68,15 @@ int rootfs_attach(Setup *s, Err *err)
 int rootfs_pivot(Setup *s, Err *err)
 {
         const char *want = s->spec->linux.rootfs_propagation;
+        int mount_ns = s->ns_fds[OCI_NS_MOUNT];
 
+        /* not before: a detached tree is changed only from the namespace that it was made in */
+        if (mount_ns >= 0 && setns(mount_ns, CLONE_NEWNS) < 0)
+                return err_sys(err, errno, "join mount namespace '%s'",
+                               s->spec->linux.namespaces[OCI_NS_MOUNT].path);
         if (fchdir(s->root_mount) < 0)
                 return err_sys(err, errno, "enter the root file system");
-        if (s->create->no_pivot) {
+        if (s->create->no_pivot || !setup_has_new_ns(s, OCI_NS_MOUNT)) {
                 /* The tree stays below "/", out of reach of paths, not of a privileged container.
                  */
                 if (chroot(".") < 0)

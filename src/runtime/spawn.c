@@ -59,11 +59,6 @@ int spawn_open_namespaces(Setup *s, Err *err)
                 const OciNamespace *ns = &s->spec->linux.namespaces[t];
                 if (!ns->present || !ns->path)
                         continue;
-                if (t == OCI_NS_MOUNT)
-                        return err_set(err, ERR_UNSUPPORTED,
-                                       "linux.namespaces: a mount namespace cannot be joined by "
-                                       "path ('%s'); leave the path out to get a new one",
-                                       ns->path);
                 _cleanup_close_ int fd = open(ns->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
                 if (fd < 0)
                         return err_sys(err, errno, "linux.namespaces: open %s namespace '%s'",
@@ -78,11 +73,12 @@ int spawn_open_namespaces(Setup *s, Err *err)
         return 0;
 }
 
-/* Joins all but the user namespace. keep: remembers in old[] what the caller was in. */
+/* Joins all but the user namespace and the mount namespace, which the init joins when it needs no
+ * path of ours any more. keep: remembers in old[] what the caller was in. */
 static int join(const Setup *s, int old[static _OCI_NS_MAX], bool keep, Err *err)
 {
         for (OciNsType t = 0; t < _OCI_NS_MAX; t++) {
-                if (s->ns_fds[t] < 0 || t == OCI_NS_USER)
+                if (s->ns_fds[t] < 0 || t == OCI_NS_USER || t == OCI_NS_MOUNT)
                         continue;
                 if (keep) {
                         old[t] = ns_open(0, own_names[t]);

@@ -221,6 +221,7 @@ TABLE = [
     Part("toml", 20, ("release",), run_toml, "the public toml-test suite"),
     behaviour("wire", 60, "our gRPC server against grpc-go"),
     behaviour("runtime", 70, "the OCI runtime"),
+    behaviour("validation", 60, "runtime-tools' validation programs"),
     behaviour("shim", 60, "the pod supervisor by its protocol"),
     behaviour("image", 120, "the image worker"),
     behaviour("registry", 60, "the registry client"),
