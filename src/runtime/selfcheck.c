@@ -125,7 +125,9 @@ static int check_namespaces(const Setup *s, int folder, Err *err)
 {
         for (OciNsType t = 0; t < _OCI_NS_MAX; t++) {
                 uint64_t is, plan = s->plan.ns[t].number;
-                if (plan == 0)
+                /* a mount namespace of another is joined with the pivot: see rootfs.c */
+                bool later = t == OCI_NS_MOUNT && s->create && s->ns_fds[t] >= 0;
+                if (plan == 0 || later)
                         continue;
                 int r = read_number(folder, t, &is);
                 if (r < 0)
