@@ -239,7 +239,7 @@ class Bundle:
     def state(self):
         return self.machine.run("state", self.id).ok().json
 
-    def wait_status(self, status, seconds=10):
+    def wait_status(self, status, seconds=40):  # process 1 may reap orphans late
         end = time.time() + seconds
         while self.state()["status"] != status:
             assert time.time() < end, self.state()
