@@ -54,16 +54,10 @@ static inline void test_register_(const char *name, CMUnitTestFunction fn)
         }                                                                                          \
         static void test_##module##_##test(__attribute__((unused)) void **state_)
 
-/* A folder of this program's own, made at first use (which must not be in a forked child) and
- * removed at its end. Borrowed. */
+/* A folder of this program's own, there before the first test (which may use it in a child only)
+ * and removed at the end. Borrowed. */
 __attribute__((unused)) static inline const char *test_tmpdir(void)
 {
-        if (!test_program_.tmpdir) {
-                const char *base = getenv("TMPDIR");
-                char *dir = xasprintf("%s/tare-test-XXXXXX", str_or(base, "/tmp"));
-                tare_assert(mkdtemp(dir));
-                test_program_.tmpdir = dir;
-        }
         return test_program_.tmpdir;
 }
 
@@ -82,9 +76,11 @@ static inline int test_main_(int argc, char **argv)
                 filter = xasprintf("*%s*", argv[1]);
                 cmocka_set_test_filter(filter);
         }
+        test_program_.tmpdir = xasprintf("%s/tare-test-XXXXXX", str_or(getenv("TMPDIR"), "/tmp"));
+        tare_assert(mkdtemp(test_program_.tmpdir));
         int failed =
                 _cmocka_run_group_tests(argv[0], test_program_.cases, test_program_.n, NULL, NULL);
-        if (test_program_.tmpdir && getpid() == self) {
+        if (getpid() == self) {
                 Err err = {};
                 if (io_remove_tree(AT_FDCWD, test_program_.tmpdir, &err) < 0) {
                         fprintf(stderr, "%s\n", err.msg);
