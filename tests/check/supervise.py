@@ -104,10 +104,11 @@ def _child(part, context, result_path, log_path):
             isolation.isolate()
             before = leaks.mounts() | leaks.links() | leaks.files()
         result = part.run(context)
+        lines = leaks.temporary(context.folder)
         if before is not None:
-            lines = leaks.left(before, lambda: leaks.mounts() | leaks.links() | leaks.files())
-            if lines:
-                check(result, f"{part.name}/leaves-nothing", "left behind:\n" + "\n".join(lines))
+            lines += leaks.left(before, lambda: leaks.mounts() | leaks.links() | leaks.files())
+        if lines:
+            check(result, f"{part.name}/leaves-nothing", "left behind:\n" + "\n".join(lines))
         with open(result_path, "w", encoding="utf-8") as out:
             out.write(result.to_json())
         status = 0

@@ -62,6 +62,12 @@ def files():
     return found
 
 
+def temporary(folder):
+    """What tests have made in the folder for temporary files under the names that they use."""
+    return [f"file {os.path.join(folder, name)}" for name in sorted(os.listdir(folder))
+            if name.startswith("tare-test-")]
+
+
 def snapshot():
     return cgroups() | mounts() | links() | files()
 
