@@ -199,7 +199,27 @@ int cgroups_setup(Setup *s, Err *err)
         if (r < 0)
                 return err_copy(err, &e);
         r = cgroups_apply(s->cgroup, s->spec->linux.resources, false, err);
-        return r < 0 ? r : cgroup_join(s->cgroup, s->pid, err);
+        return r < 0 || cgroups_joins_itself(s) ? r : cgroup_join(s->cgroup, s->pid, err);
+}
+
+bool cgroups_joins_itself(const Setup *s)
+{
+        const OciProcess *p = s->exec ? s->process : NULL;
+        bool by_parent = s->unprivileged || setup_in_userns(s) || (s->ctx && s->ctx->rootless);
+
+        if (p && (p->exec_cpu_affinity_initial || p->exec_cpu_affinity_final))
+                by_parent = true; /* what sets the one before it joins, and the other after */
+        return s->cgroup && !by_parent;
+}
+
+int cgroups_enter(Setup *s, Err *err)
+{
+        if (s->in_cgroup || !cgroups_joins_itself(s))
+                return 0;
+        int r = s->birth_fd >= 0 ? cgroup_join_rest(s->cgroup, 0, err)
+                                 : cgroup_join(s->cgroup, 0, err);
+        s->in_cgroup = r == 0;
+        return r;
 }
 
 /* -- for callers with their own records ---------------------------------------------------------

@@ -17,7 +17,11 @@ int cgroups_apply(const Cgroup *cg, const OciResources *r, bool update, Err *err
 
 /* Parent, before the clone: finds the path, refuses one that is in use. */
 int cgroups_prepare(Setup *s, Err *err);
-/* Parent, a step: makes it, sets its limits, moves the init there. */
+/* True: the init joins by itself, which is quicker; it may when it is root as the host sees it. */
+bool cgroups_joins_itself(const Setup *s);
+/* Parent, a step: makes it, sets its limits, moves the init there unless that joins by itself. */
 int cgroups_setup(Setup *s, Err *err);
+/* Init: it joins, once, if it does so by itself. */
+int cgroups_enter(Setup *s, Err *err);
 
 #endif

@@ -151,6 +151,7 @@ static const Step steps[] = {
         { "sysctl", NULL, NULL, sysctls_init, 0 }, /* before /proc/sys is read-only */
         { "labels", NULL, NULL, labels_init, 0 },
         { "environment", NULL, NULL, process_env_init, 0 },
+        { "join", has_hooks, NULL, cgroup_ready_init, 0 }, /* they look at it there */
         { "hooks", has_hooks, hooks_runtime, NULL, STEP_DONE },
         { "create-container", has_hooks, NULL, hooks_create_container, STEP_GO },
         { "namespaces", NULL, NULL, selfcheck_namespaces_init, 0 }, /* while /proc is the host's */
@@ -175,7 +176,8 @@ _Static_assert(array_len(steps) <= 64, "one bit a step");
 int setup_need_cgroup(Setup *s, Err *err)
 {
         tare_assert(str_eq(steps[STEP_CGROUP].name, "cgroup"));
-        return sync_need(s, s->create ? STEP_CGROUP : EXEC_STEP_CGROUP, err);
+        int r = sync_need(s, s->create ? STEP_CGROUP : EXEC_STEP_CGROUP, err);
+        return r < 0 ? r : cgroups_enter(s, err);
 }
 
 static void init_main(Setup *s)
@@ -300,12 +302,24 @@ static int run_poststart(Setup *s, Err *err)
         return hooks_run(&s->spec->hooks.poststart, "poststart", state, err);
 }
 
+/* An init that is born in its cgroup of v2 need not be moved there. */
+static int spawn_in_cgroup(Setup *s, Err *err)
+{
+        if (cgroups_joins_itself(s))
+                s->birth_fd = cgroup_create_v2(s->cgroup); /* where not, it joins as in v1 */
+        bool made = s->birth_fd >= 0;
+        int r = spawn_init(s, init_main, err);
+        if (made && s->pid <= 0)
+                cgroup_remove_empty(s->cgroup);
+        return r;
+}
+
 static int make(Setup *s, Err *err)
 {
         int r = prepare(s, err);
 
         if (r == 0)
-                r = spawn_init(s, init_main, err);
+                r = spawn_in_cgroup(s, err);
         if (r == 0)
                 r = steps_run_parent(steps, array_len(steps), s, err);
         if (r == 0 && s->run_now) {

@@ -25,7 +25,9 @@ static int exec_cgroup_parent(Setup *s, Err *err)
 {
         int r = affinity_initial(s, err);
 
-        return r < 0 || !s->cgroup ? r : cgroup_join(s->cgroup, s->pid, err);
+        if (r < 0 || !s->cgroup || cgroups_joins_itself(s))
+                return r;
+        return cgroup_join(s->cgroup, s->pid, err);
 }
 
 /* Without a mount namespace of the container's own its root is not that of a namespace (see
@@ -90,7 +92,7 @@ static int ready_parent(Setup *s, Err *err)
 }
 
 static const Step steps[] = {
-        { "cgroup", NULL, exec_cgroup_parent, NULL, STEP_GO | STEP_LATE },
+        { "cgroup", NULL, exec_cgroup_parent, cgroups_enter, STEP_GO | STEP_LATE },
         { "limits", NULL, process_limits_parent, process_limits_init, 0 },
         { "pid", NULL, NULL, filter_pid_init, 0 },
         { "join", NULL, NULL, join_init, 0 },
@@ -196,6 +198,8 @@ static int run(Setup *s, const RuntimeExec *opt, Err *err)
                 r = filter_prepare(s, err);
         if (r == 0)
                 r = selfcheck_plan(s, err);
+        if (r == 0 && cgroups_joins_itself(s))
+                s->birth_fd = cgroup_open_dir(s->cgroup, "");
         if (r == 0)
                 r = spawn_init(s, init_main, err);
         if (r == 0)

@@ -47,8 +47,8 @@ static bool is_ours(int fd)
 static int drop_other_fds(Setup *s)
 {
         int first = 3 + (int)s->preserve_fds;
-        int *const closed[] = { &s->dir_fd,    &s->root_mount,  &s->console_fd, &s->procfs_fd,
-                                &s->devpts_fd, &s->terminal_fd, &s->sync.fd };
+        int *const closed[] = { &s->birth_fd,  &s->dir_fd,    &s->root_mount,  &s->console_fd,
+                                &s->procfs_fd, &s->devpts_fd, &s->terminal_fd, &s->sync.fd };
 
         if (trace_on_)
                 return 0;

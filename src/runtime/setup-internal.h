@@ -53,6 +53,8 @@ struct Setup {
 
         /* made before the clone */
         Cgroup *cgroup; /* NULL: none */
+        int birth_fd;   /* its folder in v2, where the init is born; -EBADF: it is not */
+        bool in_cgroup; /* init: it has joined */
         int root_mount; /* detached, then the container's root */
         int *mount_fds; /* one a spec mount: a detached clone of the source of a bind, or -EBADF */
         int ns_fds[_OCI_NS_MAX]; /* namespaces to join, by path; -EBADF: not joined */
@@ -123,8 +125,8 @@ int sync_wait_exec(Setup *s, Err *err);
 /* Init: until the parent has said go for this step (an index of the table). */
 int sync_need(Setup *s, unsigned step, Err *err);
 
-/* create.c: waits for the step (its index in exec.c is here) after which the container's cgroups
- * are there and the process is in them. */
+/* create.c: init: waits for the step (its index in exec.c is here) after which the container's
+ * cgroups are there, and is in them then. */
 #define EXEC_STEP_CGROUP 0
 int setup_need_cgroup(Setup *s, Err *err);
 

@@ -15,6 +15,7 @@ void setup_init(Setup *s)
         *s = (Setup){
                 .stdio = { -EBADF, -EBADF, -EBADF },
                 .dir_fd = -EBADF,
+                .birth_fd = -EBADF,
                 .root_mount = -EBADF,
                 .gate_fd = -EBADF,
                 .agent_fd = -EBADF,
@@ -35,7 +36,7 @@ void setup_done(Setup *s)
 {
         int *const fds[] = { &s->dir_fd,      &s->root_mount, &s->gate_fd,  &s->console_fd,
                              &s->procfs_fd,   &s->devpts_fd,  &s->start_fd, &s->target_pidfd,
-                             &s->terminal_fd, &s->pidfd,      &s->agent_fd };
+                             &s->terminal_fd, &s->pidfd,      &s->agent_fd, &s->birth_fd };
 
         for (size_t i = 0; i < array_len(fds); i++)
                 *fds[i] = fd_close(*fds[i]);

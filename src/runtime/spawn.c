@@ -139,8 +139,13 @@ static uint64_t clone_flags(const Setup *s)
 
 static int clone_here(Setup *s, uint64_t more, int exit_signal, InitMain *init_main, Err *err)
 {
-        pid_t pid = ns_clone(clone_flags(s) | more, exit_signal, -EBADF, &s->pidfd);
+        pid_t pid = ns_clone(clone_flags(s) | more, exit_signal, s->birth_fd, &s->pidfd);
 
+        if (pid < 0 &&
+            s->birth_fd >= 0) { /* by the rules of v2, or an old kernel: it joins later */
+                s->birth_fd = fd_close(s->birth_fd);
+                pid = ns_clone(clone_flags(s) | more, exit_signal, -EBADF, &s->pidfd);
+        }
         if (pid < 0)
                 return err_sys(err, -pid, "clone the container's init with its namespaces");
         if (pid == 0) {

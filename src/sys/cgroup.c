@@ -243,6 +243,16 @@ int cgroup_create(Cgroup *cg, Err *err)
         return 0;
 }
 
+int cgroup_create_v2(const Cgroup *cg)
+{
+        const CgroupHierarchy *h = cgroup_hierarchy_of("");
+
+        if (!h)
+                return -EOPNOTSUPP;
+        int r = create_in(h, cg->rel);
+        return r < 0 ? r : cgroup_open_dir(cg, "");
+}
+
 bool cgroup_exists(const Cgroup *cg)
 {
         const CgroupHierarchies *all = cgroup_hierarchies();
@@ -253,12 +263,15 @@ bool cgroup_exists(const Cgroup *cg)
         return false;
 }
 
+/* For "cgroup.procs", and for any process but the writer, the kernel stops all forks and exits, and
+ * waits for that as long as a grace period of RCU takes: milliseconds. */
 static int join_in(const CgroupHierarchy *h, const char *rel, const char *pid)
 {
-        int r = cgroup_file_write(h, rel, "cgroup.procs", pid);
+        const char *file = !h->v2 && str_eq(pid, "0") ? "tasks" : "cgroup.procs";
+        int r = cgroup_file_write(h, rel, file, pid);
 
         if (r == -ENOSPC && !h->v2 && fill_cpuset(h, rel, false) == 0)
-                return cgroup_file_write(h, rel, "cgroup.procs", pid);
+                return cgroup_file_write(h, rel, file, pid);
         /* Below a threaded cgroup a new one takes nothing until it is threaded too. */
         if (r == -EOPNOTSUPP && h->v2 && cgroup_file_write(h, rel, "cgroup.type", "threaded") == 0)
                 return cgroup_file_write(h, rel, "cgroup.procs", pid);
@@ -283,12 +296,12 @@ static int join(const Cgroup *cg, pid_t pid, bool v2_too, Err *err)
                 if (r == 0)
                         joined++;
                 else if (!may_skip(h, r))
-                        return err_sys(err, -r, "move process %d into cgroup '%s' below %s", pid,
-                                       cg->path, h->mount);
+                        return err_sys(err, -r, "move process %d into cgroup '%s' below %s",
+                                       pid ? pid : getpid(), cg->path, h->mount);
         }
         if (joined == 0)
                 return err_sys(err, -r, "move process %d into cgroup '%s': no hierarchy takes it",
-                               pid, cg->path);
+                               pid ? pid : getpid(), cg->path);
         return 0;
 }
 

@@ -26,6 +26,8 @@ ID = f"leak{os.getpid()}x"
 def orphans_are_ours():
     """A container whose creator has gone is our child, so that all processes can be counted."""
     isolation.become_subreaper()
+    yield
+    isolation.become_subreaper(False)
 
 
 def reap():

@@ -21,9 +21,9 @@ def _checked(what, result):
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def become_subreaper():
-    """Orphans of our children become our children, not those of PID 1."""
-    _checked("prctl", _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+def become_subreaper(yes=True):
+    """Orphans of our children become our children, not those of PID 1; or no longer."""
+    _checked("prctl", _libc.prctl(PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0))
 
 
 def unshare(flags):

@@ -236,6 +236,23 @@ TEST(cgroup, create_join_remove_with_missing_parents)
         drop(cg);
 }
 
+/* The folder of v2 first, as for a process that is born there; then the rest. */
+TEST(cgroup, create_v2_ahead)
+{
+        Err err = { 0 };
+        if (cgroup_mode() == CGROUP_V1)
+                TEST_SKIP("cgroups: no v2");
+        Cgroup *up = make("v2-ahead");
+        Cgroup *cg = make_object("v2-ahead/x");
+
+        _cleanup_close_ int dir = cgroup_create_v2(cg);
+        ASSERT_OK(dir);
+        ASSERT_TRUE(cgroup_exists(cg));
+        ASSERT_OK_ERR(cgroup_create(cg, &err), err);
+        drop(cg);
+        drop(up);
+}
+
 TEST(cgroup, missing_one)
 {
         Err err = { 0 };
