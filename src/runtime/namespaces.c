@@ -17,8 +17,6 @@
 #include "sys/inroot.h"
 #include "sys/netif.h"
 #include "sys/ns.h"
-#include "sys/pidfd.h"
-#include "sys/spawn.h"
 
 static int write_map(pid_t pid, const char *file, const OciIdMap *maps, size_t n, Err *err)
 {
@@ -35,42 +33,6 @@ static int write_map(pid_t pid, const char *file, const OciIdMap *maps, size_t n
                      : 0;
 }
 
-/* Without rights: one's own id alone, or what /etc/subuid gives, by its set-user-id helpers. */
-static bool needs_helper(const OciIdMap *maps, size_t n, uint32_t own)
-{
-        return geteuid() != 0 && (n != 1 || maps[0].size != 1 || maps[0].host_id != own);
-}
-
-static int run_helper(const char *path, pid_t pid, const OciIdMap *maps, size_t n, Err *err)
-{
-        _cleanup_strv_ char **argv = NULL;
-        _cleanup_close_ int pidfd = -EBADF;
-        int status;
-
-        strv_push(&argv, path);
-        strv_push_take(&argv, xasprintf("%d", pid));
-        for (size_t i = 0; i < n; i++) {
-                strv_push_take(&argv, xasprintf("%u", maps[i].container_id));
-                strv_push_take(&argv, xasprintf("%u", maps[i].host_id));
-                strv_push_take(&argv, xasprintf("%u", maps[i].size));
-        }
-        Spawn spawn = SPAWN_INIT;
-        spawn.path = path;
-        spawn.argv = argv;
-        spawn.stdio[2] = STDERR_FILENO;
-        int r = spawn_program(&spawn, NULL, &pidfd);
-        if (r == 0)
-                r = pidfd_reap(pidfd, true, &status);
-        if (r < 0)
-                return err_sys(err, -r, "run '%s', which maps more than one's own id", path);
-        if (status != 0)
-                return err_set(err, ERR_DENIED,
-                               "'%s' refused the mappings of config.json; see /etc/subuid and "
-                               "/etc/subgid",
-                               path);
-        return 0;
-}
-
 /* Parent. */
 int idmap_write(Setup *s, Err *err)
 {
@@ -81,14 +43,8 @@ int idmap_write(Setup *s, Err *err)
                 return err_set(err, ERR_INVALID,
                                "linux.namespaces has a new user namespace, but linux.uidMappings "
                                "or linux.gidMappings is empty");
-        bool helper = needs_helper(l->uid_maps, l->n_uid_maps, geteuid()) ||
-                      needs_helper(l->gid_maps, l->n_gid_maps, getegid());
-        if (helper) {
-                int h = run_helper("/usr/bin/newuidmap", s->pid, l->uid_maps, l->n_uid_maps, err);
-                return h < 0 ? h
-                             : run_helper("/usr/bin/newgidmap", s->pid, l->gid_maps, l->n_gid_maps,
-                                          err);
-        }
+        if (subids_needed(l))
+                return subids_write(l, s->pid, err);
         if (geteuid() != 0) {
                 /* user_namespaces(7): without rights the gid map needs setgroups denied first. */
                 snprintf(path, sizeof(path), "/proc/%d/setgroups", s->pid);

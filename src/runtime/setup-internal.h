@@ -207,6 +207,10 @@ char *labels_mount_data(const Setup *s, const char *fstype, const char *data);
 int labels_check(const Setup *s, Err *err); /* parent, before the clone */
 int labels_init(Setup *s, Err *err);
 
+/* subids.c: parent */
+bool subids_needed(const OciLinux *l); /* the maps have more than the caller's own ids */
+int subids_write(const OciLinux *l, pid_t pid, Err *err);
+
 /* affinity.c: parent; before and after the process joins its cgroup */
 int affinity_initial(const Setup *s, Err *err);
 int affinity_final(const Setup *s, Err *err);
