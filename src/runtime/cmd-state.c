@@ -6,7 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "runtime/cgroups.h"
+#include "runtime/members.h"
 #include "runtime/cli.h"
 #include "runtime/state.h"
 #include "sys/spawn.h"
@@ -121,7 +121,6 @@ static int run_ps(char *const *args, const pid_t *pids, size_t n, Err *err)
 int cmd_ps(const Cli *cli, int argc, char **argv, Err *err)
 {
         _cleanup_(state_done) State st = { 0 };
-        _cleanup_(cgroup_freep) Cgroup *cg = NULL;
         _cleanup_free_ pid_t *pids = NULL;
         const char *format = "table";
         size_t n = 0;
@@ -137,12 +136,9 @@ int cmd_ps(const Cli *cli, int argc, char **argv, Err *err)
         int r = state_read(&cli->ctx, argv[i], &st, err);
         if (r < 0)
                 return r;
-        if (!st.cgroup)
-                return err_set(err, ERR_PRECONDITION, "container '%s' has no cgroup", argv[i]);
-        cg = cgroup_new(st.cgroup);
-        r = cgroup_pids(cg, &pids, &n);
-        if (r < 0 && r != -ENOENT)
-                return err_sys(err, -r, "read the processes of cgroup '%s'", st.cgroup);
+        r = members_list(&st, &pids, &n, err);
+        if (r < 0)
+                return r;
         if (!str_eq(format, "json"))
                 return run_ps(argv + i + 1, pids, n, err);
         _cleanup_json_ Json *array = json_object_new_array();

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "runtime/cgroups.h"
 #include "runtime/hooks.h"
+#include "runtime/members.h"
 #include "runtime/setup-internal.h"
 #include "runtime/state.h"
 #include "sys/pidfd.h"
@@ -59,14 +60,6 @@ int runtime_start(const RuntimeContext *ctx, const char *id, Err *err)
         return r;
 }
 
-static int kill_cgroup(const State *st, int signo, Err *err)
-{
-        if (!st->cgroup)
-                return 0;
-        _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(st->cgroup);
-        return cgroup_exists(cg) ? cgroup_kill(cg, signo, err) : 0;
-}
-
 static bool shares_pid_namespace(const RuntimeContext *ctx, const char *id)
 {
         _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
@@ -88,9 +81,10 @@ int runtime_kill(const RuntimeContext *ctx, const char *id, int signo, bool all,
         /* Without a pid namespace of its own the end of the init ends nothing else. */
         bool rest = signo == SIGKILL && shares_pid_namespace(ctx, id);
         if (all || rest) {
-                r = kill_cgroup(&st, signo, err);
-                if (r < 0 || all)
-                        return r;
+                Err e = { 0 };
+                r = members_kill(&st, signo, &e);
+                if (all || (r < 0 && st.cgroup))
+                        return r < 0 ? err_copy(err, &e) : 0;
         }
         if (pidfd < 0)
                 return rest ? 0 : err_set(err, ERR_PRECONDITION, "container not running");

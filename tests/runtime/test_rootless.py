@@ -149,16 +149,33 @@ def test_life(user):
     assert user.run("exec", b.id, "/bin/probe", "exit", "3").returncode == 3
     done = user.run("ps", b.id)
     assert done.returncode == 0 and "probe wait" in done.stdout, done.stderr
+    pids = json.loads(user.run("ps", "-f", "json", b.id).stdout)
+    assert pids == [json.loads(user.run("state", b.id).stdout)["pid"]]
     done = user.run("delete", b.id)
     assert done.returncode == 1 and "not stopped" in done.stderr
+    done = user.run("kill", "--all", b.id, "USR1")
+    assert done.returncode == 0, done.stderr
     assert user.run("kill", b.id, "TERM").returncode == 0
     for _ in range(400):
         if json.loads(user.run("state", b.id).stdout)["status"] == "stopped":
             break
         time.sleep(0.05)
+    assert "SIGUSR1\nSIGTERM" in (b.path / "out").read_text()
     done = user.run("delete", b.id)
     assert done.returncode == 0, done.stderr
     assert user.run("list", "-q").stdout == ""
+
+
+def test_processes_that_nobody_knows(user):
+    """With neither a cgroup nor a pid namespace a container has no bounds."""
+    b = user.bundle("wait")
+    b.without_namespace("pid")
+    user.up(b)
+    done = user.run("ps", b.id)
+    assert done.returncode == 1 and "neither a cgroup nor a pid namespace" in done.stderr
+    assert user.run("kill", "--all", b.id, "TERM").returncode == 1
+    assert user.run("kill", b.id, "KILL").returncode == 0
+    assert user.run("delete", "--force", b.id).returncode == 0
 
 
 def test_create_and_start(user):
