@@ -82,7 +82,7 @@ static int write_intent(Setup *s, Err *err)
         return state_write_intent(s->dir_fd, &st, err);
 }
 
-static int write_config(const Setup *s, Err *err)
+static int config_parent(Setup *s, Err *err)
 {
         _cleanup_free_ char *text = NULL;
 
@@ -96,14 +96,6 @@ static int write_config(const Setup *s, Err *err)
                                         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         int r = fd < 0 ? -errno : io_write_full(fd, t, strlen(t));
         return r < 0 ? err_sys(err, -r, "keep config.json") : 0;
-}
-
-/* While the init works already. */
-static int record_parent(Setup *s, Err *err)
-{
-        int r = write_intent(s, err);
-
-        return r < 0 ? r : write_config(s, err);
 }
 
 static bool has_net_devices(const Setup *s)
@@ -134,10 +126,11 @@ static int cgroup_ready_init(Setup *s, Err *err)
 /* Where each row stands, and why, is above and in the files of the functions. */
 static const Step steps[] = {
         { "idmap", setup_has_new_userns, idmap_write, idmap_enter, STEP_GO },
-        { "record", keeps_state, record_parent, NULL, 0 },
+        { "record", keeps_state, write_intent, NULL, 0 },
         { "cgroup", NULL, cgroups_setup, NULL, STEP_GO | STEP_LATE },
         { "netdevices", has_net_devices, network_devices_parent, NULL, 0 },
         { "limits", NULL, process_limits_parent, process_limits_init, 0 },
+        { "config", keeps_state, config_parent, NULL, 0 }, /* nobody waits for us now */
         { "userns", joins_userns, NULL, idmap_enter, 0 },
         { "pid", NULL, NULL, filter_pid_init, 0 },
         { "session", NULL, NULL, session_init, 0 },

@@ -115,10 +115,13 @@ int caps_get(CapsSets *ret)
         now.effective = join(data[1].effective, data[0].effective);
         now.permitted = join(data[1].permitted, data[0].permitted);
         now.inheritable = join(data[1].inheritable, data[0].inheritable);
+        /* capabilities(7): only what is permitted and inheritable can be ambient */
+        uint64_t may_be_ambient = now.permitted & now.inheritable;
         for (unsigned n = 0; n <= caps_last(); n++) {
                 if (prctl(PR_CAPBSET_READ, n, 0, 0, 0) == 1)
                         now.bounding |= CAPS_BIT(n);
-                if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, n, 0, 0) == 1)
+                if (may_be_ambient & CAPS_BIT(n) &&
+                    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, n, 0, 0) == 1)
                         now.ambient |= CAPS_BIT(n);
         }
         *ret = now;
@@ -128,10 +131,11 @@ int caps_get(CapsSets *ret)
 int caps_drop_bounding(uint64_t keep)
 {
         for (unsigned n = 0; n <= caps_last(); n++) {
-                if (keep & CAPS_BIT(n) || prctl(PR_CAPBSET_READ, n, 0, 0, 0) == 0)
+                if (keep & CAPS_BIT(n) || prctl(PR_CAPBSET_DROP, n, 0, 0, 0) == 0)
                         continue;
-                if (prctl(PR_CAPBSET_DROP, n, 0, 0, 0) < 0)
-                        return -errno;
+                int r = -errno;
+                if (prctl(PR_CAPBSET_READ, n, 0, 0, 0) != 0)
+                        return r;
         }
         return 0;
 }

@@ -147,7 +147,8 @@ def test_delete_force_ends_a_create_that_hangs(machine, point):
     child = machine.start_process("create", "-b", b.path, b.id,
                                   env=dict(os.environ, TARE_FAULT=f"{point}=stall"))
     end = time.time() + 10
-    while not (machine.root / b.id / "config.json").exists():
+    record = machine.root / b.id / "intent.json"
+    while not (record.exists() and '"pid":0' not in record.read_text()):
         assert time.time() < end
         time.sleep(0.01)
     time.sleep(0.2)
