@@ -10,7 +10,6 @@
 #include "runtime/setup-internal.h"
 #include "runtime/state.h"
 
-/* SECCOMP_FILTER_FLAG_TSYNC is for programs with threads, and so never needed here. */
 static int parse_flags(const OciSeccomp *c, uint64_t *ret, Err *err)
 {
         for (char **f = c->flags; f && *f; f++) {
@@ -21,6 +20,16 @@ static int parse_flags(const OciSeccomp *c, uint64_t *ret, Err *err)
                 *ret |= flag;
         }
         return 0;
+}
+
+/* The kernel refuses TSYNC with a listener, and WAIT_KILLABLE_RECV without. The first is for
+ * programs with threads, of which this is none. */
+static void drop_flag(Setup *s, const char *name)
+{
+        uint64_t flag;
+
+        if (seccomp_flag_number(name, &flag) == 0)
+                s->filter_flags &= ~flag;
 }
 
 static int compile(const Setup *s, const OciSeccomp *c, SeccompFilter *ret, Err *err)
@@ -73,8 +82,12 @@ int filter_prepare(Setup *s, Err *err)
         if (r == 0)
                 r = compile(s, c, &s->filter, err);
         s->notifies = s->filter.notifies;
-        if (r < 0 || !s->notifies)
+        if (r < 0)
                 return r;
+        drop_flag(s, s->notifies ? "SECCOMP_FILTER_FLAG_TSYNC"
+                                 : "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV");
+        if (!s->notifies)
+                return 0;
         s->agent_fd = io_unix_connect(c->listener_path);
         return s->agent_fd < 0
                        ? err_sys(err, -s->agent_fd, "linux.seccomp.listenerPath: connect to '%s'",

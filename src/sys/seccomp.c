@@ -347,6 +347,8 @@ int seccomp_flag_number(const char *name, uint64_t *ret)
 
 bool seccomp_flags_supported(uint64_t flags)
 {
-        /* The flags are looked at before the program, which is not there. */
+        /* The flags are looked at before the program, which is not there. One is for listeners. */
+        if (flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+                flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
         return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, NULL) < 0 && errno == EFAULT;
 }

@@ -254,6 +254,13 @@ def test_seccomp_in_exec(machine):
     b.stop()
 
 
+def killable(machine):
+    """The flag for listeners, which came with Linux 5.19."""
+    flag = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
+    known = machine.run("features").ok().json["linux"]["seccomp"]["supportedFlags"]
+    return [flag] if flag in known else []
+
+
 class Agent:
     """A seccomp agent: gets the listener, and answers each notification with an errno."""
     RECV, SEND = 0xc0502100, 0xc0182101
@@ -283,7 +290,8 @@ def test_seccomp_agent(machine, nnp):
     b = machine.bundle("call", "mkdir")
     b.process["noNewPrivileges"] = nnp
     b.linux["seccomp"] = dict(seccomp("SCMP_ACT_NOTIFY"), listenerPath=str(b.path / "agent"),
-                              listenerMetadata="hello")
+                              listenerMetadata="hello",
+                              flags=["SECCOMP_FILTER_FLAG_TSYNC", *killable(machine)])
     agent = Agent(b.path / "agent")
     b.save()
     child = machine.start_process("run", "-b", b.path, b.id)
