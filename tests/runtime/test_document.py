@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rest of config.json: root, namespaces, ids, devices, sysctls, hooks, annotations, versions."""
 import os
+import pathlib
+import re
 import stat
 
 import pytest
@@ -313,3 +315,20 @@ def test_network_classes(bundle):
     have = all(os.path.isdir(f"/sys/fs/cgroup/{c}") for c in ("net_cls", "net_prio"))
     done = bundle.run()
     assert done.code == 0 if have else "linux.resources.network" in done.err
+
+
+def test_resctrl_is_refused(bundle):
+    bundle.linux["intelRdt"] = {"closID": "x"}
+    bundle.run().failed("linux.intelRdt is not supported; leave it out", 1)
+
+
+# -- docs/runtime-spec.md --------------------------------------------------------------------------
+
+
+def test_the_table_names_tests_that_are_there():
+    here = pathlib.Path(__file__).parent
+    table = (here.parents[1] / "docs/runtime-spec.md").read_text()
+    code = "".join(p.read_text() for p in here.glob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", table))
+    assert len(named) > 100
+    assert not [name for name in named if f"def {name}(" not in code]
