@@ -147,6 +147,7 @@ static const Step steps[] = {
         { "join", has_hooks, NULL, cgroup_ready_init, 0 }, /* they look at it there */
         { "hooks", has_hooks, hooks_runtime, NULL, STEP_DONE },
         { "create-container", has_hooks, NULL, hooks_create_container, STEP_GO },
+        { "dev", NULL, NULL, mounts_readonly_dev, 0 },
         { "namespaces", NULL, NULL, selfcheck_namespaces_init, 0 }, /* while /proc is the host's */
         { "masks", NULL, NULL, masks_init, 0 },                     /* after all that may mount */
         { "pivot", NULL, NULL, rootfs_pivot, 0 },
@@ -292,7 +293,7 @@ static int run_poststart(Setup *s, Err *err)
         _cleanup_json_ Json *annotations = state_annotations(s->spec);
         _cleanup_json_ Json *state =
                 state_to_json(s->id, RUNTIME_RUNNING, s->pid, s->bundle, annotations);
-        return hooks_run(&s->spec->hooks.poststart, "poststart", state, err);
+        return hooks_run(&s->spec->hooks.poststart, "poststart", state, environ, err);
 }
 
 /* An init that is born in its cgroup of v2 need not be moved there. */

@@ -97,7 +97,7 @@ static void trim(Output *o)
                 o->text[--o->len] = 0;
 }
 
-static int run_hook(const OciHook *h, int in, Err *err)
+static int run_hook(const OciHook *h, int in, char *const *env, Err *err)
 {
         char *const no_args[] = { h->path, NULL };
         Output o = { .fd = -EBADF };
@@ -111,7 +111,7 @@ static int run_hook(const OciHook *h, int in, Err *err)
         Spawn spawn = SPAWN_INIT;
         spawn.path = h->path;
         spawn.argv = h->args ? h->args : no_args;
-        spawn.envp = h->env;
+        spawn.envp = h->env ? h->env : env;
         spawn.stdio[0] = in;
         spawn.stdio[1] = spawn.stdio[2] = out;
         int r = lseek(in, 0, SEEK_SET) < 0 ? -errno : io_set_nonblock(o.fd, true);
@@ -132,7 +132,7 @@ static int run_hook(const OciHook *h, int in, Err *err)
         return err_set(err, ERR_INTERNAL, "exit status %d: %s", WEXITSTATUS(status), o.text);
 }
 
-int hooks_run(const OciHookList *list, const char *kind, Json *state, Err *err)
+int hooks_run(const OciHookList *list, const char *kind, Json *state, char *const *env, Err *err)
 {
         if (list->n == 0)
                 return 0;
@@ -140,7 +140,7 @@ int hooks_run(const OciHookList *list, const char *kind, Json *state, Err *err)
         if (in < 0)
                 return in;
         for (size_t i = 0; i < list->n; i++) {
-                int r = run_hook(&list->items[i], in, err);
+                int r = run_hook(&list->items[i], in, env, err);
                 if (r < 0)
                         return err_wrap(err, r, "error running %s hook #%zu '%s'", kind, i,
                                         list->items[i].path);
@@ -160,15 +160,15 @@ int hooks_runtime(Setup *s, Err *err)
         const OciHooks *h = &s->spec->hooks;
         _cleanup_json_ Json *state = setup_state(s, RUNTIME_CREATING, s->pid);
 
-        int r = hooks_run(&h->prestart, "prestart", state, err);
-        return r < 0 ? r : hooks_run(&h->create_runtime, "createRuntime", state, err);
+        int r = hooks_run(&h->prestart, "prestart", state, environ, err);
+        return r < 0 ? r : hooks_run(&h->create_runtime, "createRuntime", state, environ, err);
 }
 
 int hooks_create_container(Setup *s, Err *err)
 {
         _cleanup_json_ Json *state = setup_state(s, RUNTIME_CREATING, getpid());
 
-        return hooks_run(&s->spec->hooks.create_container, "createContainer", state, err);
+        return hooks_run(&s->spec->hooks.create_container, "createContainer", state, environ, err);
 }
 
 int hooks_start_container(Setup *s, Err *err)
@@ -176,7 +176,7 @@ int hooks_start_container(Setup *s, Err *err)
         if (s->spec->hooks.start_container.n == 0)
                 return 0;
         _cleanup_json_ Json *state = setup_state(s, RUNTIME_CREATED, getpid());
-        return hooks_run(&s->spec->hooks.start_container, "startContainer", state, err);
+        return hooks_run(&s->spec->hooks.start_container, "startContainer", state, s->env, err);
 }
 
 int runtime_run_poststop(const OciSpec *spec, const char *id, const char *bundle, Err *err)
@@ -185,5 +185,5 @@ int runtime_run_poststop(const OciSpec *spec, const char *id, const char *bundle
                 return 0;
         _cleanup_json_ Json *annotations = state_annotations(spec);
         _cleanup_json_ Json *state = state_to_json(id, RUNTIME_STOPPED, 0, bundle, annotations);
-        return hooks_run(&spec->hooks.poststop, "poststop", state, err);
+        return hooks_run(&spec->hooks.poststop, "poststop", state, environ, err);
 }

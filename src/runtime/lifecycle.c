@@ -30,7 +30,7 @@ static int run_hooks_of(const RuntimeContext *ctx, const State *st, bool start, 
                 return runtime_run_poststop(spec, st->id, st->bundle, err);
         _cleanup_json_ Json *state =
                 state_to_json(st->id, RUNTIME_RUNNING, st->pid, st->bundle, st->annotations);
-        return hooks_run(&spec->hooks.poststart, "poststart", state, err);
+        return hooks_run(&spec->hooks.poststart, "poststart", state, environ, err);
 }
 
 int runtime_start(const RuntimeContext *ctx, const char *id, Err *err)

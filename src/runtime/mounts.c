@@ -4,6 +4,7 @@
  * Each is made detached and then moved onto a descriptor of its mount point, which was opened
  * inside the root: no path is walked twice, and a link in the image leads nowhere else. */
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,6 +32,28 @@ static int open_target(const Setup *s, const char *path, int source_fd, Err *err
                                file ? "file" : "folder");
         }
         return fd;
+}
+
+/* The root is config.json's root.path; and a procfs or sysfs where a link of the image leads is not
+ * where the masked and read-only paths are looked for. */
+static int check_target(const Setup *s, const OciMount *m, Err *err)
+{
+        char name[NAME_MAX + 1];
+        struct stat st;
+
+        _cleanup_free_ char *path = path_normalize(m->destination);
+        if (str_eq(path, "/"))
+                return err_set(err, ERR_INVALID,
+                               "the destination is the root itself; name it in root.path");
+        if (!str_eq(m->type, "proc") && !str_eq(m->type, "sysfs"))
+                return 0;
+        _cleanup_close_ int dir = inroot_parent(s->root_mount, path, name, sizeof(name));
+        if (dir < 0)
+                return err_sys(err, -dir, "open the folder of the mount point");
+        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+                return err_set(err, ERR_DENIED, "the mount point is a link; a %s needs a folder",
+                               m->type);
+        return 0;
 }
 
 static int set_attributes(const MountOptions *o, int fd, bool fresh, Err *err)
@@ -114,12 +137,22 @@ static int fill_from_below(const Setup *s, const OciMount *m, bool bound, int mo
         return copy_up(from, to, err);
 }
 
+/* What is in it is made after it; then mounts_readonly_dev() does what its "ro" asks for. */
+static bool is_dev(const OciMount *m)
+{
+        _cleanup_free_ char *path = path_normalize(m->destination);
+
+        return str_eq(path, "/dev") && str_eq(m->type, "tmpfs");
+}
+
 static int mount_one(Setup *s, const OciMount *m, int source_fd, Err *err)
 {
         _cleanup_(mount_options_done) MountOptions o = { 0 };
-        bool bound = source_fd >= 0;
+        bool bound = source_fd >= 0, late = false; /* late: read-only when it is filled */
         int r = mount_options_parse(m->options, &o, err);
 
+        if (r == 0)
+                r = check_target(s, m, err);
         if (r < 0)
                 return r;
         if (str_eq(m->type, "cgroup") || str_eq(m->type, "cgroup2"))
@@ -128,6 +161,9 @@ static int mount_one(Setup *s, const OciMount *m, int source_fd, Err *err)
         if (!bound) {
                 if (str_empty(m->type) || str_eq(m->type, "none"))
                         return err_set(err, ERR_INVALID, "has neither a type nor \"bind\"");
+                late = o.set & MOUNT_ATTR_RDONLY && (o.copy_up || is_dev(m));
+                if (late)
+                        o.set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
                 char *data = tmpfs_data(s, m, o.data);
                 free(o.data);
                 o.data = data;
@@ -141,6 +177,8 @@ static int mount_one(Setup *s, const OciMount *m, int source_fd, Err *err)
                 if (r < 0)
                         return r;
         }
+        if (late && !is_dev(m))
+                o.rec_set |= MOUNT_ATTR_RDONLY;
         r = set_attributes(&o, source_fd, !bound, err);
         if (r < 0)
                 return r;
@@ -173,6 +211,26 @@ int mounts_init(Setup *s, Err *err)
                 if (r < 0)
                         return err_wrap(err, r, "mounts[%zu]: mount '%s' on '%s'", i,
                                         str_or(m->source, str_or(m->type, "")), m->destination);
+        }
+        return 0;
+}
+
+int mounts_readonly_dev(Setup *s, Err *err)
+{
+        for (size_t i = 0; i < s->spec->n_mounts; i++) {
+                const OciMount *m = &s->spec->mounts[i];
+                _cleanup_(mount_options_done) MountOptions o = { 0 };
+                if (!is_dev(m))
+                        continue;
+                int r = mount_options_parse(m->options, &o, err);
+                if (r < 0)
+                        return r;
+                if (o.bind || !(o.set & MOUNT_ATTR_RDONLY))
+                        continue;
+                _cleanup_close_ int fd = inroot_open(s->root_mount, "/dev", O_PATH, 0);
+                r = fd < 0 ? fd : mount_set_attr(fd, false, MOUNT_ATTR_RDONLY, 0, 0);
+                if (r < 0)
+                        return err_sys(err, -r, "mounts[%zu]: make '/dev' read-only", i);
         }
         return 0;
 }

@@ -205,11 +205,28 @@ int process_limits_init(Setup *s, Err *err)
 
 /* -- environment and working folder ------------------------------------------------------------ */
 
+/* A name that is there twice has its last value: getenv(3) would give the first. */
+static char **env_once(char *const *env)
+{
+        char **once = NULL;
+
+        for (char *const *e = env; e && *e; e++) {
+                size_t n = strcspn(*e, "=");
+                if (!(*e)[n]) {
+                        strv_push(&once, *e);
+                        continue;
+                }
+                _cleanup_free_ char *name = xasprintf("%.*s", (int)n, *e);
+                strv_env_set(&once, name, *e + n + 1);
+        }
+        return once;
+}
+
 int process_env_init(Setup *s, Err *err)
 {
         if (!s->process)
                 return 0;
-        s->env = strv_dup(s->process->env);
+        s->env = env_once(s->process->env);
         /* sd_listen_fds(3): what comes after 2 is for the program; it is process 1, or soon */
         const char *listen = getenv("LISTEN_FDS");
         if (s->preserve_fds > 0 && listen) {
@@ -233,7 +250,9 @@ int process_cwd_init(Setup *s, Err *err)
         _cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (root < 0)
                 return err_sys(err, errno, "open '/'");
-        _cleanup_close_ int fd = inroot_mkdir_p(root, cwd, 0755);
+        /* only a new container gets a folder that is missing */
+        _cleanup_close_ int fd = s->exec ? inroot_open(root, cwd, O_PATH | O_DIRECTORY, 0)
+                                         : inroot_mkdir_p(root, cwd, 0755);
         if (fd < 0)
                 return err_sys(err, -fd, "process.cwd: open '%s'", cwd);
         if (fchdir(fd) < 0)

@@ -19,13 +19,15 @@
 #include "runtime/setup-internal.h"
 #include "sys/mount.h"
 
+/* "rprivate" and "rslave" are not said to the mounts below again: they are private already, or what
+ * their own options ask for, as "rshared" of a volume that gives its mounts to the host. */
 static const struct {
         const char *name;
         unsigned long flag;
         bool recursive;
 } propagations[] = {
-        { "private", MS_PRIVATE, false },       { "rprivate", MS_PRIVATE, true },
-        { "slave", MS_SLAVE, false },           { "rslave", MS_SLAVE, true },
+        { "private", MS_PRIVATE, false },       { "rprivate", MS_PRIVATE, false },
+        { "slave", MS_SLAVE, false },           { "rslave", MS_SLAVE, false },
         { "shared", MS_SHARED, false },         { "rshared", MS_SHARED, true },
         { "unbindable", MS_UNBINDABLE, false }, { "runbindable", MS_UNBINDABLE, true },
 };

@@ -174,6 +174,7 @@ int filter_notify_init(Setup *s, Err *err);
 int rootfs_attach(Setup *s, Err *err);
 int rootfs_pivot(Setup *s, Err *err);
 int mounts_init(Setup *s, Err *err);
+int mounts_readonly_dev(Setup *s, Err *err);
 int cgroup_mount_init(Setup *s, const OciMount *m, Err *err);
 int cgroup_namespace_init(Setup *s, Err *err);
 int devices_init(Setup *s, Err *err);
