@@ -25,6 +25,8 @@ GOFLAGS = "-buildvcs=false -modcacherw"
 GO_VERSION = (1, 26, 2)  # the newest that the modules below ask for
 TOOLCHAIN = "golang.org/toolchain@v0.0.1-go{}.linux-{}"
 TOML_TEST = ("github.com/toml-lang/toml-test/v2/cmd/toml-test", "v2.2.0")
+RUNC = ("github.com/opencontainers/runc", "v1.5.2")
+RUNC_TAGS = "seccomp,urfave_cli_no_docs"
 CRI_TOOLS = ("sigs.k8s.io/cri-tools", "v1.36.0")
 # The next version compares addresses where it means numbers (linux_cgroups_pids and two others).
 RUNTIME_TOOLS = ("github.com/opencontainers/runtime-tools", "v0.9.1-0.20250523060157-0ea5ed0382a2")
@@ -133,6 +135,18 @@ def toml_test_passed(output):
 def module_source(module, version):
     command = [go(), "mod", "download", "-json", f"{module}@{version}"]
     return json.loads(run(command, env=go_environment(), cwd="/"))["Dir"]
+
+
+def runc():
+    """What tests/differential compares with; it links libseccomp."""
+    module, version = RUNC
+
+    def build(work):
+        env = dict(go_environment(), GOBIN=work, CGO_ENABLED="1")
+        run([go(), "install", "-trimpath", "-ldflags", "-s -w", "-tags", RUNC_TAGS,
+             f"{module}@{version}"], env=env, cwd="/")
+
+    return made(f"runc-{version}", ["runc"], build)[0]
 
 
 def image_digest():
@@ -245,6 +259,7 @@ TOOLS = {
     "critest": lambda: cri_tools()[1],
     "busybox": busybox,
     "runtime-tools": runtime_tools,
+    "runc": runc,
     "grpc-client": grpc_client,
 }
 
@@ -266,6 +281,7 @@ def test_environment():
         found["PATH"] = f"{os.path.dirname(go())}:{SYSTEM_PATH}"
         found["TARE_CRICTL"], found["TARE_CRITEST"] = cri_tools()
         found["BUSYBOX"] = busybox()
+        found["TARE_RUNC"] = runc()
     except (ToolError, OSError):
         pass  # prepare() has told
     return found

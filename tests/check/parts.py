@@ -222,6 +222,7 @@ TABLE = [
     behaviour("wire", 60, "our gRPC server against grpc-go"),
     behaviour("runtime", 70, "the OCI runtime"),
     behaviour("validation", 60, "runtime-tools' validation programs"),
+    behaviour("differential", 110, "the same bundles through tare-runtime, runc and crun"),
     behaviour("shim", 60, "the pod supervisor by its protocol"),
     behaviour("image", 120, "the image worker"),
     behaviour("registry", 60, "the registry client"),

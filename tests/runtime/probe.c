@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* probe.c - the program that the tests run in containers: it tells what it finds, as JSON.
  *
- *   probe report                everything below, on stdout
+ *   probe report [WHAT...]      all that a process can see of itself; and of each WHAT, a path: its
+ *                               type, mode, owner, text, what opening it says; sys:NUMBER,ARG,...:
+ *                               the errno of a system call; dev:c,MAJ,MIN: the errnos of making
+ *                               such a node, of reading it, of writing it
  *   probe exit N                ends with N
  *   probe wait                  says "ready", then the name of each signal; TERM ends it with 7
  *   probe ignore                the same, but TERM does not end it
@@ -33,6 +36,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -40,6 +44,7 @@
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -160,6 +165,21 @@ static void report_fds(void)
         printf("}");
 }
 
+/* How each is open: access mode, O_APPEND, O_NONBLOCK, and whose it is. */
+static void report_fd_flags(void)
+{
+        printf(",\n\"fd_flags\": {");
+        for (int fd = 0; fd < 3; fd++) {
+                struct stat st = { 0 };
+                int flags = fcntl(fd, F_GETFL);
+                fstat(fd, &st);
+                printf("%s\"%d\": \"%o %o %u:%u\"", fd ? ", " : "", fd,
+                       (unsigned)flags & (O_ACCMODE | O_APPEND | O_NONBLOCK), st.st_mode, st.st_uid,
+                       st.st_gid);
+        }
+        printf("}");
+}
+
 static void report_namespaces(void)
 {
         static const char *const names[] = { "cgroup", "ipc",  "mnt",  "net",
@@ -219,6 +239,143 @@ static void report_signals(void)
         printf(",\n\"signals\": {\"ignored\": %d, \"blocked\": %d}", ignored, blocked);
 }
 
+static void report_terminal(void)
+{
+        struct termios t = { 0 };
+        int ctty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+        printf(",\n\"ctty\": %d", ctty >= 0);
+        if (ctty >= 0)
+                close(ctty);
+        if (tcgetattr(0, &t) == 0)
+                printf(", \"termios\": \"%o %o %o %o\"", t.c_iflag, t.c_oflag, t.c_cflag,
+                       t.c_lflag);
+}
+
+static void report_prctl(void)
+{
+        char comm[17] = "", keyring[256] = "";
+        int subreaper = -1, death = -1;
+
+        prctl(PR_GET_NAME, comm);
+        prctl(PR_GET_CHILD_SUBREAPER, &subreaper);
+        prctl(PR_GET_PDEATHSIG, &death);
+        printf(",\n\"securebits\": %d, \"keepcaps\": %d, \"subreaper\": %d, \"pdeathsig\": %d, "
+               "\"timerslack\": %d, \"thp_disable\": %d, \"personality\": %d, \"pgid\": %d",
+               prctl(PR_GET_SECUREBITS), prctl(PR_GET_KEEPCAPS), subreaper, death,
+               prctl(PR_GET_TIMERSLACK), prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0),
+               personality(0xffffffff), getpgid(0));
+        printf(", \"comm\": ");
+        json_string(comm);
+        if (syscall(SYS_keyctl, 6, -3, keyring, sizeof(keyring) - 1) < 0)
+                snprintf(keyring, sizeof(keyring), "errno %d", errno);
+        printf(", \"keyring\": ");
+        json_string(keyring);
+}
+
+/* Mode and owner of the root of each mount. */
+static void report_mount_roots(void)
+{
+        FILE *f = fopen("/proc/self/mountinfo", "re");
+        char line[8192], path[4096];
+        int first = 1;
+
+        printf(",\n\"mount_roots\": {");
+        while (f && fgets(line, sizeof(line), f)) {
+                struct stat st;
+                if (sscanf(line, "%*s %*s %*s %*s %4095s", path) != 1 || stat(path, &st) < 0)
+                        continue;
+                printf("%s", first ? "" : ", ");
+                json_string(path);
+                printf(": \"%o %u:%u\"", st.st_mode, st.st_uid, st.st_gid);
+                first = 0;
+        }
+        if (f)
+                fclose(f);
+        printf("}");
+}
+
+static int open_errno(const char *path, int flags)
+{
+        int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+        if (fd < 0)
+                return errno;
+        close(fd);
+        return 0;
+}
+
+static void report_path(const char *path)
+{
+        struct stat st;
+        char target[4096] = "";
+
+        if (lstat(path, &st) < 0) {
+                printf("{\"stat\": %d}", errno);
+                return;
+        }
+        if (S_ISLNK(st.st_mode)) {
+                ssize_t n = readlink(path, target, sizeof(target) - 1);
+                target[n > 0 ? n : 0] = 0;
+        }
+        printf("{\"mode\": \"%o\", \"owner\": \"%u:%u\", \"link\": ", st.st_mode, st.st_uid,
+               st.st_gid);
+        json_string(target);
+        printf(", \"read\": %d", open_errno(path, O_RDONLY));
+        if (!S_ISDIR(st.st_mode))
+                printf(", \"write\": %d", open_errno(path, O_WRONLY));
+        else
+                printf(", \"write\": %d", open_errno(path, O_TMPFILE | O_RDWR));
+        if (S_ISREG(st.st_mode))
+                json_file("text", path);
+        printf("}");
+}
+
+static void report_call(const char *words)
+{
+        long v[7] = { 0 };
+        char *end;
+
+        for (int i = 0; i < 7 && *words; i++) {
+                v[i] = strtol(words, &end, 0);
+                words = *end == ',' ? end + 1 : end;
+        }
+        long r = syscall(v[0], v[1], v[2], v[3], v[4], v[5], v[6]);
+        printf("%d", r < 0 ? errno : 0);
+}
+
+static void report_device(const char *words)
+{
+        char kind = 'c';
+        unsigned maj = 0, min = 0;
+        const char *path = "/tmp/made-node";
+
+        sscanf(words, "%c,%u,%u", &kind, &maj, &min);
+        int r = mknod(path, (kind == 'b' ? S_IFBLK : S_IFCHR) | 0666, makedev(maj, min));
+        printf("\"%d", r < 0 ? errno : 0);
+        if (r == 0)
+                printf(" %d %d", open_errno(path, O_RDONLY), open_errno(path, O_WRONLY));
+        printf("\"");
+        unlink(path);
+}
+
+static void report_asked(char **what)
+{
+        printf(",\n\"asked\": {");
+        for (int i = 0; what[i]; i++) {
+                printf("%s", i ? ",\n" : "");
+                json_string(what[i]);
+                printf(": ");
+                if (!strncmp(what[i], "sys:", 4))
+                        report_call(what[i] + 4);
+                else if (!strncmp(what[i], "dev:", 4))
+                        report_device(what[i] + 4);
+                else
+                        report_path(what[i]);
+        }
+        printf("}");
+}
+
 static int report(char **argv)
 {
         struct utsname uts;
@@ -241,9 +398,13 @@ static int report(char **argv)
         report_caps();
         report_limits();
         report_fds();
+        report_fd_flags();
         report_namespaces();
         report_dev();
         report_signals();
+        report_terminal();
+        report_prctl();
+        report_mount_roots();
         struct sched_param param = { 0 };
         sched_getparam(0, &param);
         int tty = ioctl(0, TIOCGWINSZ, &size) == 0;
@@ -263,6 +424,10 @@ static int report(char **argv)
         json_file("status", "/proc/self/status");
         json_file("fib", "/proc/net/fib_trie");
         json_file("inet6", "/proc/net/if_inet6");
+        json_file("gid_map", "/proc/self/gid_map");
+        json_file("setgroups", "/proc/self/setgroups");
+        json_file("coredump_filter", "/proc/self/coredump_filter");
+        report_asked(argv[0] && argv[1] ? argv + 2 : (char *[]){ NULL });
         printf("}\n");
         return 0;
 }
