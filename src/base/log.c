@@ -54,6 +54,11 @@ void log_set_fd(int fd)
         state.fd = fd;
 }
 
+int log_fd(void)
+{
+        return state.fd;
+}
+
 void log_set_program(const char *name)
 {
         snprintf(state.program, sizeof(state.program), "%s", name);

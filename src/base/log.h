@@ -16,6 +16,7 @@ void log_set_level(LogLevel level);
 LogLevel log_level(void);
 void log_set_format(LogFormat format);
 void log_set_fd(int fd); /* borrowed; -1: stderr */
+int log_fd(void);
 void log_set_program(const char *name);
 int log_level_parse(const char *s, LogLevel *ret); /* debug info warning error; 0 or -EINVAL */
 

@@ -132,7 +132,6 @@ static const Step steps[] = {
         { "limits", NULL, process_limits_parent, process_limits_init, 0 },
         { "config", keeps_state, config_parent, NULL, 0 }, /* nobody waits for us now */
         { "userns", joins_userns, NULL, idmap_enter, 0 },
-        { "pid", NULL, NULL, filter_pid_init, 0 },
         { "session", NULL, NULL, session_init, 0 },
         { "names", NULL, NULL, uts_init, 0 },
         { "network", NULL, NULL, network_init, 0 },

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exec.c - another process in a container that runs.
  *
- * The pid namespace is joined by the caller before the clone (and left again), so that the process
- * is born in it and is still the caller's child. It joins the others itself, as host root first
- * those that the container's user namespace may not own, and the user namespace last. Processes of
- * the container can see it from its birth: it is not dumpable until it has executed the program,
- * and what it executes from is not a file of the host (see exe.c). */
+ * Processes of the container can see it from its birth, and one with CAP_SYS_PTRACE can look into
+ * it: so nothing of the host may be left in it then. A helper, which is in no namespace of the
+ * container's that can see it, joins all of them, as host root first those that the container's
+ * user namespace may not own, and the user namespace last; it closes what the process does not
+ * need, and clones it with CLONE_PARENT (spawn.c). What it executes from is not a file of the host
+ * (exe.c), and it is not dumpable until it has executed the program. */
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -50,38 +49,53 @@ static int open_root_of_init(Setup *s, Err *err)
 static int enter_root(Setup *s, Err *err)
 {
         if (s->root_mount < 0)
-                s->root_mount = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        else if (fchdir(s->root_mount) < 0 || chroot(".") < 0)
+                return 0;
+        if (fchdir(s->root_mount) < 0 || chroot(".") < 0)
                 return err_sys(err, errno, "enter the container's root");
-        return s->root_mount < 0 ? err_sys(err, errno, "open the container's root") : 0;
+        s->root_mount = fd_close(s->root_mount);
+        return 0;
 }
 
-static int join_init(Setup *s, Err *err)
+/* Helper: all but the pid namespace, which counts for children only. */
+int exec_join(Setup *s, Err *err)
 {
         const OciNamespace *ns = s->spec->linux.namespaces;
         int flags = 0, r = open_root_of_init(s, err);
 
         if (r < 0)
                 return r;
-
         for (OciNsType t = 0; t < _OCI_NS_MAX; t++)
                 if (ns[t].present && t != OCI_NS_PID && t != OCI_NS_USER)
                         flags |= oci_ns_clone_flag(t);
         if (flags && setns(s->target_pidfd, flags) < 0)
                 return err_sys(err, errno, "join the container's namespaces");
         r = enter_root(s, err);
-        if (r < 0)
-                return r;
-        if (ns[OCI_NS_USER].present) {
-                if (s->ns_fds[OCI_NS_USER] < 0 && setns(s->target_pidfd, CLONE_NEWUSER) < 0)
-                        return err_sys(err, errno, "join the container's user namespace");
-                r = idmap_enter(s, err);
+        if (r == 0 && ns[OCI_NS_USER].present && s->ns_fds[OCI_NS_USER] < 0 &&
+            setns(s->target_pidfd, CLONE_NEWUSER) < 0)
+                return err_sys(err, errno, "join the container's user namespace");
+        return r;
+}
+
+static int root_init(Setup *s, Err *err)
+{
+        if (setup_in_userns(s)) {
+                int r = idmap_enter(s, err);
+                if (r == 0)
+                        r = setup_hide(err);
                 if (r < 0)
                         return r;
-                (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         }
+        s->root_mount = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (s->root_mount < 0)
+                return err_sys(err, errno, "open the container's root");
         selfcheck_plan_root(s);
         return 0;
+}
+
+/* An agent is told our number as the host counts, and the parent tells us. */
+static int pid_init(Setup *s, Err *err)
+{
+        return s->notifies ? sync_need(s, EXEC_STEP_CGROUP, err) : 0;
 }
 
 static int ready_parent(Setup *s, Err *err)
@@ -94,8 +108,7 @@ static int ready_parent(Setup *s, Err *err)
 static const Step steps[] = {
         { "cgroup", NULL, exec_cgroup_parent, cgroups_enter, STEP_GO | STEP_LATE },
         { "limits", NULL, process_limits_parent, process_limits_init, 0 },
-        { "pid", NULL, NULL, filter_pid_init, 0 },
-        { "join", NULL, NULL, join_init, 0 },
+        { "root", NULL, NULL, root_init, 0 },
         { "session", NULL, NULL, session_init, 0 },
         { "labels", NULL, NULL, labels_init, 0 },
         { "environment", NULL, NULL, process_env_init, 0 },
@@ -104,6 +117,7 @@ static const Step steps[] = {
         { "stdio", NULL, process_stdio_parent, process_stdio_init, 0 },
         { "identity", NULL, NULL, identity_init, 0 },
         { "lookup", NULL, NULL, process_lookup_init, 0 },
+        { "pid", NULL, NULL, pid_init, 0 },
         { "notify", NULL, NULL, filter_notify_init, 0 },
         { "ready", NULL, ready_parent, NULL, STEP_DONE },
         { "check", NULL, NULL, selfcheck_init, STEP_GO },

@@ -95,24 +95,6 @@ int filter_prepare(Setup *s, Err *err)
                        : 0;
 }
 
-/* Our number as the host counts, by the host's /proc, which is still there. */
-int filter_pid_init(Setup *s, Err *err)
-{
-        char text[32];
-        uint32_t pid;
-
-        if (s->agent_fd < 0)
-                return 0;
-        ssize_t n = readlink("/proc/self", text, sizeof(text) - 1);
-        if (n < 0)
-                return err_sys(err, errno, "read /proc/self");
-        text[n] = 0;
-        if (str_to_u32(text, &pid) < 0)
-                return err_set(err, ERR_CORRUPT, "/proc/self leads to '%s'", text);
-        s->host_pid = (pid_t)pid;
-        return 0;
-}
-
 static int tell_agent(const Setup *s, int listener, Err *err)
 {
         _cleanup_json_ Json *annotations = state_annotations(s->spec);

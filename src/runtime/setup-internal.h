@@ -64,7 +64,7 @@ struct Setup {
         SeccompFilter filter;    /* compiled; no bytes: none */
         uint64_t filter_flags;
         int agent_fd;     /* connected to linux.seccomp.listenerPath; -EBADF: no rule notifies */
-        pid_t host_pid;   /* init: with an agent */
+        pid_t host_pid;   /* init: told with every "go" */
         int console_fd;   /* connected; takes the terminal's master */
         int target_pidfd; /* exec: the container's init */
         pid_t target_pid;
@@ -141,6 +141,8 @@ bool setup_has_new_userns(const Setup *s);
 bool setup_in_userns(const Setup *s); /* new or joined */
 /* SIGKILL, and reaped when it is ours. */
 void spawn_kill_init(Setup *s);
+/* exec.c, in the helper that clones the process: what is the container's becomes ours. */
+int exec_join(Setup *s, Err *err);
 
 /* The procfs of the init, opened at the first call; verified. */
 int setup_procfs(Setup *s, Err *err);
@@ -167,7 +169,6 @@ int prepare_console(Setup *s, const char *path, int fd, Err *err);
 
 /* filter.c: parent, before the clone */
 int filter_prepare(Setup *s, Err *err);
-int filter_pid_init(Setup *s, Err *err); /* init, while the host's /proc is there */
 int filter_notify_init(Setup *s, Err *err);
 
 /* rootfs.c, mounts.c, devices.c, masks.c, terminal.c: the init */

@@ -8,20 +8,26 @@
  * Without a user namespace to join the caller does 1 itself, clones, and goes back; the pid and
  * time namespaces only count for its children anyway. Going back from a user namespace is
  * impossible: then a helper does 1 and 2 and clones with CLONE_PARENT, so that the init is still
- * the caller's child. (With `sibling` it is the caller's child too, and becomes its subreaper's
- * when the caller ends.) The cgroup namespace is made by the init, once it is in its cgroup; see
- * cgroup_namespace_init(). */
+ * the caller's child. So it is for an exec, whose process must have nothing of the host from birth.
+ * (With `sibling` it is the caller's child too, and becomes its subreaper's when the caller ends.)
+ * The cgroup namespace is made by the init, once it is in its cgroup; see cgroup_namespace_init().
+ */
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/nsfs.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/log.h"
+#include "base/trace.h"
 #include "runtime/setup-internal.h"
 #include "sys/ns.h"
 #include "sys/pidfd.h"
@@ -188,6 +194,38 @@ static int join_user(const Setup *s, Err *err)
                        str_or(s->spec->linux.namespaces[OCI_NS_USER].path, "of the container"));
 }
 
+static int compare_ints(const void *a, const void *b)
+{
+        return *(const int *)a - *(const int *)b;
+}
+
+/* Exec: all but what the process and the helper's last words need. A trace keeps its file, and so
+ * keeps all. */
+static int close_host_fds(Setup *s, int out)
+{
+        int keep[] = { s->stdio[0], s->stdio[1],      s->stdio[2], s->console_fd,
+                       s->agent_fd, s->sync.other_fd, log_fd(),    out };
+        int *const closed[] = { &s->dir_fd, &s->sync.fd, &s->target_pidfd, &s->procfs_fd };
+        unsigned from = 3 + s->preserve_fds;
+
+        if (trace_on_)
+                return 0;
+        qsort(keep, array_len(keep), sizeof(keep[0]), compare_ints);
+        for (size_t i = 0; i <= array_len(keep); i++) {
+                unsigned end = i < array_len(keep) ? (unsigned)keep[i] : UINT_MAX;
+                if (i < array_len(keep) && keep[i] < (int)from)
+                        continue;
+                if (end > from && syscall(SYS_close_range, from, end - 1, 0) < 0)
+                        return errno == ENOSYS ? 0 : -errno;
+                from = end + 1;
+        }
+        for (size_t i = 0; i < array_len(closed); i++)
+                *closed[i] = -EBADF;
+        for (size_t i = 0; i < _OCI_NS_MAX; i++)
+                s->ns_fds[i] = -EBADF;
+        return 0;
+}
+
 _Noreturn static void helper_main(Setup *s, int out, InitMain *init_main)
 {
         HelperAnswer a = { 0 };
@@ -199,10 +237,15 @@ _Noreturn static void helper_main(Setup *s, int out, InitMain *init_main)
                 r = join(s, old, false, &a.err);
         if (r == 0 && setup_has_new_ns(s, OCI_NS_TIME))
                 r = make_time_namespace(s, &a.err);
-        if (r == 0 && !s->unprivileged)
+        if (r == 0 && s->exec)
+                r = exec_join(s, &a.err);
+        if (r == 0 && !s->unprivileged && s->ns_fds[OCI_NS_USER] >= 0)
                 r = join_user(s, &a.err);
         /* Joining a user namespace makes the process dumpable for root inside. */
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        int closed = r == 0 && s->exec ? close_host_fds(s, out) : 0;
+        if (closed < 0)
+                r = err_sys(&a.err, -closed, "close what the process is not to have");
         if (r == 0)
                 r = clone_here(s, CLONE_PARENT, 0, init_main, &a.err);
         a.pid = s->pid;
@@ -247,7 +290,7 @@ int spawn_init(Setup *s, InitMain *init_main, Err *err)
          * does it. */
         if (!s->unprivileged && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
                 return err_sys(err, errno, "become undumpable");
-        if (s->ns_fds[OCI_NS_USER] >= 0)
+        if (s->exec || s->ns_fds[OCI_NS_USER] >= 0)
                 r = clone_by_helper(s, init_main, err);
         else
                 r = clone_direct(s, init_main, err);

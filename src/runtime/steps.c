@@ -24,7 +24,8 @@ typedef enum MsgKind { MSG_GO = 1, MSG_DONE, MSG_EXEC, MSG_ERROR, MSG_LAST } Msg
 typedef struct Msg {
         MsgKind kind;
         unsigned step;
-        Err err; /* MSG_ERROR; MSG_LAST: num and the program's name, and step is an ExeStage */
+        pid_t pid; /* MSG_GO: the init's, as the parent counts */
+        Err err;   /* MSG_ERROR; MSG_LAST: num and the program's name, and step is an ExeStage */
 } Msg;
 #define MSG_SHORT offsetof(Msg, err)
 
@@ -181,6 +182,7 @@ int sync_need(Setup *s, unsigned step, Err *err)
                 if (m.kind != MSG_GO || m.step >= 64)
                         return err_set(err, ERR_INTERNAL, "the runtime said %d", m.kind);
                 s->sync.told |= UINT64_C(1) << m.step;
+                s->host_pid = m.pid;
         }
         return 0;
 }
@@ -237,7 +239,7 @@ int steps_run_parent(const Step *steps, size_t n, Setup *s, Err *err)
                 if (!(step->flags & STEP_GO))
                         continue;
                 /* An init that has failed meanwhile is heard of at the next wait. */
-                r = send_msg(&s->sync, &(Msg){ .kind = MSG_GO, .step = i });
+                r = send_msg(&s->sync, &(Msg){ .kind = MSG_GO, .step = i, .pid = s->pid });
                 if (r == -EPIPE)
                         r = await_init(s, MSG_DONE, i, err);
                 else if (r < 0)
