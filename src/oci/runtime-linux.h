@@ -161,6 +161,14 @@ typedef struct OciMemoryPolicy {
         char **flags;
 } OciMemoryPolicy;
 
+typedef struct OciIntelRdt {
+        bool present;
+        char *clos_id; /* "/" is the root group; NULL: named as the container */
+        char **schemata;
+        char *l3_cache_schema, *mem_bw_schema;
+        bool enable_monitoring;
+} OciIntelRdt;
+
 typedef struct OciLinux {
         OciNamespace namespaces[_OCI_NS_MAX];
         OciIdMap *uid_maps, *gid_maps;
@@ -177,7 +185,7 @@ typedef struct OciLinux {
         char *rootfs_propagation, *mount_label;
         char *personality_domain; /* NULL: absent */
         char **personality_flags; /* reserved: none has a meaning yet */
-        char *intel_rdt_json;     /* as written; NULL: absent */
+        OciIntelRdt intel_rdt;
         OciNetDevice *net_devices;
         size_t n_net_devices;
         OciMemoryPolicy memory_policy;

@@ -414,6 +414,28 @@ static const SpecField memory_policy_rows[] = {
 };
 static const SpecTable memory_policy_table = SPEC_TABLE(OciMemoryPolicy, memory_policy_rows);
 
+/* It becomes a folder. */
+static bool is_clos_id(const char *s)
+{
+        return str_eq(s, "/") || (*s && !strpbrk(s, "/\n") && !str_eq(s, ".") && !str_eq(s, ".."));
+}
+
+static bool is_bandwidth(const char *s)
+{
+        return str_skip_prefix(s, "MB:") && !strchr(s, '\n');
+}
+
+static const SpecField intel_rdt_rows[] = {
+        ROW_STR(OciIntelRdt, clos_id, "closID", .valid = is_clos_id,
+                .expected = "the name of a folder, or \"/\""),
+        ROW_STRV(OciIntelRdt, schemata, "schemata"),
+        ROW_STR(OciIntelRdt, l3_cache_schema, "l3CacheSchema"),
+        ROW_STR(OciIntelRdt, mem_bw_schema, "memBwSchema", .valid = is_bandwidth,
+                .expected = "one line that starts with \"MB:\""),
+        ROW_BOOL(OciIntelRdt, enable_monitoring, "enableMonitoring"),
+};
+static const SpecTable intel_rdt_table = SPEC_TABLE(OciIntelRdt, intel_rdt_rows);
+
 static const SpecField linux_rows[] = {
         ROW_NS(OciLinux, namespaces, "namespaces"),
         ROW_ID_MAPS(OciLinux, uid_maps, n_uid_maps, "uidMappings"),
@@ -431,7 +453,8 @@ static const SpecField linux_rows[] = {
                       "runbindable")),
         ROW_STR(OciLinux, mount_label, "mountLabel"),
         ROW_FLAT("personality", &personality_table),
-        ROW_RAW(OciLinux, intel_rdt_json, "intelRdt"),
+        ROW_OBJ(OciLinux, intel_rdt, OciIntelRdt, "intelRdt", &intel_rdt_table,
+                SPEC_HAS(OciLinux, intel_rdt.present)),
         ROW_KEYED(OciLinux, net_devices, n_net_devices, OciNetDevice, "netDevices",
                   &net_device_table, INTERFACE),
         ROW_OBJ(OciLinux, memory_policy, OciMemoryPolicy, "memoryPolicy", &memory_policy_table),

@@ -38,7 +38,6 @@ typedef enum SpecKind {
         SPEC_KEYED, /* as LIST, from an object: each item's first member is its key, a char * */
         SPEC_MAP,   /* OciKeyValue *, and a count, from an object of strings */
         SPEC_KEYS,  /* char **: the keys of an object whose values say nothing */
-        SPEC_RAW,   /* char *: an object kept as its text */
         SPEC_NS,    /* OciNamespace[_OCI_NS_MAX] */
 } SpecKind;
 
@@ -89,7 +88,6 @@ struct SpecTable {
                 .key = name, .kind = (k), .offset = SPEC_OFFSET(T, m, type), __VA_ARGS__           \
         }
 #define ROW_STR(T, m, name, ...)  ROW_(T, m, char *, SPEC_STR, name, __VA_ARGS__)
-#define ROW_RAW(T, m, name, ...)  ROW_(T, m, char *, SPEC_RAW, name, __VA_ARGS__)
 #define ROW_STRV(T, m, name, ...) ROW_(T, m, char **, SPEC_STRV, name, __VA_ARGS__)
 #define ROW_KEYS(T, m, name, ...) ROW_(T, m, char **, SPEC_KEYS, name, __VA_ARGS__)
 #define ROW_CHAR(T, m, name, ...) ROW_(T, m, char, SPEC_CHAR, name, __VA_ARGS__)

@@ -241,12 +241,6 @@ static int parse_keys(const SpecField *f, const SpecPath *here, Json *v, void *o
         return 0;
 }
 
-static int parse_raw(const SpecField *f, const SpecPath *here, Json *v, void *obj, Err *err)
-{
-        *MEMBER(f, obj, char *) = json_print(v);
-        return 0;
-}
-
 static int ns_from_name(const char *name)
 {
         for (int i = 0; i < _OCI_NS_MAX; i++)
@@ -327,7 +321,6 @@ static const struct {
         [SPEC_KEYED] = { json_type_object, parse_keyed },
         [SPEC_MAP] = { json_type_object, parse_map },
         [SPEC_KEYS] = { json_type_object, parse_keys },
-        [SPEC_RAW] = { json_type_object, parse_raw },
         [SPEC_NS] = { json_type_array, parse_ns },
 };
 

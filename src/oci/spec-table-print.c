@@ -152,18 +152,6 @@ static size_t print_keys(const SpecField *f, const void *obj, Json *j)
         return put(j, f->key, map);
 }
 
-static size_t print_raw(const SpecField *f, const void *obj, Json *j)
-{
-        const char *text = *SPEC_MEMBER(f, obj, char *);
-        Json *v = NULL;
-
-        if (str_empty(text))
-                return 0;
-        /* only parse_raw() and trusted builders write it: anything else is our bug */
-        tare_assert(json_parse(text, strlen(text), JSON_CONFIG_MAX, &v, NULL) >= 0);
-        return put(j, f->key, v);
-}
-
 static size_t print_ns(const SpecField *f, const void *obj, Json *j)
 {
         const OciNamespace *all = SPEC_MEMBER(f, obj, OciNamespace);
@@ -192,7 +180,7 @@ static const PrintFn kinds[] = {
         [SPEC_U32] = print_number, [SPEC_U16] = print_number, [SPEC_U32S] = print_u32s,
         [SPEC_OBJ] = print_obj,    [SPEC_PTR] = print_ptr,    [SPEC_LIST] = print_list,
         [SPEC_KEYED] = print_list, [SPEC_MAP] = print_map,    [SPEC_KEYS] = print_keys,
-        [SPEC_RAW] = print_raw,    [SPEC_NS] = print_ns,
+        [SPEC_NS] = print_ns,
 };
 
 size_t spec_table_print(const SpecTable *t, const void *obj, Json *j)

@@ -20,7 +20,6 @@ const char *const spec_kind_nouns[] = {
         [SPEC_KEYED] = "an object",
         [SPEC_MAP] = "an object of strings",
         [SPEC_KEYS] = "an object",
-        [SPEC_RAW] = "an object",
         [SPEC_NS] = "an array of objects",
 };
 
@@ -299,8 +298,7 @@ static const struct {
         [SPEC_U32S] = { NULL, done_ptr },         [SPEC_OBJ] = { check_obj, done_obj },
         [SPEC_PTR] = { check_ptr, done_struct },  [SPEC_LIST] = { check_list, done_list },
         [SPEC_KEYED] = { check_list, done_list }, [SPEC_MAP] = { check_map, done_map },
-        [SPEC_KEYS] = { NULL, done_strv },        [SPEC_RAW] = { NULL, done_ptr },
-        [SPEC_NS] = { check_ns, done_ns },
+        [SPEC_KEYS] = { NULL, done_strv },        [SPEC_NS] = { check_ns, done_ns },
 };
 
 int spec_table_check(const SpecTable *t, const SpecPath *at, const void *obj, Err *err)

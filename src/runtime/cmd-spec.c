@@ -132,7 +132,10 @@ static void add_linux(Json *j)
         add_seccomp(l);
         add_enabled(l, "apparmor", true);
         add_enabled(l, "selinux", true);
-        add_enabled(l, "intelRdt", false);
+        Json *rdt = json_add_obj(l, "intelRdt");
+        json_add_bool(rdt, "enabled", true);
+        json_add_bool(rdt, "schemata", true);
+        json_add_bool(rdt, "monitoring", true);
         add_enabled(json_add_obj(l, "mountExtensions"), "idmap", true);
         add_enabled(l, "netDevices", true);
         add_memory_policy(l);

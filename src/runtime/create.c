@@ -65,6 +65,7 @@ static void fill_state(const Setup *s, State *st)
                 .created = xstrdup(s->created),
                 .owner = geteuid() == 0 ? xstrdup("root") : xasprintf("%u", geteuid()),
                 .cgroup = s->cgroup ? xstrdup(cgroup_path(s->cgroup)) : NULL,
+                .rdt = rdt_plan_leaves(&s->rdt),
                 .boot_id = xstrdup(clock_boot_id()),
                 .systemd_cgroup = s->ctx->systemd_cgroup,
                 .hooks = h->poststart.n + h->poststop.n > 0,
@@ -190,17 +191,11 @@ static void init_main(Setup *s)
 static int refuse_unsupported(const Setup *s, Err *err)
 {
         const OciLinux *l = &s->spec->linux;
-        const struct {
-                const char *name;
-                bool wanted;
-        } members[] = {
-                { "linux.intelRdt", l->intel_rdt_json },
-        };
 
-        for (size_t i = 0; i < array_len(members); i++)
-                if (members[i].wanted)
-                        return err_set(err, ERR_UNSUPPORTED, "%s is not supported; leave it out",
-                                       members[i].name);
+        if (l->intel_rdt.present && s->create->no_state)
+                return err_set(err, ERR_UNSUPPORTED,
+                               "linux.intelRdt is for containers with a state folder; leave it "
+                               "out");
         if (s->unprivileged && !l->namespaces[OCI_NS_USER].present)
                 return err_set(
                         err, ERR_INVALID,
@@ -245,6 +240,8 @@ static int prepare(Setup *s, Err *err)
         }
         if (r == 0)
                 r = cgroups_prepare(s, err);
+        if (r == 0)
+                r = rdt_plan(RDT_ROOT, &s->spec->linux.intel_rdt, s->id, false, &s->rdt, err);
         if (r == 0 && !c->no_state)
                 r = write_intent(s, err);
         if (r == 0 && !c->run_now)
@@ -279,6 +276,8 @@ static void undo(Setup *s)
                 if (runtime_run_poststop(s->spec, s->id, s->bundle, &e) < 0)
                         log_debug("id=%s %s, ignoring", s->id, e.msg);
         }
+        _cleanup_free_ char *rdt = spawned ? rdt_plan_leaves(&s->rdt) : NULL;
+        rdt_remove(RDT_ROOT, rdt);
         if (s->dir_fd >= 0)
                 state_remove_dir(s->ctx, s->id);
         if (s->create->pid_file && spawned)

@@ -204,6 +204,8 @@ static int run(Setup *s, const RuntimeExec *opt, Err *err)
 {
         int r = setup_protect_exe(s, err);
 
+        if (r == 0 && s->id)
+                r = rdt_plan(RDT_ROOT, &s->spec->linux.intel_rdt, s->id, true, &s->rdt, err);
         if (r == 0)
                 r = labels_check(s, err);
         if (r == 0)

@@ -162,6 +162,7 @@ static int delete_all(const RuntimeContext *ctx, const State *st, Err *err)
         r = remove_cgroup(st, err);
         if (r < 0)
                 return r;
+        rdt_remove(RDT_ROOT, st->rdt);
         r = fault_here("runtime.delete.hooks", err);
         if (r < 0)
                 return r;

@@ -85,8 +85,10 @@ static int set_rlimit(const Setup *s, const OciRlimit *l, Err *err)
 int process_limits_parent(Setup *s, Err *err)
 {
         char path[64], text[32];
-        int r = affinity_final(s, err);
+        int r = rdt_apply(RDT_ROOT, &s->rdt, s->pid, err);
 
+        if (r == 0)
+                r = affinity_final(s, err);
         if (r < 0 || !s->process || !s->process->has_oom_score_adj)
                 return r;
         snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", s->pid);

@@ -20,6 +20,7 @@
 #include "oci/runtime-spec.h"
 #include "runtime/runtime.h"
 #include "runtime/exe.h"
+#include "runtime/rdt.h"
 #include "runtime/selfcheck.h"
 #include "sys/caps.h"
 #include "sys/cgroup.h"
@@ -53,6 +54,7 @@ struct Setup {
 
         /* made before the clone */
         Cgroup *cgroup; /* NULL: none */
+        RdtPlan rdt;
         int birth_fd;   /* its folder in v2, where the init is born; -EBADF: it is not */
         bool in_cgroup; /* init: it has joined */
         int root_mount; /* detached, then the container's root */

@@ -54,6 +54,7 @@ void setup_done(Setup *s)
         free(take_ptr(s->exec_path));
         strv_free(take_ptr(s->env));
         cgroup_free(take_ptr(s->cgroup));
+        rdt_plan_done(&s->rdt);
 }
 
 /* The master goes to `fd`, or to whoever listens at `path`. */

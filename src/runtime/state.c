@@ -37,6 +37,7 @@ void state_done(State *st)
         free(st->created);
         free(st->owner);
         free(st->cgroup);
+        free(st->rdt);
         free(st->boot_id);
         json_putp(&st->annotations);
         *st = (State){ 0 };
@@ -170,6 +171,7 @@ static char *print_state(const State *st)
         json_add_str_opt(j, "created", st->created);
         json_add_str_opt(j, "owner", st->owner);
         json_add_str_opt(j, "cgroup", st->cgroup);
+        json_add_str_opt(j, "rdt", st->rdt);
         json_add_bool(j, "systemd_cgroup", st->systemd_cgroup);
         json_add_bool(j, "hooks", st->hooks);
         json_add_i64(j, "pid", st->pid);
@@ -236,6 +238,8 @@ static int from_json(Json *j, State *st, Err *err)
                 r = json_get_str(j, "owner", "", &st->owner, err);
         if (r >= 0)
                 r = json_get_str(j, "cgroup", "", &st->cgroup, err);
+        if (r >= 0)
+                r = json_get_str(j, "rdt", "", &st->rdt, err);
         if (r >= 0)
                 r = json_get_bool(j, "systemd_cgroup", "", &st->systemd_cgroup, err);
         if (r >= 0)

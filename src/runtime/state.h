@@ -19,6 +19,7 @@
 typedef struct State {
         char *id, *bundle, *rootfs, *created, *owner;
         char *cgroup; /* NULL: none */
+        char *rdt;    /* the folder of resctrl that goes with it; NULL: none */
         char *boot_id;
         bool systemd_cgroup;
         bool complete; /* state.json is there */

@@ -107,7 +107,7 @@ TEST(spec, members_land_where_they_belong)
         ASSERT_STREQ(oci_annotation(s, "b"), "");
         ASSERT_NULL(oci_annotation(s, "c"));
         ASSERT_STREQ(s->linux.net_devices[0].new_name, "ctr0");
-        ASSERT_CONTAINS(s->linux.intel_rdt_json, "\"closID\":\"guaranteed\"");
+        ASSERT_STREQ(s->linux.intel_rdt.clos_id, "guaranteed");
         oci_spec_free(s);
 }
 
@@ -191,7 +191,6 @@ static Json *random_value(const SpecField *f, unsigned *seed)
         case SPEC_MAP:
         case SPEC_KEYED:
         case SPEC_KEYS:
-        case SPEC_RAW:
                 return random_map(f, seed);
         case SPEC_NS:
                 return doc("[{'type': 'uts'}, {'type': 'pid', 'path': '/x'}]");
@@ -205,11 +204,9 @@ static Json *random_object(const SpecTable *t, unsigned *seed)
 
         for (size_t i = 0; i < t->n_fields; i++) {
                 const SpecField *f = &t->fields[i];
-                SpecField text_of_raw = { .kind = SPEC_MAP };
                 if (rand_r(seed) % 4 == 0 && !(f->flags & SPEC_REQUIRED))
                         continue;
-                json_object_object_add(j, f->key,
-                                       random_value(f->kind == SPEC_RAW ? &text_of_raw : f, seed));
+                json_object_object_add(j, f->key, random_value(f, seed));
         }
         return j;
 }
@@ -379,6 +376,8 @@ static const struct {
         { "linux.personality", "{'domain': 'BSD'}",
           "linux.personality.domain: " UNKNOWN_ONE("BSD") },
         { "linux.intelRdt", "[]", "linux.intelRdt: expected an object" },
+        { "linux.intelRdt", "{'closID': '..'}", "linux.intelRdt.closID: " },
+        { "linux.intelRdt", "{'memBwSchema': 'L3:0=1'}", "linux.intelRdt.memBwSchema: " },
         { "linux.netDevices", "{'eth0': {}}", "linux.netDevices: needs a network namespace" },
         { "linux.netDevices", "{'e/h0': {}}",
           "linux.netDevices: \"e/h0\" is not the name of a network" },

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rdt.h - linux.intelRdt: a container's group of the resctrl file system. */
+#ifndef TARE_RUNTIME_RDT_H
+#define TARE_RUNTIME_RDT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "oci/runtime-spec.h"
+
+#define RDT_ROOT "/sys/fs/resctrl"
+
+typedef struct RdtPlan {
+        char *group;    /* below the root; "." is the root group; NULL: nothing is asked for */
+        char *monitor;  /* the folder of a monitoring group; NULL: none */
+        char *schemata; /* lines to write or to find; NULL: none */
+        bool make;      /* the group is not there yet */
+} RdtPlan;
+void rdt_plan_done(RdtPlan *p);
+
+/* What rdt has of the container `id`; in an exec (join) the group is there already. Changes
+ * nothing. */
+int rdt_plan(const char *root, const OciIntelRdt *rdt, const char *id, bool join, RdtPlan *ret,
+             Err *err);
+/* The folder that rdt_apply() makes, and that has to be removed once; owned; NULL: none. */
+char *rdt_plan_leaves(const RdtPlan *p);
+int rdt_apply(const char *root, const RdtPlan *p, pid_t pid, Err *err);
+void rdt_remove(const char *root, const char *folder); /* NULL: nothing to do */
+
+#endif
