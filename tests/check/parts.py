@@ -220,7 +220,7 @@ TABLE = [
     Part("corpus", 100, ("asan", "clang"), run_corpus, "fuzz corpora, then seconds of each fuzzer"),
     Part("toml", 20, ("release",), run_toml, "the public toml-test suite"),
     behaviour("wire", 60, "our gRPC server against grpc-go"),
-    behaviour("runtime", 70, "the OCI runtime"),
+    behaviour("runtime", 100, "the OCI runtime"),
     behaviour("validation", 60, "runtime-tools' validation programs"),
     behaviour("differential", 110, "the same bundles through tare-runtime, runc and crun"),
     behaviour("shim", 60, "the pod supervisor by its protocol"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rest of config.json: root, namespaces, ids, devices, sysctls, hooks, annotations, versions."""
+"""The rest of config.json: versions, root, namespaces, ids, devices, sysctls, hooks."""
 import os
 import pathlib
 import re
@@ -218,8 +218,8 @@ def test_masks_of_a_user_namespace(machine):
 
 
 def test_sysctl_with_slashes_and_dots(bundle):
-    bundle.process["args"] = ["/bin/probe", "cat", "/proc/sys/net/ipv4/conf/lo/forwarding",
-                              "/proc/sys/net/ipv4/ip_default_ttl", "/proc/sys/kernel/shm_rmid_forced"]
+    files = ("net/ipv4/conf/lo/forwarding", "net/ipv4/ip_default_ttl", "kernel/shm_rmid_forced")
+    bundle.process["args"] = ["/bin/probe", "cat", *(f"/proc/sys/{file}" for file in files)]
     bundle.linux["sysctl"] = {"net/ipv4/conf/lo/forwarding": "1", "net.ipv4.ip_default_ttl": "99",
                               "kernel.shm_rmid_forced": "1"}
     assert bundle.run().ok().out.split() == ["1", "99", "1"]

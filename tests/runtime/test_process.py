@@ -136,7 +136,7 @@ def test_every_rlimit(bundle):
     want = {}
     for name, number in RLIMITS.items():
         hard = resource.getrlimit(number)[1]
-        hard = (1 << 40 if name in ("AS", "DATA", "STACK", "FSIZE") else 4096) if hard < 0 else hard
+        hard = (1 << 62 if name in ("AS", "DATA", "STACK", "FSIZE") else 4096) if hard < 0 else hard
         want[number] = [hard // 2, hard]
         bundle.process.setdefault("rlimits", [])
         bundle.process["rlimits"] = [l for l in bundle.process["rlimits"]
