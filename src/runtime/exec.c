@@ -8,6 +8,7 @@
  * need, and clones it with CLONE_PARENT (spawn.c). What it executes from is not a file of the host
  * (exe.c), and it is not dumpable until it has executed the program. */
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

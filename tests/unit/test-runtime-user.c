@@ -52,6 +52,18 @@ static void check(const char *user, uint32_t uid, uint32_t gid, size_t n_groups,
         runtime_user_done(&u);
 }
 
+static void check_ids(const char *user, uint32_t uid, uint32_t gid)
+{
+        RuntimeUser u;
+        Err err = { 0 };
+        char p[] = "", g[] = "";
+
+        ASSERT_OK_ERR(user_from_texts(user, p, g, &u, &err), err);
+        ASSERT_EQ(u.uid, uid);
+        ASSERT_EQ(u.gid, gid);
+        runtime_user_done(&u);
+}
+
 static void refuse(const char *user, int num)
 {
         _cleanup_close_ int root = root_with("root", passwd, groups);
@@ -101,6 +113,41 @@ TEST(user, out_of_range)
 
         for (size_t i = 0; i < array_len(bad); i++)
                 refuse(bad[i], EINVAL);
+}
+
+/* Around every width that an id could be cut to, with zeros in front or not, as user and as group:
+ * the number itself, or an error. */
+TEST(user, boundaries)
+{
+        static const unsigned bits[] = { 0, 1, 7, 8, 15, 16, 31, 32, 33, 48, 63, 64, 65, 96, 127 };
+
+        for (size_t i = 0; i < array_len(bits); i++) {
+                for (int off = -3; off <= 3; off++) {
+                        unsigned __int128 n = ((unsigned __int128)1 << bits[i]) + (unsigned)3;
+                        char digits[64], text[160];
+                        size_t at = sizeof(digits);
+                        if (off < 0 && bits[i] < 2)
+                                continue;
+                        n = n - 3 + (unsigned __int128)(__int128)off;
+                        digits[--at] = 0;
+                        for (unsigned __int128 rest = n; rest || !digits[at]; rest /= 10)
+                                digits[--at] = (char)('0' + (int)(rest % 10));
+                        bool fits = n < UINT32_MAX;
+                        for (unsigned zeros = 0; zeros < 3; zeros++) {
+                                const char *pad = &"0000000000000"[13 - zeros * 6];
+                                snprintf(text, sizeof(text), "%s%s:7", pad, &digits[at]);
+                                if (fits)
+                                        check_ids(text, (uint32_t)n, 7);
+                                else
+                                        refuse(text, EINVAL);
+                                snprintf(text, sizeof(text), "7:%s%s", pad, &digits[at]);
+                                if (fits)
+                                        check_ids(text, 7, (uint32_t)n);
+                                else
+                                        refuse(text, EINVAL);
+                        }
+                }
+        }
 }
 
 TEST(user, malformed)
