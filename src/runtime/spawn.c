@@ -9,7 +9,6 @@
  * time namespaces only count for its children anyway. Going back from a user namespace is
  * impossible: then a helper does 1 and 2 and clones with CLONE_PARENT, so that the init is still
  * the caller's child. So it is for an exec, whose process must have nothing of the host from birth.
- * (With `sibling` it is the caller's child too, and becomes its subreaper's when the caller ends.)
  * The cgroup namespace is made by the init, once it is in its cgroup; see cgroup_namespace_init().
  */
 #include <fcntl.h>
@@ -261,21 +260,24 @@ static int clone_by_helper(Setup *s, InitMain *init_main, Err *err)
                 return err_sys(err, errno, "make a pipe");
         _cleanup_close_ int in = pipe_fds[0];
         _cleanup_close_ int out = pipe_fds[1];
-        pid_t helper = fork();
+        /* A sibling's helper is one too: what it clones is its parent's from the first moment. The
+         * parent reaps it. */
+        pid_t helper =
+                ns_clone(s->sibling ? CLONE_PARENT : 0, s->sibling ? 0 : SIGCHLD, -EBADF, NULL);
         if (helper < 0)
-                return err_sys(err, errno, "fork");
+                return err_sys(err, -helper, "fork");
         if (helper == 0)
                 helper_main(s, out, init_main);
         out = fd_close(out);
         ssize_t n = read(in, &a, sizeof(a));
-        while (waitpid(helper, NULL, 0) < 0 && errno == EINTR)
+        while (!s->sibling && waitpid(helper, NULL, 0) < 0 && errno == EINTR)
                 ;
         if (n != sizeof(a))
                 return err_set(err, ERR_INTERNAL, "the helper that joins namespaces died");
         if (a.err.kind != ERR_NONE)
                 return err_copy(err, &a.err);
         s->pid = a.pid;
-        s->pidfd = pidfd_open_pid(a.pid); /* our child: the number cannot be another's */
+        s->pidfd = pidfd_open_pid(a.pid); /* it waits for us: the number cannot be another's */
         return s->pidfd < 0 ? err_sys(err, -s->pidfd, "open the init's pidfd") : 0;
 }
 
