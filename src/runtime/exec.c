@@ -3,8 +3,8 @@
  *
  * Processes of the container can see it from its birth, and one with CAP_SYS_PTRACE can look into
  * it: so nothing of the host may be left in it then. A helper, which is in no namespace of the
- * container's that can see it, joins all of them, as host root first those that the container's
- * user namespace may not own, and the user namespace last; it closes what the process does not
+ * container's that can see it, joins its cgroups and all of them, as host root first those that the
+ * container's user namespace may not own, and the user namespace last; it closes what the process does not
  * need, and clones it with CLONE_PARENT (spawn.c). What it executes from is not a file of the host
  * (exe.c), and it is not dumpable until it has executed the program. */
 #include <fcntl.h>
@@ -61,8 +61,10 @@ static int enter_root(Setup *s, Err *err)
 int exec_join(Setup *s, Err *err)
 {
         const OciNamespace *ns = s->spec->linux.namespaces;
-        int flags = 0, r = open_root_of_init(s, err);
+        int flags = 0, r = cgroups_enter(s, err); /* what it clones is born in them */
 
+        if (r == 0)
+                r = open_root_of_init(s, err);
         if (r < 0)
                 return r;
         for (OciNsType t = 0; t < _OCI_NS_MAX; t++)
@@ -107,7 +109,7 @@ static int ready_parent(Setup *s, Err *err)
 }
 
 static const Step steps[] = {
-        { "cgroup", NULL, exec_cgroup_parent, cgroups_enter, STEP_GO | STEP_LATE },
+        { "cgroup", NULL, exec_cgroup_parent, NULL, STEP_GO | STEP_LATE },
         { "limits", NULL, process_limits_parent, process_limits_init, 0 },
         { "root", NULL, NULL, root_init, 0 },
         { "session", NULL, NULL, session_init, 0 },
@@ -215,8 +217,6 @@ static int run(Setup *s, const RuntimeExec *opt, Err *err)
                 r = filter_prepare(s, err);
         if (r == 0)
                 r = selfcheck_plan(s, err);
-        if (r == 0 && cgroups_joins_itself(s))
-                s->birth_fd = cgroup_open_dir(s->cgroup, "");
         if (r == 0)
                 r = spawn_init(s, init_main, err);
         if (r == 0)
