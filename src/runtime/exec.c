@@ -4,9 +4,9 @@
  * Processes of the container can see it from its birth, and one with CAP_SYS_PTRACE can look into
  * it: so nothing of the host may be left in it then. A helper, which is in no namespace of the
  * container's that can see it, joins its cgroups and all of them, as host root first those that the
- * container's user namespace may not own, and the user namespace last; it closes what the process does not
- * need, and clones it with CLONE_PARENT (spawn.c). What it executes from is not a file of the host
- * (exe.c), and it is not dumpable until it has executed the program. */
+ * container's user namespace may not own, and the user namespace last; it closes what the process
+ * does not need, and clones it with CLONE_PARENT (spawn.c). What it executes from is not a file of
+ * the host (exe.c), and it is not dumpable until it has executed the program. */
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
