@@ -223,7 +223,7 @@ TABLE = [
     behaviour("runtime", 100, "the OCI runtime"),
     behaviour("validation", 60, "runtime-tools' validation programs"),
     behaviour("differential", 110, "the same bundles through tare-runtime, runc and crun"),
-    behaviour("attack", 90, "the attacks of docs/attacks.md"),
+    behaviour("attack", 75, "the attacks of docs/attacks.md"),
     behaviour("shim", 60, "the pod supervisor by its protocol"),
     behaviour("image", 120, "the image worker"),
     behaviour("registry", 60, "the registry client"),
