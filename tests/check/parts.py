@@ -151,7 +151,8 @@ def pytest(context, folder, build_name):
     command = [PYTHON, "-m", "pytest", "-v", "--no-header", "--tb=short", "-rN",
                "-p", "no:cacheprovider", "-o", "faulthandler_timeout=60",
                f"--basetemp={context.folder}/p", f"--junitxml={report}", "--rootdir", TESTS,
-               os.path.join(TESTS, folder)]
+               # a file's tests stay together: they share what is slow to make
+               "-n", str(os.cpu_count()), "--dist", "loadfile", os.path.join(TESTS, folder)]
     if context.names:
         command += ["-k", " or ".join(context.names)]
     done = run_logged(command, env=env, cwd=TESTS)

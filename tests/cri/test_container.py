@@ -574,8 +574,12 @@ def test_start_only_once(node, pod):
 def test_children_end_with_the_container(node, pod):
     container = pod.run(["sh", "-c", "sleep 987 & sleep 987 & exec sleep 987"])
     path = cgroup_path(container.spec["linux"]["cgroupsPath"], "pids")
-    with open(os.path.join(path, "cgroup.procs"), encoding="utf-8") as procs:
-        assert len(procs.read().split()) == 3
+
+    def processes():
+        with open(os.path.join(path, "cgroup.procs"), encoding="utf-8") as procs:
+            return len(procs.read().split())
+
+    wait_until(lambda: processes() == 3, what="three processes")
     node.note_pids()
     container.stop()
     container.remove()
