@@ -43,14 +43,14 @@ struct Pod {
         bool network_up;  /* ADD has been begun: DEL is owed */
         Json *cni_result; /* NULL before, and with the host's network */
         char **ips;
-        char *network_problem; /* what CHECK said after a restart: "" nothing; NULL: not asked */
+        char *network_problem;  /* what CHECK said after a restart: "" nothing; NULL: not asked */
         Supervisor *supervisor; /* NULL: gone */
         /* the engine's own */
         struct Engine *engine;
         void *gone_waiter; /* the operation that waits for the supervisor to go */
         bool waited_for_name;
         bool network_unchecked; /* adopted, and CHECK is still to be run */
-        Map *containers; /* id -> Container */
+        Map *containers;        /* id -> Container */
 };
 
 /*   MAKING -> CREATED -> RUNNING -> EXITED    (CREATED -> EXITED: start failed) */

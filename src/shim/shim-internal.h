@@ -61,7 +61,7 @@ typedef struct Shim {
         Exec *execs;
         size_t n_execs;
         bool ending, undoing; /* Shutdown: under way; at its last step */
-        Call *end_calls; /* who waits for the end; nobody when a signal asked */
+        Call *end_calls;      /* who waits for the end; nobody when a signal asked */
         size_t n_end_calls;
 } Shim;
 
