@@ -161,6 +161,8 @@ int cgroups_prepare(Setup *s, Err *err)
         _cleanup_free_ pid_t *pids = NULL;
         size_t n = 0;
 
+        if (s->ctx->no_cgroup)
+                return 0;
         int r = cgroups_path(s->spec, s->id, s->ctx->systemd_cgroup, &path, err);
         if (r < 0)
                 return r;
@@ -187,6 +189,9 @@ static bool asks_for_limits(const OciResources *res)
 int cgroups_setup(Setup *s, Err *err)
 {
         Err e = { 0 };
+
+        if (!s->cgroup)
+                return 0;
         bool optional =
                 (s->unprivileged || s->ctx->rootless) && !asks_for_limits(s->spec->linux.resources);
         int r = cgroup_create(s->cgroup, &e);

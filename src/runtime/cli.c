@@ -167,6 +167,7 @@ static void print_help(void)
                "  --log-format FORMAT  text or json\n"
                "  --debug              say more\n"
                "  --systemd-cgroup     cgroups by systemd\n"
+               "  --cgroup-manager M   cgroupfs, systemd, or disabled: no cgroup is made\n"
                "  --rootless           true, false, auto\n"
                "  --version            print the version\n");
 }
@@ -181,14 +182,15 @@ static int print_version(void)
  */
 
 typedef struct Global {
-        const char *root, *log, *log_format, *rootless;
+        const char *root, *log, *log_format, *rootless, *cgroup_manager;
         bool debug, systemd_cgroup, version, help;
 } Global;
 
 static int open_log(const Global *g, Err *err)
 {
         log_set_program("tare-runtime");
-        log_set_level(g->debug ? LOG_DEBUG_ : LOG_WARNING_);
+        /* Standard error is the program's, too: a warning there would be part of its output. */
+        log_set_level(g->debug ? LOG_DEBUG_ : str_empty(g->log) ? LOG_ERROR_ : LOG_WARNING_);
         if (g->log_format && !str_eq(g->log_format, "text") && !str_eq(g->log_format, "json"))
                 return err_set(err, ERR_INVALID, "--log-format: '%s' is none of text, json",
                                g->log_format);
@@ -233,7 +235,9 @@ static int run_command(const Global *g, int argc, char **argv, char **all, Err *
         _cleanup_free_ char *default_root = find_default_root();
         Cli cli = {
                 .ctx = { .root = str_or(g->root, default_root),
-                         .systemd_cgroup = g->systemd_cgroup,
+                         .systemd_cgroup =
+                                 g->systemd_cgroup || str_eq(g->cgroup_manager, "systemd"),
+                         .no_cgroup = str_eq(g->cgroup_manager, "disabled"),
                          .rootless = str_eq(g->rootless, "true") },
                 .debug = g->debug,
         };
@@ -241,6 +245,13 @@ static int run_command(const Global *g, int argc, char **argv, char **all, Err *
         if (!c) {
                 err_set(err, ERR_INVALID, "no command is called '%s'; see tare-runtime --help",
                         argv[0]);
+                return EXIT_FAILURE;
+        }
+        if (!str_empty(g->cgroup_manager) && !str_eq(g->cgroup_manager, "cgroupfs") &&
+            !cli.ctx.systemd_cgroup && !cli.ctx.no_cgroup) {
+                err_set(err, ERR_INVALID,
+                        "--cgroup-manager: '%s' is none of cgroupfs, systemd, disabled",
+                        g->cgroup_manager);
                 return EXIT_FAILURE;
         }
         if (argc > 1 && (str_eq(argv[1], "--help") || str_eq(argv[1], "-h"))) {
@@ -266,6 +277,7 @@ int cli_main(int argc, char **argv)
                 { "log-format", 0, CLI_STR, &g.log_format, NULL },
                 { "debug", 0, CLI_BOOL, &g.debug, NULL },
                 { "systemd-cgroup", 0, CLI_BOOL, &g.systemd_cgroup, NULL },
+                { "cgroup-manager", 0, CLI_STR, &g.cgroup_manager, NULL },
                 { "rootless", 0, CLI_STR, &g.rootless, NULL },
                 { "criu", 0, CLI_STR, &(const char *){ NULL }, NULL },
                 { "version", 'v', CLI_BOOL, &g.version, NULL },

@@ -32,6 +32,7 @@ const char *runtime_status_name(RuntimeStatus s);
 typedef struct RuntimeContext {
         const char *root; /* state folder: /run/tare-runtime; made 0700 when missing */
         bool systemd_cgroup;
+        bool no_cgroup; /* containers stay in the cgroup of who starts them */
         bool rootless;
 } RuntimeContext;
 
