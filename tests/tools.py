@@ -30,6 +30,11 @@ RUNC_TAGS = "seccomp,urfave_cli_no_docs"
 CRI_TOOLS = ("sigs.k8s.io/cri-tools", "v1.36.0")
 # The next version compares addresses where it means numbers (linux_cgroups_pids and two others).
 RUNTIME_TOOLS = ("github.com/opencontainers/runtime-tools", "v0.9.1-0.20250523060157-0ea5ed0382a2")
+CONTAINERD = ("github.com/containerd/containerd/v2", "v2.4.2")
+# Engines of Debian, and the libraries and files of theirs that a machine may lack. They are unpacked
+# and not installed: nothing of theirs is started, and nothing of the machine's is replaced.
+ENGINES = ("catatonit conmon containerd docker.io golang-github-containers-common libassuan0 "
+           "libdevmapper1.02.1 libgpgme11 libsubid4 podman tini").split()
 # critest pulls this image by digest; ours has the digest that tests/testbed/images.py prints.
 DIGEST_FILE, DIGEST = "pkg/validate/consts.go", r"test-image-digest@sha256:[0-9a-f]*"
 
@@ -228,20 +233,63 @@ def keep_own_limits(work):
     return file.name
 
 
+def unpack_packages(names, work):
+    """Debian packages, which are not installed, in work/root."""
+    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=3",
+               "download", *names]
+    try:
+        run(command, env=env, cwd=work)
+    except ToolError:  # the lists are old, or there are none
+        run(["apt-get", "-q", "update"], env=env)
+        run(command, env=env, cwd=work)
+    for package in glob.glob(f"{work}/*.deb"):
+        run(["dpkg-deb", "-x", package, f"{work}/root"])
+        os.unlink(package)
+
+
 def busybox():
     """Debian's dynamic busybox, for images of critest; busybox-static conflicts with it."""
     def build(work):
-        env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-        command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", "busybox"]
-        try:
-            run(command, env=env, cwd=work)
-        except ToolError:  # the lists are old, or there are none
-            run(["apt-get", "-q", "update"], env=env)
-            run(command, env=env, cwd=work)
-        run(["dpkg-deb", "-x", *glob.glob(f"{work}/*.deb"), f"{work}/root"])
+        unpack_packages(["busybox"], work)
         os.replace(f"{work}/root/bin/busybox", f"{work}/busybox")
 
     return made("busybox-dynamic", ["busybox"], build)[0]
+
+
+def engines():
+    """A folder with the engines of Debian, as if it were the root of a machine."""
+    folder = os.path.join(CACHE, "engines-debian12")
+    if not os.path.isdir(folder):
+        os.makedirs(CACHE, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE, prefix="make-") as work:
+            unpack_packages(ENGINES, work)
+            root = f"{work}/root"
+            run([f"{root}/usr/bin/podman", "--version"],
+                env=dict(os.environ, LD_LIBRARY_PATH=engine_libraries(root)))
+            os.replace(root, folder)
+    return folder
+
+
+def engine_libraries(root):
+    return f"{root}/usr/lib/{platform.machine()}-linux-gnu:{root}/lib/{platform.machine()}-linux-gnu"
+
+
+def containerd():
+    """(containerd, containerd-shim-runc-v2, ctr) of today; Debian's is older by a major version."""
+    module, version = CONTAINERD
+    names = ["containerd", "containerd-shim-runc-v2", "ctr"]
+
+    def build(work):
+        source = os.path.join(work, "source")
+        shutil.copytree(module_source(module, version), source)
+        run(["chmod", "-R", "u+w", source])
+        stamp = f"-s -w -X {module}/version.Version={version}"
+        run([go(), "build", "-trimpath", "-ldflags", stamp, "-tags", "no_btrfs no_devmapper no_zfs",
+             "-o", f"{work}/", *(f"./cmd/{name}" for name in names)],
+            env=dict(go_environment(), GOFLAGS=f"{GOFLAGS} -mod=mod"), cwd=source)
+
+    return made(f"containerd-{version}", names, build)
 
 
 def grpc_client():
@@ -261,6 +309,8 @@ TOOLS = {
     "runtime-tools": runtime_tools,
     "runc": runc,
     "grpc-client": grpc_client,
+    "engines": engines,
+    "containerd": lambda: containerd()[0],
 }
 
 
@@ -282,6 +332,8 @@ def test_environment():
         found["TARE_CRICTL"], found["TARE_CRITEST"] = cri_tools()
         found["BUSYBOX"] = busybox()
         found["TARE_RUNC"] = runc()
+        found["TARE_ENGINES"] = engines()
+        found["TARE_CONTAINERD"] = os.path.dirname(containerd()[0])
     except (ToolError, OSError):
         pass  # prepare() has told
     return found

@@ -210,7 +210,7 @@ def behaviour(name, budget, description):
 ALL = ("release", "asan", "clang")
 TABLE = [
     #    name, seconds, builds, function, description
-    Part("install", 200, (), run_install, "what the tests need: packages, programs in Go",
+    Part("install", 280, (), run_install, "what the tests need: packages, programs in Go",
          isolated=False, tests=False),
     Part("build", 200, (), run_build, "gcc, gcc with sanitizers, clang; no warnings",
          isolated=False),
@@ -231,6 +231,7 @@ TABLE = [
     behaviour("network", 30, "CNI"),
     behaviour("cri", 140, "the daemon as its clients see it"),
     Part("critest", 120, ("release",), run_critest, "the CRI conformance suite", folder="cri"),
+    behaviour("dropin", 90, "the OCI runtime below podman, docker and containerd"),
     behaviour("e2e", 50, "a node from install to removal"),
     behaviour("fault", 90, "every write and call that can fail, failing"),
     Part("behaviour-asan", 360, ("asan",), run_behaviour_asan, "the same with sanitizers"),
