@@ -16,7 +16,6 @@
 
 #define CGROUP_REMOVE_MS 10000
 #define END_WAIT_MS      10000
-#define REAP_WAIT_MS     300
 
 static int run_hooks_of(const RuntimeContext *ctx, const State *st, bool start, Err *err)
 {
@@ -71,15 +70,6 @@ static bool shares_pid_namespace(const RuntimeContext *ctx, const char *id)
         return !pid->present || pid->path;
 }
 
-/* Engines that hear of it look for the process, and take one that is there for alive: its parent,
- * which is about to reap it, gets the time. */
-static int not_running(const State *st, Err *err)
-{
-        for (int i = 0; st->pid > 0 && i < REAP_WAIT_MS && kill(st->pid, 0) == 0; i++)
-                (void)poll(NULL, 0, 1);
-        return err_set(err, ERR_PRECONDITION, "container not running");
-}
-
 int runtime_kill(const RuntimeContext *ctx, const char *id, int signo, bool all, Err *err)
 {
         _cleanup_(state_done) State st = { 0 };
@@ -97,10 +87,12 @@ int runtime_kill(const RuntimeContext *ctx, const char *id, int signo, bool all,
                         return r < 0 ? err_copy(err, &e) : 0;
         }
         if (pidfd < 0)
-                return rest ? 0 : not_running(&st, err);
+                return rest ? 0 : err_set(err, ERR_PRECONDITION, "container not running");
         r = pidfd_kill(pidfd, signo);
+        if (r == -ESRCH && rest) /* it was among the members, and its parent has reaped it */
+                return 0;
         if (r == -ESRCH)
-                return not_running(&st, err);
+                return err_set(err, ERR_PRECONDITION, "container not running");
         return r < 0 ? err_sys(err, -r, "send signal %d to process %d", signo, st.pid) : 0;
 }
 

@@ -39,13 +39,13 @@ class Conmon:
         with open(path, "w", encoding="utf-8") as file:
             json.dump(config, file)
 
-    def call(self, lines, *options):
-        """What conmon writes to the sync pipe, as CRI-O reads it: one object a line."""
+    def call(self, *options):
+        """What conmon writes to the sync pipe: one object, as CRI-O reads it."""
         sync_read, sync_write = os.pipe()
         start_read, start_write = os.pipe()
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "_OCI_SYNCPIPE": str(sync_write),
                "_OCI_STARTPIPE": str(start_read)}
-        command = [self.program, "-b", self.bundle, "-c", ID, "--exit-dir", f"{self.folder}/exits",
+        command = [self.program, "-b", self.bundle, "-c", ID,
                    "-l", f"k8s-file:{self.folder}/log", "--log-level", "info", "-n", "name",
                    "-P", f"{self.folder}/conmon-pid", "--persist-dir", f"{self.folder}/persist",
                    "-r", self.runtime, "--runtime-arg", f"--root={self.state_root}",
@@ -58,26 +58,21 @@ class Conmon:
         os.write(start_write, b"\0")
         os.write(start_write, b"\0")  # exec of a terminal waits for a second one
         os.close(start_write)
-        said = []
         with os.fdopen(sync_read, encoding="utf-8") as pipe:  # open for as long as conmon runs
-            for _ in range(lines):
-                said.append(json.loads(pipe.readline()))
-                if said[-1]["data"] < 0:
-                    break
+            said = json.loads(pipe.readline())
         process.communicate(timeout=SECONDS)
         return said
 
     def create(self, *command):
         self.write_config(*command)
-        return self.call(1, "-p", f"{self.folder}/pid")
+        return self.call("-p", f"{self.folder}/pid", "--exit-dir", f"{self.folder}/exits")
 
     def exec_sync(self, *command):
-        """[{"data": pid}, {"data": exit code}], or one with a message."""
         path = f"{self.folder}/process.json"
         with open(path, "w", encoding="utf-8") as file:
             json.dump({"args": command, "cwd": "/", "env": ["PATH=/bin"],
                        "user": {"uid": 0, "gid": 0}}, file)
-        return self.call(2, "-p", f"{self.folder}/exec-pid", "-e", "--exec-process-spec", path)
+        return self.call("-p", f"{self.folder}/exec-pid", "-e", "--exec-process-spec", path)
 
     def runtime_call(self, *args, code=0):
         done = subprocess.run([self.runtime, f"--root={self.state_root}", *args], check=False,
@@ -111,14 +106,14 @@ def exit_code(conmon):
 def test_life_as_crio_drives_it(conmon):
     said = conmon.create("sh", "-c", "echo ready; trap 'exit 3' TERM; while :; do sleep 0.1; done")
     with open(f"{conmon.folder}/pid", encoding="utf-8") as file:
-        assert said[0]["data"] == int(file.read()) == conmon.state()["pid"]
+        assert said["pid"] == int(file.read()) == conmon.state()["pid"]
     assert conmon.state()["status"] == "created"
     conmon.runtime_call("start", ID)
     wait_until(lambda: "stdout F ready" in conmon.log())
     said = conmon.exec_sync("sh", "-c", "echo in; exit 9")
-    assert [each["data"] for each in said][-1] == 9
+    assert said["exit_code"] == 9
     said = conmon.exec_sync("absent")
-    assert said[-1]["data"] == -1 and "executable file not found" in said[-1]["message"]
+    assert said["exit_code"] == -1 and "executable file not found" in said["message"]
     conmon.runtime_call("pause", ID)
     assert conmon.state()["status"] == "paused"
     conmon.runtime_call("resume", ID)
@@ -131,6 +126,6 @@ def test_life_as_crio_drives_it(conmon):
 
 def test_create_fails_with_a_message(conmon):
     said = conmon.create("absent")
-    assert said[-1]["data"] == -1
-    assert "executable file not found" in said[-1]["message"]
+    assert said["pid"] == -1
+    assert "executable file not found" in said["message"]
     conmon.runtime_call("state", ID, code=1)

@@ -261,7 +261,17 @@ def test_pod_shares_namespaces(podman):
     podman("pod", "pause", "pod")
     assert podman.state("first")["Status"] == "paused"
     podman("pod", "unpause", "pod")
+    podman("rm", "-f", "-t", "0", "first")
     podman("pod", "rm", "-f", "-t", "0", "pod")
+
+
+def test_kill_without_a_pid_namespace(podman):
+    for _ in range(4):  # conmon reaps the init while tare-runtime still signals the others
+        podman(*RUN, "-d", "--name", "host", "--pid", "host", IMAGE, "sh", "-c",
+               "sleep 88888 & sleep 77777")
+        assert podman("kill", "-s", "KILL", "host").err == ""
+        assert podman("wait", "host").out == "137\n"
+        podman("rm", "host")
 
 
 def test_healthcheck(podman):
