@@ -47,12 +47,13 @@ def state(containerd, name):
 
 
 def once(containerd, name, *command, options=(), code=0):
+    """ctr drops what it has not copied yet when a task ends: let what prints sleep at its end."""
     return containerd("run", "--rm", *containerd.options(*options), IMAGE, name, *command,
                       code=code)
 
 
 def test_run_passes_output_and_exit_code(containerd):
-    said = once(containerd, "once", "sh", "-c", "echo out; echo err >&2; exit 7", code=7)
+    said = once(containerd, "once", "sh", "-c", "echo out; echo err >&2; sleep 0.3; exit 7", code=7)
     assert said.out == "out\n" and "err" in said.err.splitlines()
 
 
@@ -102,12 +103,12 @@ def test_terminal_is_resized(containerd, start):
 
 
 def test_options(containerd):
-    script = "echo $WORD; pwd; sed -n 's/^Seccomp:\t//p' /proc/1/status; echo > /file; true"
+    script = "echo $WORD; pwd; sed -n 's/^Seccomp:\t//p' /proc/1/status; echo > /file; sleep 0.3"
     said = once(containerd, "opts", "sh", "-c", script, options=(
         "--read-only", "--seccomp", "--env", "WORD=said", "--cwd", "/tmp", "--cap-drop", "CAP_CHOWN"))
     assert said.out.splitlines() == ["said", "/tmp", "2"]
     assert "Read-only file system" in said.err
-    said = once(containerd, "priv", "sh", "-c", "mount -t tmpfs t /tmp && echo yes",
+    said = once(containerd, "priv", "sh", "-c", "mount -t tmpfs t /tmp && echo yes; sleep 0.3",
                 options=("--privileged",))
     assert said.out == "yes\n"
 
