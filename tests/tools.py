@@ -31,8 +31,8 @@ CRI_TOOLS = ("sigs.k8s.io/cri-tools", "v1.36.0")
 # The next version compares addresses where it means numbers (linux_cgroups_pids and two others).
 RUNTIME_TOOLS = ("github.com/opencontainers/runtime-tools", "v0.9.1-0.20250523060157-0ea5ed0382a2")
 CONTAINERD = ("github.com/containerd/containerd/v2", "v2.4.2")
-# Engines of Debian, and the libraries and files of theirs that a machine may lack. They are unpacked
-# and not installed: nothing of theirs is started, and nothing of the machine's is replaced.
+# Engines of Debian, and the libraries and files of theirs that a machine may lack. They are
+# unpacked, not installed: nothing of theirs is started, nothing of the machine's is replaced.
 ENGINES = ("catatonit conmon containerd docker.io golang-github-containers-common libassuan0 "
            "libdevmapper1.02.1 libgpgme11 libsubid4 podman tini").split()
 # critest pulls this image by digest; ours has the digest that tests/testbed/images.py prints.
@@ -272,11 +272,11 @@ def engines():
 
 
 def engine_libraries(root):
-    return f"{root}/usr/lib/{platform.machine()}-linux-gnu:{root}/lib/{platform.machine()}-linux-gnu"
+    return ":".join(f"{root}/{place}/{platform.machine()}-linux-gnu" for place in ("usr/lib", "lib"))
 
 
 def containerd():
-    """(containerd, containerd-shim-runc-v2, ctr) of today; Debian's is older by a major version."""
+    """(containerd, containerd-shim-runc-v2, ctr) of today; Debian's is a major version older."""
     module, version = CONTAINERD
     names = ["containerd", "containerd-shim-runc-v2", "ctr"]
 

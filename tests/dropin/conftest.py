@@ -56,7 +56,7 @@ def runtime(build):
 def private_machine(build, engine_root):
     """Namespaces of this process; all that engines write outside their folders is in a tmpfs.
 
-    Engines' libraries are found by the loader's cache: conmon starts podman without our environment.
+    The loader's cache finds engines' libraries: conmon starts podman without our environment.
     """
     isolation.isolate()
     for folder in ("/etc", "/var/lib", "/var/cache"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""conmon called as CRI-O calls it: by its options, its start and sync pipes, the file of a process."""
+"""conmon called as CRI-O calls it: by options, start and sync pipes, the file of a process."""
 import json
 import os
 import shutil

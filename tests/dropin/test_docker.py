@@ -137,7 +137,8 @@ def test_out_of_memory(docker):
 
 
 def test_privileged_and_capabilities(docker):
-    script = "sed -n 's/^Seccomp:\t//p' /proc/self/status; mount -t tmpfs t /mnt && test -c /dev/kmsg"
+    script = ("sed -n 's/^Seccomp:\t//p' /proc/self/status; mount -t tmpfs t /mnt &&"
+              "test -c /dev/kmsg")
     assert shell(docker, script, "--privileged", "--tmpfs", "/mnt").out == "0\n"
     caps = "sed -n 's/^CapEff:\t//p' /proc/self/status"
     mask = lambda *options: int(shell(docker, caps, *options).out, 16)  # noqa: E731
