@@ -146,6 +146,8 @@ static int start_start(Op *op, Err *err)
         s.container_id = c->id;
         s.bundle = c->bundle;
         s.log_path = (char *)str_or(c->log_path, "");
+        if (c->log_path)
+                s.log_dir = c->pod->request->config->log_directory;
         s.tty = c->request->config->tty;
         s.stdin = c->request->config->stdin;
         s.stdin_once = c->request->config->stdin_once;

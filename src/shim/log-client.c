@@ -34,6 +34,7 @@ typedef struct LogEntry {
         struct LogEntry *next;
         uint32_t id;
         char *path;
+        uint32_t given;
         bool tty, opened, attached;
         bool unknown; /* a new writer failed to take it over: to be tried again */
         uint32_t max_line;
@@ -193,6 +194,7 @@ static int call_send(LogClient *lc, const LogCall *call)
         c->token = call->token;
         c->tty = e && e->tty;
         c->max_line = e ? e->max_line : LOG_LINE_DEFAULT;
+        c->given = e ? e->given : 0;
         if (e)
                 memcpy(c->path, e->path, path_len + 1);
         for (int i = 0; e && call->op == LOG_OP_STREAMS && i < LOG_STREAMS; i++) {
@@ -376,16 +378,21 @@ int log_client_open(LogClient *lc, const LogTarget *target, LogDoneFn done, void
                     uint32_t *ret_log, Err *err)
 {
         const char *path = target->path ? target->path : "";
+        size_t dir_len = target->dir ? strlen(target->dir) : 0;
 
         if (*path && (*path != '/' || strlen(path) >= PATH_MAX))
                 return err_set(err, ERR_INVALID, "log path '%.200s' is not absolute or too long",
                                path);
+        if (dir_len > 0 && (!str_skip_prefix(path, target->dir) || path[dir_len] != '/'))
+                return err_set(err, ERR_INVALID, "log path '%.200s' is not below '%.200s'", path,
+                               target->dir);
         if (target->max_line > LOG_LINE_MAX)
                 return err_set(err, ERR_INVALID, "log lines of %u bytes are over the limit of %d",
                                target->max_line, LOG_LINE_MAX);
         LogEntry *e = xnew(LogEntry);
         e->id = ++lc->last_log;
         e->path = xstrdup(path);
+        e->given = (uint32_t)dir_len;
         e->tty = target->tty;
         e->max_line = target->max_line ? target->max_line : LOG_LINE_DEFAULT;
         for (int i = 0; i < LOG_STREAMS; i++)

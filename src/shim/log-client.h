@@ -18,6 +18,8 @@ typedef struct LogClient LogClient;
 
 typedef struct LogTarget {
         const char *path; /* empty: discard */
+        const char *dir;  /* what path begins with; below it no link leads out. NULL, "": path's own
+                           * folder */
         bool tty;
         uint32_t max_line; /* 0: the default */
 } LogTarget;

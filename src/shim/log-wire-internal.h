@@ -26,6 +26,7 @@ typedef struct LogCommand {
         uint64_t token;
         uint32_t max_line;
         uint32_t streams; /* bit i: descriptor of stream i comes along */
+        uint32_t given;   /* bytes of path: see LogTarget */
         bool tty;
         char path[PATH_MAX]; /* empty: output is discarded. Sent up to its NUL. */
 } LogCommand;

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,7 @@
 #include "shim/job.h"
 #include "shim/log-format.h"
 #include "shim/log-wire-internal.h"
+#include "sys/inroot.h"
 
 #define CHUNK        ((size_t)256 << 10) /* one read */
 #define OUT_BATCH    ((size_t)128 << 10) /* one write */
@@ -68,6 +70,7 @@ struct LogFile {
         LogFile *next;
         uint32_t id;
         char *path; /* empty: output is discarded */
+        size_t given;
         int fd;
         LogStyle style;
         LogStream streams[LOG_STREAMS];
@@ -97,20 +100,29 @@ static void answer(Writer *w, const LogAnswer *a)
 
 /* --- the file --- */
 
-static int open_log(const char *path, Err *err)
+/* What is above `given` bytes of the path is as the client says; others may make links below. */
+static int open_log(const char *path, size_t given, Err *err)
 {
+        char name[NAME_MAX + 1];
         struct stat st;
-        const char *base = path_basename(path);
-        _cleanup_free_ char *dir = xstrndup(path, (size_t)(base - path));
 
+        if (given == 0)
+                given = (size_t)(path_basename(path) - path);
+        _cleanup_free_ char *dir = xstrndup(path, given);
         int r = io_mkdir_p(dir, 0755);
         if (r < 0)
                 return err_sys(err, -r, "make the folder of log '%s'", path);
+        _cleanup_close_ int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (dir_fd < 0)
+                return err_sys(err, errno, "open the folder of log '%s'", path);
+        _cleanup_close_ int parent = inroot_parent(dir_fd, path + given, name, sizeof(name));
+        if (parent < 0)
+                return err_sys(err, -parent, "make the folder of log '%s'", path);
         /* O_NONBLOCK: a FIFO there must not hold us; regular files ignore it. */
-        _cleanup_close_ int fd =
-                open(path,
-                     O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-                     0640);
+        _cleanup_close_ int fd = openat(parent, name,
+                                        O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK |
+                                                O_NOCTTY | O_CLOEXEC,
+                                        0640);
         if (fd < 0)
                 return err_sys(err, errno, "open log '%s'", path);
         if (fstat(fd, &st) < 0)
@@ -430,7 +442,7 @@ static int op_open(Writer *w, LogFile *f, const LogCommand *c, Err *err)
         if (f)
                 return 0;
         if (*c->path) {
-                fd = open_log(c->path, err);
+                fd = open_log(c->path, c->given, err);
                 if (fd < 0)
                         return fd;
         }
@@ -438,6 +450,7 @@ static int op_open(Writer *w, LogFile *f, const LogCommand *c, Err *err)
         f->writer = w;
         f->id = c->log;
         f->path = xstrdup(c->path);
+        f->given = c->given;
         f->fd = fd;
         f->style = (LogStyle){ .max_line = c->max_line, .tty = c->tty };
         f->retry = loop_add_timer(w->loop, 0, on_retry, f);
@@ -478,7 +491,7 @@ static int op_reopen(LogFile *f, Err *err)
 {
         if (!*f->path)
                 return 0;
-        int fd = open_log(f->path, err);
+        int fd = open_log(f->path, f->given, err);
         if (fd < 0)
                 return fd;
         fd_close(f->fd);

@@ -359,6 +359,7 @@ int shim_start_container(Shim *s, Call call, const Request *request, Frame *fram
         } else {
                 /* without a path: somebody has to empty the terminal */
                 LogTarget target = { .path = req->log_path,
+                                     .dir = req->log_dir,
                                      .tty = req->tty,
                                      .max_line = req->max_log_line };
                 r = log_client_open(s->logs, &target, log_opened, c, &c->io.log, err);

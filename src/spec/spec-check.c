@@ -220,12 +220,17 @@ static int check_env(const CriContainer *c, Err *err)
 
 static int check_log_path(const CriContainer *c, Err *err)
 {
-        _cleanup_strv_ char **parts = strv_split(str_or(c->log_path, ""), "/");
+        const char *path = str_or(c->log_path, "");
+        _cleanup_strv_ char **parts = strv_split(path, "/");
+
+        for (const char *p = path; *p; p++)
+                if ((unsigned char)*p < ' ' || *p == 0x7f)
+                        return err_set(err, ERR_INVALID, "log_path holds a control character");
         if (!strv_contains(parts, ".."))
                 return 0;
         return err_set(err, ERR_INVALID,
                        "log_path: \"%.200s\" leaves the pod's log_directory; give a path below it",
-                       c->log_path);
+                       path);
 }
 
 static int check_namespaces(const CriPod *pod, const CriNamespaces *n, Err *err)

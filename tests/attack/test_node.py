@@ -69,6 +69,24 @@ def test_log_is_a_link(node):
     os.unlink(victim)
 
 
+def test_log_folder_is_a_link(node):
+    """The same by a folder on the way, which a pod with a hostPath of the logs can make."""
+    outside = node.path("outside")
+    os.mkdir(outside)
+    pod = node.run_pod()
+    folder = pod.config["log_directory"]
+    os.makedirs(folder, exist_ok=True)
+    for name, target in (("up", "../../outside"), ("away", outside)):
+        os.symlink(target, os.path.join(folder, name))
+        try:
+            pod.run(["echo", "written"], log_path=f"{name}/0.log").wait()
+        except CriError:
+            pass  # refused: as good
+    assert os.listdir(outside) == []
+    node.remove_everything()
+    os.rmdir(outside)
+
+
 @pytest.mark.parametrize("name", [
     "kernel.core_pattern", "kernel/core_pattern", "net.ipv4/../../kernel/core_pattern",
     "net/../kernel/core_pattern", "kernel.shm_rmid_forced+kernel.core_pattern", "vm.swappiness",

@@ -74,7 +74,7 @@ def test_throughput(pod):
     line = "0123456789" * 9 + "012345678"
     pod.sh("a", f"yes {line} | head -c 100000000")
     assert pod.client.wait_exit("a", timeout=60).exit_code == 0
-    wait_until(lambda: os.stat(pod.log_path("a")).st_size == 1000000 * 140, timeout=30,
+    wait_until(lambda: os.stat(pod.log_path("a")).st_size == 1000000 * 140, timeout=120,
                what="100 MB of lines")
     with open(pod.log_path("a"), "rb") as f:
         head = f.read(14000).split(b"\n")[:-1]
