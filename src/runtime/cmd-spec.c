@@ -150,6 +150,7 @@ int cmd_features(const Cli *cli, int argc, char **argv, Err *err)
                                              "poststart",
                                              "poststop",
                                              NULL };
+        static const char *const unsafe[] = { "run.oci.keep_original_groups", NULL };
         _cleanup_json_ Json *j = json_object_new_object();
 
         (void)cli;
@@ -164,6 +165,7 @@ int cmd_features(const Cli *cli, int argc, char **argv, Err *err)
                 json_object_array_add(options, json_object_new_string(mount_options_word(i)));
         add_linux(j);
         json_add_str(json_add_obj(j, "annotations"), "io.tare.runtime.version", TARE_VERSION);
+        add_list(j, "potentiallyUnsafeConfigAnnotations", unsafe);
         puts(json_object_to_json_string_ext(j, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED));
         return 0;
 }

@@ -50,10 +50,24 @@ static void wanted_caps(const Setup *s, const CapsSets *have, CapsSets *ret)
                                 s->id, caps_name(i));
 }
 
+/* crun's annotation, by which podman's --group-add keep-groups keeps the caller's. */
+static bool keeps_groups(const Setup *s)
+{
+        return str_eq(str_or(oci_annotation(s->spec, "run.oci.keep_original_groups"), ""), "1");
+}
+
 static int set_groups(Setup *s, const OciUser *u, Err *err)
 {
         _cleanup_free_ gid_t *gids = xnew_array(gid_t, u->n_additional_gids + 1);
 
+        if (keeps_groups(s)) {
+                if (u->n_additional_gids > 0)
+                        return err_set(err, ERR_INVALID,
+                                       "process.user: additionalGids, and the annotation "
+                                       "run.oci.keep_original_groups, which keeps the caller's");
+                s->plan.groups_stay = true;
+                return 0;
+        }
         for (size_t i = 0; i < u->n_additional_gids; i++)
                 gids[i] = u->additional_gids[i];
         if (setgroups(u->n_additional_gids, gids) == 0)

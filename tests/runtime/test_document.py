@@ -57,6 +57,18 @@ def test_annotations(machine):
     b.stop()
 
 
+def test_original_groups(bundle):
+    """crun's annotation: the caller's groups stay."""
+    bundle.config["annotations"] = {"run.oci.keep_original_groups": "1"}
+    bundle.process["user"] = {"uid": 1000, "gid": 1000}
+    assert bundle.report(extra_groups=[5, 7])["groups"] == [5, 7]
+    bundle.config["annotations"]["run.oci.keep_original_groups"] = "0"
+    assert bundle.report(extra_groups=[5, 7])["groups"] == []
+    bundle.config["annotations"]["run.oci.keep_original_groups"] = "1"
+    bundle.process["user"]["additionalGids"] = [9]
+    bundle.run().failed("keep_original_groups", 1)
+
+
 def test_annotation_without_a_key(bundle):
     bundle.config["annotations"] = {"": "b"}
     bundle.run().failed("annotations", 1)
