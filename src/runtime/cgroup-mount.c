@@ -173,3 +173,25 @@ int cgroup_mount_init(Setup *s, const OciMount *m, Err *err)
         return cgroup_mode() == CGROUP_V2 ? mount_v2(s, &o, target, err)
                                           : mount_v1(s, &o, target, err);
 }
+
+int cgroup_mount_sources(const char *cgroup, CgroupSourceFn *each, void *user, Err *err)
+{
+        _cleanup_strbuf_ StrBuf text = { 0 };
+
+        if (cgroup_mode() == CGROUP_V2) {
+                _cleanup_free_ char *full = xasprintf(CGROUP_ROOT "%s", str_or(cgroup, "/"));
+                each(user, "", full);
+                return 0;
+        }
+        int r = io_read_file(AT_FDCWD, "/proc/self/cgroup", CGROUP_LINES_MAX, &text);
+        if (r < 0)
+                return err_sys(err, -r, "read /proc/self/cgroup");
+        for (char *rest = text.data, *line; (line = strsep(&rest, "\n"));) {
+                const char *name = folder_name(line);
+                _cleanup_free_ char *full =
+                        name ? xasprintf(CGROUP_ROOT "/%s%s", name, str_or(cgroup, "/")) : NULL;
+                if (full && access(full, F_OK) == 0)
+                        each(user, name, full);
+        }
+        return 0;
+}

@@ -18,6 +18,8 @@
 #define DEFAULT_ROOT "/run/tare-runtime"
 
 static const CliCommand commands[] = {
+        { "checkpoint", "ID", "write a container that runs to a folder, by criu", cmd_checkpoint, 1,
+          false },
         { "create", "ID", "make a container; it waits for start", cmd_create, 1, true },
         { "delete", "ID", "remove a container and what it holds", cmd_delete, 1, false },
         { "exec", "ID COMMAND [ARGUMENT...]", "run another process in a container", cmd_exec, 255,
@@ -27,6 +29,7 @@ static const CliCommand commands[] = {
         { "list", "", "list containers", cmd_list, 1, false },
         { "pause", "ID", "stop all processes of a container for a while", cmd_pause, 1, false },
         { "ps", "ID", "list the processes of a container", cmd_ps, 1, false },
+        { "restore", "ID", "make a container again from a checkpoint", cmd_restore, 1, false },
         { "resume", "ID", "let a paused container go on", cmd_resume, 1, false },
         { "run", "ID", "create and start a container, and wait for it", cmd_run, 1, true },
         { "spec", "", "write a config.json to start from", cmd_spec, 1, false },
@@ -159,7 +162,7 @@ static void print_help(void)
         printf("tare-runtime runs OCI containers.\n\n"
                "usage: tare-runtime [global options] COMMAND [options] [arguments]\n\nCommands:\n");
         for (size_t i = 0; i < array_len(commands); i++)
-                printf("  %-9s %-26s %s\n", commands[i].name, commands[i].arguments,
+                printf("  %-10s %-26s %s\n", commands[i].name, commands[i].arguments,
                        commands[i].help);
         printf("\nGlobal options:\n"
                "  --root DIR           where containers are recorded (" DEFAULT_ROOT ")\n"

@@ -53,6 +53,11 @@ int cli_preserve_fds(unsigned asked, unsigned *ret, Err *err);
 int cmd_create(const Cli *cli, int argc, char **argv, Err *err);
 int cmd_run(const Cli *cli, int argc, char **argv, Err *err);
 int cmd_start(const Cli *cli, int argc, char **argv, Err *err);
+/* A terminal in the foreground is ours to carry; without one there is nothing to make. */
+int cli_wants_terminal(const char *bundle, OciSpec **ret, bool *ret_terminal, Err *err);
+/* cmd-checkpoint.c */
+int cmd_checkpoint(const Cli *cli, int argc, char **argv, Err *err);
+int cmd_restore(const Cli *cli, int argc, char **argv, Err *err);
 /* cmd-exec.c */
 int cmd_exec(const Cli *cli, int argc, char **argv, Err *err);
 /* cmd-control.c */

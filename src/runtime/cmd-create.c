@@ -89,8 +89,7 @@ int cmd_start(const Cli *cli, int argc, char **argv, Err *err)
         return r < 0 ? r : runtime_start(&cli->ctx, id, err);
 }
 
-/* A terminal in the foreground is ours to carry; without one there is nothing to make. */
-static int wants_terminal(const char *bundle, OciSpec **ret, bool *ret_terminal, Err *err)
+int cli_wants_terminal(const char *bundle, OciSpec **ret, bool *ret_terminal, Err *err)
 {
         _cleanup_free_ char *path = xasprintf("%s/config.json", str_or(bundle, "."));
         int r = oci_spec_read(AT_FDCWD, path, ret, err);
@@ -106,7 +105,7 @@ static int run_foreground(const Cli *cli, const CreateOptions *o, RuntimeCreate 
         Foreground *f = NULL;
         bool terminal = false;
 
-        int r = wants_terminal(o->bundle, &spec, &terminal, err);
+        int r = cli_wants_terminal(o->bundle, &spec, &terminal, err);
         if (r < 0)
                 return r;
         c->spec = spec;

@@ -24,7 +24,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "runtime/cgroups.h"
@@ -54,49 +53,10 @@ static bool keeps_state(const Setup *s)
         return s->dir_fd >= 0;
 }
 
-static void fill_state(const Setup *s, State *st)
-{
-        const OciHooks *h = &s->spec->hooks;
-
-        *st = (State){
-                .id = xstrdup(s->id),
-                .bundle = xstrdup(s->bundle),
-                .rootfs = xstrdup(s->rootfs),
-                .created = xstrdup(s->created),
-                .owner = geteuid() == 0 ? xstrdup("root") : xasprintf("%u", geteuid()),
-                .cgroup = s->cgroup ? xstrdup(cgroup_path(s->cgroup)) : NULL,
-                .rdt = rdt_plan_leaves(&s->rdt),
-                .boot_id = xstrdup(clock_boot_id()),
-                .systemd_cgroup = s->ctx->systemd_cgroup,
-                .hooks = h->poststart.n + h->poststop.n > 0,
-                .pid = s->pid,
-                .start_time = s->start_time,
-                .annotations = state_annotations(s->spec),
-        };
-}
-
-static int write_intent(Setup *s, Err *err)
-{
-        _cleanup_(state_done) State st = { 0 };
-
-        fill_state(s, &st);
-        return state_write_intent(s->dir_fd, &st, err);
-}
-
+/* Nobody needs it before the record is complete. */
 static int config_parent(Setup *s, Err *err)
 {
-        _cleanup_free_ char *text = NULL;
-
-        if (!s->config_text) {
-                _cleanup_json_ Json *j = oci_spec_to_json(s->spec);
-                text = json_print(j);
-        }
-        const char *t = s->config_text ? s->config_text : text;
-        /* nobody looks at it before state.json is there: no need for a rename */
-        _cleanup_close_ int fd = openat(s->dir_fd, "config.json",
-                                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        int r = fd < 0 ? -errno : io_write_full(fd, t, strlen(t));
-        return r < 0 ? err_sys(err, -r, "keep config.json") : 0;
+        return record_write_config(s, err);
 }
 
 static bool has_net_devices(const Setup *s)
@@ -106,16 +66,10 @@ static bool has_net_devices(const Setup *s)
 
 static int ready_parent(Setup *s, Err *err)
 {
-        char when[40];
-
-        clock_format_rfc3339(clock_real_ns(), when, sizeof(when));
-        str_assign(&s->created, when);
         int r = selfcheck_parent(s, err);
-        if (r == 0 && keeps_state(s)) {
-                _cleanup_(state_done) State st = { 0 };
-                fill_state(s, &st);
-                r = state_complete(s->dir_fd, &st, err);
-        }
+
+        if (r == 0)
+                r = record_complete(s, err);
         return r < 0 ? r : setup_write_pid_file(s, s->create->pid_file, err);
 }
 
@@ -127,7 +81,7 @@ static int cgroup_ready_init(Setup *s, Err *err)
 /* Where each row stands, and why, is above and in the files of the functions. */
 static const Step steps[] = {
         { "idmap", setup_has_new_userns, idmap_write, idmap_enter, STEP_GO },
-        { "record", keeps_state, write_intent, NULL, 0 },
+        { "record", keeps_state, record_write_intent, NULL, 0 },
         { "cgroup", NULL, cgroups_setup, NULL, STEP_GO | STEP_LATE },
         { "netdevices", has_net_devices, network_devices_parent, NULL, 0 },
         { "limits", NULL, process_limits_parent, process_limits_init, 0 },
@@ -208,21 +162,6 @@ static int refuse_unsupported(const Setup *s, Err *err)
         return 0;
 }
 
-static int read_config(Setup *s, OciSpec **ret, Err *err)
-{
-        _cleanup_strbuf_ StrBuf text = { 0 };
-        _cleanup_free_ char *path = xasprintf("%s/config.json", s->bundle);
-        int r = io_read_file(AT_FDCWD, path, JSON_CONFIG_MAX, &text);
-
-        if (r < 0)
-                return err_sys(err, -r, "read '%s'", path);
-        r = oci_spec_parse(text.data, text.len, ret, err);
-        if (r < 0)
-                return err_wrap(err, r, "config.json");
-        s->config_text = strbuf_take(&text);
-        return 0;
-}
-
 static int prepare(Setup *s, Err *err)
 {
         const RuntimeCreate *c = s->create;
@@ -243,7 +182,7 @@ static int prepare(Setup *s, Err *err)
         if (r == 0)
                 r = rdt_plan(RDT_ROOT, &s->spec->linux.intel_rdt, s->id, false, &s->rdt, err);
         if (r == 0 && !c->no_state)
-                r = write_intent(s, err);
+                r = record_write_intent(s, err);
         if (r == 0 && !c->run_now)
                 r = gate_listen(s, err);
         if (r == 0)
@@ -262,7 +201,7 @@ static int prepare(Setup *s, Err *err)
 /* -- the whole -----------------------------------------------------------------------------------
  */
 
-static void undo(Setup *s)
+void setup_undo(Setup *s)
 {
         Err e = { 0 };
         bool spawned = s->pid > 0;
@@ -320,7 +259,7 @@ static int make(Setup *s, Err *err)
                         r = run_poststart(s, err);
         }
         if (r < 0)
-                undo(s);
+                setup_undo(s);
         return r;
 }
 
@@ -351,7 +290,7 @@ int runtime_create(const RuntimeContext *ctx, const RuntimeCreate *opt, RuntimeP
                 return err_sys(err, errno, "bundle '%s'", str_or(opt->bundle, "."));
         s.bundle = xstrdup(bundle);
         if (!opt->spec) {
-                r = read_config(&s, &read_spec, err);
+                r = record_read_config(&s, &read_spec, err);
                 if (r < 0)
                         return r;
         }

@@ -28,6 +28,12 @@ static const OciDevice default_devices[] = {
         { .path = (char *)"/dev/tty", .type = 'c', .major = 5, .minor = 0 },
 };
 
+const OciDevice *devices_default(size_t *ret_n)
+{
+        *ret_n = array_len(default_devices);
+        return default_devices;
+}
+
 static const struct {
         const char *name, *target;
         bool replace;

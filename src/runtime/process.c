@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -317,6 +318,24 @@ int process_stdio_parent(Setup *s, Err *err)
         return 0;
 }
 
+/* The host's /dev/null would hold a mount that is not the container's, which a checkpoint could not
+ * name. Without one of its own it keeps the host's. */
+static void own_null(void)
+{
+        _cleanup_close_ int own = -EBADF;
+
+        for (int i = 0; i < 3; i++) {
+                struct stat st;
+                if (fstat(i, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+                        continue;
+                if (own < 0)
+                        own = open("/dev/null", O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+                if (own < 0 || fstat(own, &st) < 0 || st.st_rdev != makedev(1, 3))
+                        return;
+                (void)dup2(own, i);
+        }
+}
+
 int process_stdio_init(Setup *s, Err *err)
 {
         int high[3] = { -EBADF, -EBADF, -EBADF };
@@ -339,6 +358,8 @@ int process_stdio_init(Setup *s, Err *err)
         for (int i = 0; i < 3; i++)
                 if (high[i] >= 0 && dup2(high[i], i) < 0)
                         return err_sys(err, errno, "set stdio %d", i);
+        if (!s->exec)
+                own_null();
         if (s->process && !setup_in_userns(s))
                 for (int i = 0; i < 3; i++)
                         own_pipe(s, i, s->process->user.uid);

@@ -127,6 +127,14 @@ int sync_wait_exec(Setup *s, Err *err);
 /* Init: until the parent has said go for this step (an index of the table). */
 int sync_need(Setup *s, unsigned step, Err *err);
 
+/* record.c: the caller's process */
+int record_read_config(Setup *s, OciSpec **ret, Err *err);
+int record_write_intent(Setup *s, Err *err);
+int record_write_config(const Setup *s, Err *err);
+int record_complete(Setup *s, Err *err);
+
+/* create.c: ends what was made, and takes all of it away. */
+void setup_undo(Setup *s);
 /* create.c: init: waits for the step (its index in exec.c is here) after which the container's
  * cgroups are there, and is in them then. */
 #define EXEC_STEP_CGROUP 0
@@ -180,6 +188,12 @@ int mounts_init(Setup *s, Err *err);
 int mounts_readonly_dev(Setup *s, Err *err);
 int cgroup_mount_init(Setup *s, const OciMount *m, Err *err);
 int cgroup_namespace_init(Setup *s, Err *err);
+/* Each folder of the host that cgroup_mount_init() binds, and its name below the mount ("": the
+ * mount itself). cgroup NULL: none. */
+typedef void CgroupSourceFn(void *user, const char *name, const char *source);
+int cgroup_mount_sources(const char *cgroup, CgroupSourceFn *each, void *user, Err *err);
+/* The nodes that every container has. */
+const OciDevice *devices_default(size_t *ret_n);
 int devices_init(Setup *s, Err *err);
 int masks_init(Setup *s, Err *err);
 int terminal_init(Setup *s, Err *err);

@@ -39,6 +39,7 @@ void state_done(State *st)
         free(st->cgroup);
         free(st->rdt);
         free(st->boot_id);
+        strv_free(st->stdio);
         json_putp(&st->annotations);
         *st = (State){ 0 };
 }
@@ -177,6 +178,8 @@ static char *print_state(const State *st)
         json_add_i64(j, "pid", st->pid);
         json_add_u64(j, "start_time", st->start_time);
         json_add_str_opt(j, "boot_id", st->boot_id);
+        if (st->stdio)
+                json_add_strv(j, "stdio", st->stdio);
         if (st->annotations)
                 json_object_object_add(j, "annotations", json_object_get(st->annotations));
         return json_print(j);
@@ -250,6 +253,8 @@ static int from_json(Json *j, State *st, Err *err)
                 r = json_get_u64(j, "start_time", "", &st->start_time, err);
         if (r >= 0)
                 r = json_get_str(j, "boot_id", "", &st->boot_id, err);
+        if (r >= 0)
+                r = json_get_strv(j, "stdio", "", &st->stdio, err);
         if (r >= 0)
                 r = json_get_obj(j, "annotations", "", &st->annotations, err);
         if (r < 0)

@@ -26,6 +26,7 @@ typedef struct State {
         bool hooks;    /* poststart or poststop hooks: config.json has to be read for them */
         pid_t pid;     /* 0: not known */
         uint64_t start_time;
+        char **stdio;      /* "pipe:[N]" that came from outside, as /proc names them; NULL: none */
         Json *annotations; /* NULL: none */
 } State;
 void state_done(State *st);

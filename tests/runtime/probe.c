@@ -617,6 +617,11 @@ int main(int argc, char **argv)
                         sleep(30);
                 return 0;
         }
+        for (unsigned n = 0; !strcmp(what, "count"); n++) {
+                printf("%u\n", n);
+                fflush(stdout);
+                usleep(20000);
+        }
         if (!strcmp(what, "exes"))
                 return open_exes();
         for (int i = 2; !strcmp(what, "owner") && i < argc; i++) {

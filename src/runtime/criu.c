@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* criu.c - see criu.h. Runs in the caller's process, and between fork and exec in criu's. */
+#include "runtime/criu.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "runtime/setup-internal.h"
+#include "sys/ns.h"
+#include "sys/pidfd.h"
+
+#define CRIU_OLDEST_MAJOR 3
+#define CRIU_OLDEST_MINOR 15 /* external pid namespaces, "status-ready" */
+#define CRIU_SOCKET       3
+#define RESPONSE_MAX      65536
+#define LOG_LINE_MAX      4096
+#define LOG_MAX           ((size_t)256 << 20)
+#define LOG_ERRORS        3
+#define LOG_ERROR_MAX     200 /* bytes of each */
+
+void criu_response_free(Criu__Response *r)
+{
+        criu__response__free_unpacked(r, NULL);
+}
+
+/* -- the program ------------------------------------------------------------------------------- */
+
+static int find_criu(char **ret, Err *err)
+{
+        const char *path = str_or(getenv("PATH"), "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin");
+        _cleanup_strv_ char **folders = strv_split(path, ":");
+
+        strv_push(&folders, "/usr/sbin"); /* a caller's PATH often lacks it */
+        for (char **f = folders; *f; f++) {
+                char *file = path_is_absolute(*f) ? xasprintf("%s/criu", *f) : NULL;
+                if (file && access(file, X_OK) == 0) {
+                        *ret = file;
+                        return 0;
+                }
+                free(file);
+        }
+        return err_set(err, ERR_UNSUPPORTED,
+                       "checkpoint and restore need criu, which is in no folder of PATH; install "
+                       "the package criu");
+}
+
+/* Child: descriptors to the numbers that criu is told. All are copied out of the way first. */
+static int place_fds(const CriuCall *call, int sock, Err *err)
+{
+        size_t n = call->n_fds + 1;
+        int first = CRIU_FIRST_FD + (int)n;
+        _cleanup_free_ int *high = xnew_array(int, n);
+
+        for (size_t i = 0; i < n; i++) {
+                high[i] = fcntl(i == 0 ? sock : call->fds[i - 1], F_DUPFD_CLOEXEC, first);
+                if (high[i] < 0)
+                        return err_sys(err, errno, "keep a descriptor for criu");
+        }
+        for (size_t i = 0; i < n; i++)
+                if (dup2(high[i], CRIU_SOCKET + (int)i) < 0)
+                        return err_sys(err, errno, "give criu a descriptor");
+        if (call->keeps_stdio)
+                return 0;
+        _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        for (int i = 0; i < 3; i++)
+                if (null < 0 || dup2(null, i) < 0)
+                        return err_sys(err, errno, "open /dev/null for criu");
+        return 0;
+}
+
+static int leave_host_mounts(Err *err)
+{
+        if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+                return err_sys(err, errno, "take criu's mounts out of the host's propagation");
+        return 0;
+}
+
+static int become_criu(const CriuCall *call, const char *path, int sock, Err *err)
+{
+        char *const argv[] = { (char *)"criu", (char *)"swrk", (char *)"3", NULL };
+        int r = call->own_mounts ? leave_host_mounts(err) : 0;
+
+        if (r == 0 && call->own_mounts)
+                r = call->prepare(call->user, err);
+        if (r == 0)
+                r = place_fds(call, sock, err);
+        if (r < 0)
+                return r;
+        setup_reset_signals();
+        execv(path, argv);
+        return err_sys(err, errno, "run '%s'", path);
+}
+
+/* Child: the error goes where the parent reads it; a descriptor that closes says that all is well.
+ */
+static _Noreturn void child_report(int report, int r, const Err *err)
+{
+        if (r < 0)
+                (void)io_write_full(report, err, sizeof(*err));
+        _exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+static int read_report(int fd, Err *err)
+{
+        Err got = { 0 };
+
+        if (io_read_full(fd, &got, sizeof(got)) != (ssize_t)sizeof(got))
+                return 0;
+        got.msg[sizeof(got.msg) - 1] = 0;
+        return err_copy(err, &got);
+}
+
+typedef struct Child {
+        pid_t pid;
+        int pidfd, sock;
+} Child;
+
+static int start_criu(const CriuCall *call, Child *c, Err *err)
+{
+        _cleanup_free_ char *path = NULL;
+        int sockets[2], report[2];
+        int r = find_criu(&path, err);
+
+        if (r < 0)
+                return r;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+                return err_sys(err, errno, "make a socket for criu");
+        c->sock = sockets[0];
+        _cleanup_close_ int other = sockets[1];
+        if (pipe2(report, O_CLOEXEC) < 0)
+                return err_sys(err, errno, "make a pipe for criu");
+        _cleanup_close_ int from = report[0];
+        _cleanup_close_ int to = report[1];
+        c->pid = ns_clone(call->own_mounts ? CLONE_NEWNS : 0, SIGCHLD, -EBADF, &c->pidfd);
+        if (c->pid < 0)
+                return err_sys(err, -c->pid, "make a process for criu");
+        if (c->pid == 0) {
+                Err e = { 0 };
+                child_report(to, become_criu(call, path, other, &e), &e);
+        }
+        to = fd_close(to);
+        return read_report(from, err);
+}
+
+int criu_run_aside(int (*function)(void *user, Err *err), void *user, Err *err)
+{
+        int report[2], status = 0;
+        _cleanup_close_ int pidfd = -EBADF;
+
+        if (pipe2(report, O_CLOEXEC) < 0)
+                return err_sys(err, errno, "make a pipe");
+        _cleanup_close_ int from = report[0];
+        _cleanup_close_ int to = report[1];
+        pid_t pid = ns_clone(CLONE_NEWNS, SIGCHLD, -EBADF, &pidfd);
+        if (pid < 0)
+                return err_sys(err, -pid, "make a mount namespace");
+        if (pid == 0) {
+                Err e = { 0 };
+                int r = leave_host_mounts(&e);
+                child_report(to, r < 0 ? r : function(user, &e), &e);
+        }
+        to = fd_close(to);
+        int r = read_report(from, err);
+        int e = pidfd_reap(pidfd, true, &status);
+        if (r == 0 && (e < 0 || status != 0))
+                r = err_set(err, ERR_INTERNAL, "the helper that makes mount points ended early");
+        return r;
+}
+
+/* -- its log ----------------------------------------------------------------------------------- */
+
+/* "(00.012345) Error (criu/mount.c:1088): mnt: text" is "mnt: text". */
+static const char *error_text(const char *line)
+{
+        const char *p = strstr(line, "Error (");
+
+        if (!p)
+                return NULL;
+        const char *text = strstr(p, "): ");
+        return text ? text + strlen("): ") : p;
+}
+
+/* The last is what criu did of it, the cause is one or two before; "Dumping FAILED." says nothing.
+ */
+static char *last_errors(const char *path)
+{
+        char *last[LOG_ERRORS] = { NULL };
+        size_t seen = 0, n = 0;
+        char line[LOG_LINE_MAX];
+        StrBuf text = { 0 };
+
+        int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        _cleanup_fclose_ FILE *f = fd < 0 ? NULL : fdopen(fd, "re");
+        if (!f && fd >= 0)
+                close(fd);
+        while (f && seen < LOG_MAX && fgets(line, sizeof(line), f)) {
+                seen += strlen(line);
+                line[strcspn(line, "\n")] = 0;
+                const char *error = error_text(line);
+                if (!error || str_has_suffix(error, " FAILED."))
+                        continue;
+                free(last[n % LOG_ERRORS]);
+                last[n++ % LOG_ERRORS] = str_make_utf8(error, strnlen(error, LOG_ERROR_MAX));
+        }
+        for (size_t i = n > LOG_ERRORS ? n - LOG_ERRORS : 0; i < n; i++)
+                strbuf_addf(&text, "%s%s", text.len ? "; " : "", last[i % LOG_ERRORS]);
+        for (size_t i = 0; i < LOG_ERRORS; i++)
+                free(last[i]);
+        return n > 0 ? strbuf_take(&text) : NULL;
+}
+
+static int failed(const CriuCall *call, const Criu__Response *resp, Err *err)
+{
+        const char *said = resp ? resp->cr_errmsg : NULL;
+
+        if (!call->log_dir)
+                return err_set(err, ERR_INTERNAL, "criu %s%s%s",
+                               resp ? "refuses" : "ended without an answer",
+                               str_empty(said) ? "" : ": ", str_or(said, ""));
+        _cleanup_free_ char *log = xasprintf("%s/%s", call->log_dir, call->log_file);
+        _cleanup_free_ char *errors = last_errors(log);
+        if (errors || !str_empty(said))
+                return err_set(err, ERR_INTERNAL, "criu: %s (its log is '%s')",
+                               errors ? errors : said, log);
+        return err_set(err, ERR_INTERNAL, "criu %s, and its log '%s' has no error",
+                       resp ? "failed" : "ended without an answer", log);
+}
+
+/* -- what is said ------------------------------------------------------------------------------ */
+
+static int send_request(int sock, const Criu__Request *request, Err *err)
+{
+        size_t n = criu__request__get_packed_size(request);
+        _cleanup_free_ uint8_t *data = xcalloc(1, n);
+
+        criu__request__pack(request, data);
+        if (send(sock, data, n, MSG_NOSIGNAL) != (ssize_t)n)
+                return err_sys(err, errno, "send criu a request");
+        return 0;
+}
+
+/* ret NULL with 0: criu has gone. */
+static int receive(int sock, Criu__Response **ret, int *ret_fd, Err *err)
+{
+        _cleanup_free_ uint8_t *data = xcalloc(1, RESPONSE_MAX);
+        int fds[1];
+        size_t n_fds = array_len(fds);
+        ssize_t n = io_recv_fds(sock, data, RESPONSE_MAX, fds, &n_fds, 0);
+
+        *ret = NULL;
+        *ret_fd = n > 0 && n_fds > 0 ? fds[0] : -EBADF;
+        if (n < 0 && n != -ECONNRESET)
+                return err_sys(err, (int)-n, "read criu's response");
+        if (n <= 0)
+                return 0;
+        if (n < RESPONSE_MAX)
+                *ret = criu__response__unpack(NULL, (size_t)n, data);
+        return *ret ? 0 : err_set(err, ERR_CORRUPT, "criu's response cannot be understood");
+}
+
+static int answer(const CriuCall *call, int sock, const Criu__Notify *n, int fd, Err *err)
+{
+        Criu__Request request = CRIU__REQUEST__INIT;
+        int r = n && call->notify ? call->notify(call->user, n, fd, err) : 0;
+        Err ignored;
+
+        request.type = CRIU__TYPE__NOTIFY;
+        request.has_notify_success = true;
+        request.notify_success = r == 0; /* else criu undoes what it did */
+        int e = send_request(sock, &request, r < 0 ? &ignored : err);
+        return r < 0 ? r : e;
+}
+
+/* A notification of ours that failed is the cause of what criu says afterwards. */
+static int converse(const CriuCall *call, int sock, Criu__Response **ret, Err *err)
+{
+        int r = send_request(sock, call->request, err);
+
+        if (r < 0)
+                return r;
+        for (int first = 0;;) {
+                _cleanup_(criu_response_freep) Criu__Response *resp = NULL;
+                _cleanup_close_ int fd = -EBADF;
+                Err *e = first < 0 ? NULL : err;
+                r = receive(sock, &resp, &fd, e);
+                if (r < 0)
+                        return first < 0 ? first : r;
+                if (resp && resp->success && resp->type == CRIU__TYPE__NOTIFY) {
+                        r = answer(call, sock, resp->notify, fd, e);
+                        first = first < 0 ? first : r;
+                        continue;
+                }
+                if (first < 0)
+                        return first;
+                if (!resp || !resp->success || resp->type != call->request->type)
+                        return failed(call, resp, err);
+                *ret = take_ptr(resp);
+                return 0;
+        }
+}
+
+int criu_call(const CriuCall *call, Criu__Response **ret, Err *err)
+{
+        Child c = { .pidfd = -EBADF, .sock = -EBADF };
+        _cleanup_(criu_response_freep) Criu__Response *resp = NULL;
+
+        int r = start_criu(call, &c, err);
+        if (r == 0 && call->started)
+                r = call->started(call->user, c.pid, err);
+        if (r == 0)
+                r = converse(call, c.sock, &resp, err);
+        fd_close(c.sock); /* then it ends */
+        if (c.pid > 0 && pidfd_reap(c.pidfd, true, NULL) < 0)
+                log_debug("criu cannot be reaped: %m, ignoring");
+        fd_close(c.pidfd);
+        if (r == 0 && ret)
+                *ret = take_ptr(resp);
+        return r;
+}
+
+/* -- what it can ------------------------------------------------------------------------------- */
+
+int criu_check_version(Err *err)
+{
+        _cleanup_(criu_response_freep) Criu__Response *resp = NULL;
+        Criu__Request request = CRIU__REQUEST__INIT;
+        CriuCall call = { .request = &request };
+
+        request.type = CRIU__TYPE__VERSION;
+        int r = criu_call(&call, &resp, err);
+        if (r < 0)
+                return err_wrap(err, r, "ask criu for its version");
+        const Criu__Version *v = resp->version;
+        if (!v)
+                return err_set(err, ERR_CORRUPT, "criu does not say its version");
+        if (v->major_number > CRIU_OLDEST_MAJOR ||
+            (v->major_number == CRIU_OLDEST_MAJOR && v->minor_number >= CRIU_OLDEST_MINOR))
+                return 0;
+        return err_set(err, ERR_UNSUPPORTED, "criu %d.%d is too old: install %d.%d or later",
+                       v->major_number, v->minor_number, CRIU_OLDEST_MAJOR, CRIU_OLDEST_MINOR);
+}
+
+int criu_check_features(bool mem_track, bool lazy_pages, Err *err)
+{
+        _cleanup_(criu_response_freep) Criu__Response *resp = NULL;
+        Criu__Request request = CRIU__REQUEST__INIT;
+        Criu__Features features = CRIU__FEATURES__INIT;
+        CriuCall call = { .request = &request };
+
+        request.type = CRIU__TYPE__FEATURE_CHECK;
+        request.features = &features;
+        features.has_mem_track = features.mem_track = mem_track;
+        features.has_lazy_pages = features.lazy_pages = lazy_pages;
+        int r = criu_call(&call, &resp, err);
+        if (r < 0)
+                return err_wrap(err, r, "ask criu what it can");
+        const Criu__Features *f = resp->features;
+        if (mem_track && !(f && f->mem_track))
+                return err_set(err, ERR_UNSUPPORTED,
+                               "--pre-dump: the kernel (or criu) cannot track changes of memory");
+        if (lazy_pages && !(f && f->lazy_pages))
+                return err_set(err, ERR_UNSUPPORTED,
+                               "--lazy-pages: the kernel (or criu) lacks userfaultfd for it");
+        return 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* criu.h - one call of criu: `criu swrk FD`, a request, notifications, the response.
+ *
+ * Source: https://criu.org/RPC. criu is looked for in PATH (or in the usual folders), and runs as a
+ * child until it has answered. Its log is a file of its own; what it says there first of an error
+ * is in ours. */
+#ifndef TARE_RUNTIME_CRIU_H
+#define TARE_RUNTIME_CRIU_H
+
+#include <sys/types.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "criu/swrk/rpc.pb-c.h"
+
+typedef struct CriuCall {
+        Criu__Request *request;
+        const char *log_dir, *log_file; /* where its log is; NULL: none, and it is quiet */
+        const int *fds;                 /* become CRIU_FIRST_FD and on in it; borrowed */
+        size_t n_fds;
+        bool keeps_stdio;
+        bool own_mounts; /* in a mount namespace of its own, where `prepare` ran first */
+        int (*prepare)(void *user, Err *err);
+        int (*started)(void *user, pid_t pid, Err *err); /* before the request is sent */
+        /* One of criu's notifications; fd is borrowed, or -EBADF. */
+        int (*notify)(void *user, const Criu__Notify *n, int fd, Err *err);
+        void *user;
+} CriuCall;
+
+#define CRIU_FIRST_FD 4
+
+void criu_response_free(Criu__Response *r);
+DEFINE_CLEANUP(Criu__Response, criu_response_free)
+
+/* 0 when criu has done it. ret NULL: the response is of no interest. */
+int criu_call(const CriuCall *call, Criu__Response **ret, Err *err);
+/* That criu is there, and not older than CRIU_OLDEST. */
+int criu_check_version(Err *err);
+/* UNSUPPORTED when criu or the kernel lacks one of them. */
+int criu_check_features(bool mem_track, bool lazy_pages, Err *err);
+
+/* Runs a function in a child with a mount namespace of its own, which is gone with it. */
+int criu_run_aside(int (*function)(void *user, Err *err), void *user, Err *err);
+
+#endif
