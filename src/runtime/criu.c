@@ -41,7 +41,6 @@ static int find_criu(char **ret, Err *err)
         const char *path = str_or(getenv("PATH"), "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin");
         _cleanup_strv_ char **folders = strv_split(path, ":");
 
-        strv_push(&folders, "/usr/sbin"); /* a caller's PATH often lacks it */
         for (char **f = folders; *f; f++) {
                 char *file = path_is_absolute(*f) ? xasprintf("%s/criu", *f) : NULL;
                 if (file && access(file, X_OK) == 0) {

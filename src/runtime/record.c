@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/io.h"
-#include "runtime/rdt.h"
 #include "runtime/setup-internal.h"
 #include "runtime/state.h"
 

@@ -171,7 +171,7 @@ static int join_cgroup(void *user, pid_t pid, Err *err)
                 x->q.opts.n_cg_root = 0;
         else if (r == 0 && cgroups_joins_itself(&x->s)) /* an init of ours would have */
                 r = cgroup_join(x->s.cgroup, pid, err);
-        return r;
+        return r < 0 ? r : rdt_apply(RDT_ROOT, &x->s.rdt, pid, err);
 }
 
 static int take_init(Restore *x, pid_t pid, Err *err)
@@ -257,6 +257,8 @@ static int prepare(Restore *x, Err *err)
         if (r == 0)
                 r = cgroups_prepare(s, err);
         if (r == 0)
+                r = rdt_plan(RDT_ROOT, &s->spec->linux.intel_rdt, s->id, false, &s->rdt, err);
+        if (r == 0)
                 r = record_write_intent(s, err);
         if (r == 0)
                 r = record_write_config(s, err);
@@ -276,11 +278,13 @@ static int prepare(Restore *x, Err *err)
 static void undo(Restore *x)
 {
         Cgroup *cg = x->joined ? x->s.cgroup : NULL;
+        _cleanup_free_ char *rdt = x->joined && !x->restored ? rdt_plan_leaves(&x->s.rdt) : NULL;
         Err e;
 
         if (cg && !x->restored &&
             (cgroup_kill(cg, SIGKILL, &e) < 0 || cgroup_remove(cg, CGROUP_REMOVE_MS, &e) < 0))
                 log_debug("id=%s %s, ignoring", x->s.id, e.msg);
+        rdt_remove(RDT_ROOT, rdt);
         setup_undo(&x->s);
 }
 

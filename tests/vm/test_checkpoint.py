@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""checkpoint and restore by criu itself, which knows the guest's kernel. Emulated, each dump takes
+seconds: few tests, that look at much."""
+import array
+import os
+import pathlib
+import select
+import socket
+import subprocess
+import time
+
+import pytest
+
+LIMIT = 120
+
+
+class Pipe:
+    """Its write end is a container's stdout, as long as `with` lasts."""
+
+    def __init__(self):
+        self.read_fd, self.write_fd = os.pipe()
+        self.text = b""
+
+    def __enter__(self):
+        return self.write_fd
+
+    def __exit__(self, *error):
+        os.close(self.write_fd)
+
+    def numbers(self, at_least):
+        """What the container counted, when there are so many lines, or all at the end (None)."""
+        end = time.time() + LIMIT
+        while at_least is None or self.text.count(b"\n") < at_least:
+            assert time.time() < end, self.text
+            if select.select([self.read_fd], [], [], 1)[0]:
+                data = os.read(self.read_fd, 65536)
+                if not data:
+                    break
+                self.text += data
+        return [int(line) for line in self.text.split()]
+
+
+def call(b, *args, out=subprocess.DEVNULL, ok=True):
+    b.save()
+    done = subprocess.run([b.machine.runtime, "--root", b.machine.root,
+                           "--log", b.machine.path / "log", *map(str, args)],
+                          stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL,
+                          timeout=LIMIT, check=False)
+    log = b.machine.path / "log"
+    text = log.read_text() if log.exists() else ""
+    assert (done.returncode == 0) == ok, text
+    return text
+
+
+def run(b):
+    pipe = Pipe()
+    with pipe as out:
+        call(b, "run", "-d", "-b", b.path, b.id, out=out)
+    assert len(pipe.numbers(3)) >= 3
+    return pipe
+
+
+def checkpoint(b, images, *options):
+    call(b, "checkpoint", "--image-path", images, *options, b.id)
+
+
+def restore(b, images, *options, **more):
+    pipe = Pipe()
+    with pipe as out:
+        call(b, "restore", "-d", "--image-path", images, "-b", b.path, *options, b.id, out=out,
+             **more)
+    return pipe
+
+
+def mounts(pid):
+    """(mount point, file system, options) of a process's mounts."""
+    found = []
+    for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines():
+        fields, _, source = line.partition(" - ")
+        found.append((fields.split()[4], source.split()[0], fields.split()[5]))
+    return sorted(found)
+
+
+def status(pid):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return [line for line in lines
+            if line.split(":")[0] in ("Uid", "Gid", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp")]
+
+
+@pytest.fixture
+def images(tmp_path):
+    return tmp_path / "images"
+
+
+def test_it_goes_on_where_it_was(machine, images):
+    b = machine.bundle("count")
+    shared, other = b.path / "shared", b.path / "other"
+    for folder in (shared, other):
+        folder.mkdir()
+        (folder / "name").write_text(folder.name)
+    b.mount("/shared", type="bind", source=str(shared), options=["rbind", "ro"])
+    hook = b.path / "hooked"
+    first = run(b)
+    pid = b.state()["pid"]
+    before = mounts(pid), status(pid)
+    checkpoint(b, images)
+    counted = first.numbers(None)  # to the end: the process is gone
+    assert machine.ids() == [] and not pathlib.Path(f"/proc/{pid}").exists()
+
+    b.config["mounts"][-1]["source"] = str(other)  # restore takes what the bundle says now
+    b.linux["resources"]["pids"] = {"limit": 33}
+    b.hook("createRuntime", "copy", hook)
+    pid_file = b.path / "pid"
+    second = restore(b, images, "--pid-file", pid_file)
+    state = b.state()
+    pid = state["pid"]
+    assert state["status"] == "running" and pid_file.read_text() == str(pid)
+    assert b.cgroup_file("", "cgroup.procs").read_text().split() == [str(pid)]
+    assert b.cgroup_file("", "pids.max").read_text() == "33\n"
+    assert (mounts(pid), status(pid)) == before
+    assert pathlib.Path(f"/proc/{pid}/root/shared/name").read_text() == "other"
+    assert hook.exists()
+    assert second.numbers(3)[0] == counted[-1] + 1
+    assert b.exec("/bin/probe", "exit", "7").code == 7
+    b.stop()
+
+
+def test_leave_running_and_parent(machine, images):
+    b = machine.bundle("count")
+    pipe = run(b)
+    checkpoint(b, images / "..", "--leave-running", "--image-path", images)
+    n = len(pipe.numbers(1))
+    assert b.state()["status"] == "running" and len(pipe.numbers(n + 3)) >= n + 3
+    b.stop()
+    second = restore(b, images)
+    assert second.numbers(3)[0] < pipe.numbers(None)[-1]  # from the checkpoint on, once more
+    b.stop()
+
+
+def test_pre_dump(machine, tmp_path):
+    b = machine.bundle("count")
+    pipe = run(b)
+    base, images = tmp_path / "base", tmp_path / "images"
+    checkpoint(b, base, "--pre-dump")
+    assert b.state()["status"] == "running"
+    text = call(b, "restore", "-d", "--image-path", base, "-b", b.path, "other", ok=False)
+    assert "is no checkpoint of a container" in text
+    checkpoint(b, images, "--parent-path", "../base")
+    counted = pipe.numbers(None)
+    assert restore(b, images).numbers(3)[0] == counted[-1] + 1
+    b.stop()
+
+
+def test_network_namespace_by_path(machine, images):
+    """The namespace is the host's to keep: restored into another one, it is that one's."""
+    names = [f"taretest{os.getpid()}{end}" for end in "ab"]
+    for name in names:
+        subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        b = machine.bundle("count")
+        b.namespace("network", f"/run/netns/{names[0]}")
+        run(b)
+        checkpoint(b, images)
+        b.namespace("network", f"/run/netns/{names[1]}")
+        restore(b, images).numbers(2)
+        joined = os.stat(f"/proc/{b.state()['pid']}/ns/net").st_ino
+        assert joined == os.stat(f"/run/netns/{names[1]}").st_ino
+        b.stop()
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+class Console:
+    """A console socket."""
+
+    def __init__(self, path):
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(path))
+        self.socket.listen()
+        self.socket.settimeout(LIMIT)
+
+    def master(self):
+        connection, _ = self.socket.accept()
+        _, data, _, _ = connection.recvmsg(4096, socket.CMSG_SPACE(4))
+        return array.array("i", data[0][2])[0]
+
+
+def read_line(fd):
+    text = b""
+    while b"\n" not in text:
+        assert select.select([fd], [], [], LIMIT)[0], text
+        text += os.read(fd, 4096)
+    return text
+
+
+def test_terminal(machine, images):
+    b = machine.bundle("count")
+    b.process["terminal"] = True
+    console = Console(b.path / "console")
+    call(b, "run", "-d", "-b", b.path, "--console-socket", console.path, b.id)
+    master = console.master()
+    read_line(master)
+    checkpoint(b, images)
+    os.close(master)
+    b.process["terminal"] = False
+    assert "process.terminal false" in call(b, "restore", "-d", "--image-path", images, "-b",
+                                            b.path, b.id, ok=False)
+    b.process["terminal"] = True
+    call(b, "restore", "-d", "--image-path", images, "-b", b.path, "--console-socket",
+         console.path, b.id)
+    assert read_line(console.master())
+    b.stop()
+
+
+def test_a_restore_that_fails_is_undone(machine, images):
+    b = machine.bundle("count")
+    run(b)
+    checkpoint(b, images)
+    program = b.rootfs / "bin/probe"
+    program.write_bytes(program.read_bytes() + b"x")  # criu compares sizes
+    b.hook("poststop", "copy", b.path / "ended")
+    text = call(b, "restore", "-d", "--image-path", images, "-b", b.path, b.id, ok=False)
+    assert "bin/probe" in text and "restore.log" in text
+    assert machine.ids() == []  # and the fixture looks for the rest
