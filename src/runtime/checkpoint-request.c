@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* checkpoint-request.c - the options of checkpoint and restore as criu's. Runs in the caller's
- * process, whose descriptors criu opens by number (see proto/criu). */
+ * process. */
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
@@ -165,9 +165,9 @@ int checkpoint_request_fill(CheckpointRequest *q, const CheckpointOptions *o, co
         if (r < 0)
                 return r;
         fill_flags(q, o);
-        q->opts.images_dir_fd = q->image_fd;
-        q->opts.has_work_dir_fd = q->work_fd >= 0;
-        q->opts.work_dir_fd = q->work_fd;
+        q->opts.images_dir_fd = CRIU_IMAGE_FD;
+        q->opts.has_work_dir_fd = true;
+        q->opts.work_dir_fd = CRIU_WORK_FD;
         q->opts.has_log_level = true;
         q->opts.log_level = LOG_LEVEL;
         q->opts.log_file = (char *)log_file;

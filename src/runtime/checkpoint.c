@@ -152,6 +152,7 @@ static int dump(const OciSpec *spec, const State *st, const CheckpointOptions *o
         checkpoint_request_close(&q);
         CriuCall call = {
                 .request = &q.request,
+                .image_dir = q.image_path,
                 .log_dir = q.log_dir,
                 .log_file = DUMP_LOG,
                 .notify = notify,

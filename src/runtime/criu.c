@@ -23,6 +23,7 @@
 #define CRIU_OLDEST_MAJOR 3
 #define CRIU_OLDEST_MINOR 15 /* external pid namespaces, "status-ready" */
 #define CRIU_SOCKET       3
+#define REPORT_FD         64 /* above all that criu is given */
 #define RESPONSE_MAX      65536
 #define LOG_LINE_MAX      4096
 #define LOG_MAX           ((size_t)256 << 20)
@@ -54,28 +55,51 @@ static int find_criu(char **ret, Err *err)
                        "the package criu");
 }
 
-/* Child: descriptors to the numbers that criu is told. All are copied out of the way first. */
-static int place_fds(const CriuCall *call, int sock, Err *err)
+/* -EBADF: none. Its number is none that criu is told: that one is not to be closed. */
+static int open_folder(const char *path, Err *err)
 {
-        size_t n = call->n_fds + 1;
-        int first = CRIU_FIRST_FD + (int)n;
-        _cleanup_free_ int *high = xnew_array(int, n);
+        if (!path)
+                return -EBADF;
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int high = fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, REPORT_FD);
+        return high < 0 ? err_sys(err, errno, "open '%s' for criu", path) : high;
+}
 
-        for (size_t i = 0; i < n; i++) {
-                high[i] = fcntl(i == 0 ? sock : call->fds[i - 1], F_DUPFD_CLOEXEC, first);
-                if (high[i] < 0)
-                        return err_sys(err, errno, "keep a descriptor for criu");
-        }
-        for (size_t i = 0; i < n; i++)
-                if (dup2(high[i], CRIU_SOCKET + (int)i) < 0)
-                        return err_sys(err, errno, "give criu a descriptor");
-        if (call->keeps_stdio)
-                return 0;
+static int silence(Err *err)
+{
         _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
         for (int i = 0; i < 3; i++)
                 if (null < 0 || dup2(null, i) < 0)
                         return err_sys(err, errno, "open /dev/null for criu");
         return 0;
+}
+
+/* Child: descriptors to the numbers that criu is told. All are copied out of the way first. */
+static int place_fds(const CriuCall *call, int sock, Err *err)
+{
+        size_t fixed = CRIU_FIRST_FD - CRIU_SOCKET, n = fixed + call->n_fds;
+
+        tare_assert(CRIU_SOCKET + n < REPORT_FD);
+        _cleanup_free_ int *high = xnew_array(int, n);
+        _cleanup_close_ int image = open_folder(call->image_dir, err);
+        _cleanup_close_ int work = open_folder(call->log_dir, err);
+
+        if (call->image_dir && image < 0)
+                return image;
+        if (call->log_dir && work < 0)
+                return work;
+        for (size_t i = 0; i < n; i++) {
+                const int own[] = { sock, image, work };
+                int fd = i < fixed ? own[i] : call->fds[i - fixed];
+                high[i] = fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, CRIU_SOCKET + (int)n);
+                if (fd >= 0 && high[i] < 0)
+                        return err_sys(err, errno, "keep a descriptor for criu");
+        }
+        for (size_t i = 0; i < n; i++)
+                if (high[i] >= 0 && dup2(high[i], CRIU_SOCKET + (int)i) < 0)
+                        return err_sys(err, errno, "give criu a descriptor");
+        return call->keeps_stdio ? 0 : silence(err);
 }
 
 static int leave_host_mounts(Err *err)
@@ -85,15 +109,22 @@ static int leave_host_mounts(Err *err)
         return 0;
 }
 
-static int become_criu(const CriuCall *call, const char *path, int sock, Err *err)
+static int become_criu(const CriuCall *call, const char *path, int report, Err *err)
 {
         char *const argv[] = { (char *)"criu", (char *)"swrk", (char *)"3", NULL };
+        int sockets[2];
         int r = call->own_mounts ? leave_host_mounts(err) : 0;
 
         if (r == 0 && call->own_mounts)
                 r = call->prepare(call->user, err);
-        if (r == 0)
-                r = place_fds(call, sock, err);
+        if (r < 0)
+                return r;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+                return err_sys(err, errno, "make a socket for criu");
+        ssize_t n = io_send_fds(report, "S", 1, sockets, 1);
+        if (n < 0)
+                return err_sys(err, (int)-n, "hand over criu's socket");
+        r = place_fds(call, sockets[1], err);
         if (r < 0)
                 return r;
         setup_reset_signals();
@@ -125,31 +156,52 @@ typedef struct Child {
         int pidfd, sock;
 } Child;
 
+/* Until criu runs, which closes the other end. */
+static int take_socket(int report, Child *c, Err *err)
+{
+        for (;;) {
+                Err got = { 0 };
+                int fd = -EBADF;
+                size_t n_fds = 1;
+                ssize_t n = io_recv_fds(report, &got, sizeof(got), &fd, &n_fds, 0);
+                if (n == 1 && n_fds == 1 && c->sock < 0) {
+                        c->sock = fd;
+                        continue;
+                }
+                if (n == (ssize_t)sizeof(got)) {
+                        got.msg[sizeof(got.msg) - 1] = 0;
+                        return err_copy(err, &got);
+                }
+                if (n == 0 && c->sock >= 0)
+                        return 0;
+                return err_set(err, ERR_INTERNAL, "the process for criu ended early");
+        }
+}
+
 static int start_criu(const CriuCall *call, Child *c, Err *err)
 {
         _cleanup_free_ char *path = NULL;
-        int sockets[2], report[2];
+        int report[2];
         int r = find_criu(&path, err);
 
         if (r < 0)
                 return r;
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
-                return err_sys(err, errno, "make a socket for criu");
-        c->sock = sockets[0];
-        _cleanup_close_ int other = sockets[1];
-        if (pipe2(report, O_CLOEXEC) < 0)
-                return err_sys(err, errno, "make a pipe for criu");
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, report) < 0)
+                return err_sys(err, errno, "make a socket for criu's start");
         _cleanup_close_ int from = report[0];
-        _cleanup_close_ int to = report[1];
+        _cleanup_close_ int to = fcntl(report[1], F_DUPFD_CLOEXEC, REPORT_FD);
+        close(report[1]);
+        if (to < 0)
+                return err_sys(err, errno, "keep a descriptor for criu's start");
         c->pid = ns_clone(call->own_mounts ? CLONE_NEWNS : 0, SIGCHLD, -EBADF, &c->pidfd);
         if (c->pid < 0)
                 return err_sys(err, -c->pid, "make a process for criu");
         if (c->pid == 0) {
                 Err e = { 0 };
-                child_report(to, become_criu(call, path, other, &e), &e);
+                child_report(to, become_criu(call, path, to, &e), &e);
         }
         to = fd_close(to);
-        return read_report(from, err);
+        return take_socket(from, c, err);
 }
 
 int criu_run_aside(int (*function)(void *user, Err *err), void *user, Err *err)

@@ -15,7 +15,8 @@
 
 typedef struct CriuCall {
         Criu__Request *request;
-        const char *log_dir, *log_file; /* where its log is; NULL: none, and it is quiet */
+        const char *image_dir;          /* becomes CRIU_IMAGE_FD in it; NULL: none */
+        const char *log_dir, *log_file; /* where its log is, CRIU_WORK_FD; NULL: none */
         const int *fds;                 /* become CRIU_FIRST_FD and on in it; borrowed */
         size_t n_fds;
         bool keeps_stdio;
@@ -27,7 +28,11 @@ typedef struct CriuCall {
         void *user;
 } CriuCall;
 
-#define CRIU_FIRST_FD 4
+/* criu looks folders up in the process that made the socket, and works in them: where it has a
+ * mount namespace of its own they have to be opened there. So it makes its socket itself. */
+#define CRIU_IMAGE_FD 4
+#define CRIU_WORK_FD  5
+#define CRIU_FIRST_FD 6
 
 void criu_response_free(Criu__Response *r);
 DEFINE_CLEANUP(Criu__Response, criu_response_free)

@@ -219,6 +219,7 @@ static int call(Restore *x, Err *err)
 {
         CriuCall c = {
                 .request = &x->q.request,
+                .image_dir = x->q.image_path,
                 .log_dir = x->q.log_dir,
                 .log_file = RESTORE_LOG,
                 .fds = x->ns_fds,
