@@ -44,7 +44,9 @@ const char *checkpoint_ns_key(OciNsType type);
 int checkpoint_mounts_dump(const OciSpec *spec, const char *bundle, const char *cgroup, pid_t pid,
                            char ***external, Err *err);
 int checkpoint_mounts_restore(const OciSpec *spec, const char *bundle, const char *cgroup,
-                              char ***external, Err *err);
+                              const char *stage, char ***external, Err *err);
+/* In criu's mount namespace: makes below `stage`, an empty folder, what the above names. */
+int checkpoint_mounts_stage(Setup *s, const char *stage, Err *err);
 /* Makes the mount points that the root lacks. In a mount namespace of its own, where `at` is an
  * empty folder to work in; s has its root and bundle. */
 int checkpoint_make_mount_points(Setup *s, const char *at, Err *err);

@@ -33,6 +33,7 @@
 
 #define RESTORE_LOG      "restore.log"
 #define ROOT_NAME        "criu-root" /* criu wants a mount of its own as the root */
+#define STAGE_NAME       "criu-mounts"
 #define PIPE_NAME_MAX    32
 #define CGROUP_REMOVE_MS 10000
 
@@ -40,7 +41,7 @@ typedef struct Restore {
         Setup s;
         const CheckpointOptions *options;
         CheckpointRequest q;
-        char *root; /* <state folder>/criu-root */
+        char *root, *stage; /* <state folder>/criu-root, criu-mounts */
         int ns_fds[_OCI_NS_MAX];
         size_t n_ns_fds;
         bool joined;   /* criu's tree is in the cgroup, which is ours to end */
@@ -119,7 +120,8 @@ static int fill(Restore *x, Err *err)
         const CheckpointOptions *o = x->options;
         const char *cgroup = cgroup_path(x->s.cgroup);
 
-        int r = checkpoint_mounts_restore(x->s.spec, x->s.bundle, cgroup, &q->external, err);
+        int r = checkpoint_mounts_restore(x->s.spec, x->s.bundle, cgroup, x->stage, &q->external,
+                                          err);
         if (r == 0)
                 r = join_namespaces(x, err);
         if (r == 0)
@@ -149,14 +151,14 @@ static int make_mount_points(void *user, Err *err)
         return r < 0 ? r : checkpoint_make_mount_points(&x->s, x->root, err);
 }
 
-/* Becomes criu's; nothing of it is seen in the caller's mount namespace. */
+/* In what becomes criu; nothing of it is seen in the caller's mount namespace. */
 static int bind_root(void *user, Err *err)
 {
         Restore *x = user;
 
         if (mount(x->s.rootfs, x->root, NULL, MS_BIND | MS_REC, NULL) < 0)
                 return err_sys(err, errno, "bind '%s' for criu", x->s.rootfs);
-        return 0;
+        return checkpoint_mounts_stage(&x->s, x->stage, err);
 }
 
 static int join_cgroup(void *user, pid_t pid, Err *err)
@@ -240,6 +242,16 @@ static int call(Restore *x, Err *err)
 
 /* -- the whole --------------------------------------------------------------------------------- */
 
+static int make_folder(const Setup *s, const char *name, char **ret, Err *err)
+{
+        _cleanup_free_ char *path = xasprintf("%s/%s/%s", s->ctx->root, s->id, name);
+
+        if (mkdirat(s->dir_fd, name, 0700) < 0)
+                return err_sys(err, errno, "make '%s'", path);
+        *ret = realpath(path, NULL);
+        return *ret ? 0 : err_sys(err, errno, "find '%s'", path);
+}
+
 static int prepare(Restore *x, Err *err)
 {
         Setup *s = &x->s;
@@ -265,12 +277,11 @@ static int prepare(Restore *x, Err *err)
                 r = record_write_config(s, err);
         if (r < 0)
                 return r;
-        _cleanup_free_ char *root = xasprintf("%s/%s/" ROOT_NAME, s->ctx->root, s->id);
-        if (mkdir(root, 0700) < 0)
-                return err_sys(err, errno, "make '%s'", root);
-        x->root = realpath(root, NULL);
-        if (!x->root)
-                return err_sys(err, errno, "find '%s'", root);
+        r = make_folder(s, ROOT_NAME, &x->root, err);
+        if (r == 0)
+                r = make_folder(s, STAGE_NAME, &x->stage, err);
+        if (r < 0)
+                return r;
         r = criu_run_aside(make_mount_points, x, err);
         return r < 0 ? r : fill(x, err);
 }
@@ -297,6 +308,8 @@ static int restore(Restore *x, Err *err)
                 r = call(x, err);
         if (x->root)
                 (void)rmdir(x->root); /* else with the state folder */
+        if (x->stage)
+                (void)rmdir(x->stage);
         if (r < 0)
                 undo(x);
         return r;
@@ -318,6 +331,7 @@ static void restore_done(Restore *x)
         checkpoint_request_done(&x->q);
         setup_done(&x->s);
         free(x->root);
+        free(x->stage);
 }
 
 int runtime_restore(const RuntimeContext *ctx, const RuntimeCreate *c, const CheckpointOptions *o,

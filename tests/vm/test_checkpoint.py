@@ -99,6 +99,8 @@ def test_it_goes_on_where_it_was(machine, images):
         folder.mkdir()
         (folder / "name").write_text(folder.name)
     b.mount("/shared", type="bind", source=str(shared), options=["rbind", "ro"])
+    b.mount("/second", type="bind", source=str(shared), options=["bind", "ro", "nosuid"])
+    b.mount("/third", type="bind", source=str(other), options=["bind", "ro", "nosuid"])
     hook = b.path / "hooked"
     first = run(b)
     pid = b.state()["pid"]
@@ -107,7 +109,7 @@ def test_it_goes_on_where_it_was(machine, images):
     counted = first.numbers(None)  # to the end: the process is gone
     assert machine.ids() == [] and not pathlib.Path(f"/proc/{pid}").exists()
 
-    b.config["mounts"][-1]["source"] = str(other)  # restore takes what the bundle says now
+    b.config["mounts"][-3]["source"] = str(other)  # restore takes what the bundle says now
     b.linux["resources"]["pids"] = {"limit": 33}
     b.hook("createRuntime", "copy", hook)
     pid_file = b.path / "pid"
