@@ -28,6 +28,7 @@
 #include "base/log.h"
 #include "runtime/cgroups.h"
 #include "runtime/hooks.h"
+#include "runtime/record-internal.h"
 #include "runtime/setup-internal.h"
 #include "runtime/state.h"
 #include "sys/pidfd.h"

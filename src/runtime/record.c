@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* record.c - the record that create and restore keep of a container; see state.h for the order.
- * Runs in the caller's process. */
+/* record.c - see record-internal.h. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/io.h"
-#include "runtime/setup-internal.h"
+#include "runtime/record-internal.h"
 #include "runtime/state.h"
 
 /* A checkpoint tells the pipes of whoever made the container from the container's own. */

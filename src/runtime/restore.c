@@ -27,6 +27,7 @@
 #include "runtime/cgroups.h"
 #include "runtime/checkpoint-internal.h"
 #include "runtime/hooks.h"
+#include "runtime/record-internal.h"
 #include "runtime/state.h"
 #include "sys/pidfd.h"
 #include "sys/tty.h"

@@ -127,12 +127,6 @@ int sync_wait_exec(Setup *s, Err *err);
 /* Init: until the parent has said go for this step (an index of the table). */
 int sync_need(Setup *s, unsigned step, Err *err);
 
-/* record.c: the caller's process */
-int record_read_config(Setup *s, OciSpec **ret, Err *err);
-int record_write_intent(Setup *s, Err *err);
-int record_write_config(const Setup *s, Err *err);
-int record_complete(Setup *s, Err *err);
-
 /* create.c: ends what was made, and takes all of it away. */
 void setup_undo(Setup *s);
 /* create.c: init: waits for the step (its index in exec.c is here) after which the container's
