@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -42,7 +43,7 @@ static int find_criu(char **ret, Err *err)
         const char *path = str_or(getenv("PATH"), "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin");
         _cleanup_strv_ char **folders = strv_split(path, ":");
 
-        for (char **f = folders; *f; f++) {
+        for (char **f = folders; f && *f; f++) {
                 char *file = path_is_absolute(*f) ? xasprintf("%s/criu", *f) : NULL;
                 if (file && access(file, X_OK) == 0) {
                         *ret = file;
@@ -113,9 +114,9 @@ static int become_criu(const CriuCall *call, const char *path, int report, Err *
 {
         char *const argv[] = { (char *)"criu", (char *)"swrk", (char *)"3", NULL };
         int sockets[2];
-        int r = call->own_mounts ? leave_host_mounts(err) : 0;
+        int r = leave_host_mounts(err);
 
-        if (r == 0 && call->own_mounts)
+        if (r == 0 && call->prepare)
                 r = call->prepare(call->user, err);
         if (r < 0)
                 return r;
@@ -127,6 +128,8 @@ static int become_criu(const CriuCall *call, const char *path, int report, Err *
         r = place_fds(call, sockets[1], err);
         if (r < 0)
                 return r;
+        if (call->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return err_sys(err, errno, "process.noNewPrivileges: set it");
         setup_reset_signals();
         execv(path, argv);
         return err_sys(err, errno, "run '%s'", path);
@@ -186,6 +189,7 @@ static int start_criu(const CriuCall *call, Child *c, Err *err)
 
         if (r < 0)
                 return r;
+        tare_assert(path);
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, report) < 0)
                 return err_sys(err, errno, "make a socket for criu's start");
         _cleanup_close_ int from = report[0];
@@ -193,14 +197,14 @@ static int start_criu(const CriuCall *call, Child *c, Err *err)
         close(report[1]);
         if (to < 0)
                 return err_sys(err, errno, "keep a descriptor for criu's start");
-        c->pid = ns_clone(call->own_mounts ? CLONE_NEWNS : 0, SIGCHLD, -EBADF, &c->pidfd);
+        c->pid = ns_clone(CLONE_NEWNS, SIGCHLD, -EBADF, &c->pidfd);
         if (c->pid < 0)
                 return err_sys(err, -c->pid, "make a process for criu");
         if (c->pid == 0) {
                 Err e = { 0 };
                 child_report(to, become_criu(call, path, to, &e), &e);
         }
-        to = fd_close(to);
+        close(take_fd(to));
         return take_socket(from, c, err);
 }
 
@@ -221,7 +225,7 @@ int criu_run_aside(int (*function)(void *user, Err *err), void *user, Err *err)
                 int r = leave_host_mounts(&e);
                 child_report(to, r < 0 ? r : function(user, &e), &e);
         }
-        to = fd_close(to);
+        close(take_fd(to));
         int r = read_report(from, err);
         int e = pidfd_reap(pidfd, true, &status);
         if (r == 0 && (e < 0 || status != 0))
@@ -392,6 +396,7 @@ int criu_check_version(Err *err)
         int r = criu_call(&call, &resp, err);
         if (r < 0)
                 return err_wrap(err, r, "ask criu for its version");
+        tare_assert(resp);
         const Criu__Version *v = resp->version;
         if (!v)
                 return err_set(err, ERR_CORRUPT, "criu does not say its version");
@@ -416,6 +421,7 @@ int criu_check_features(bool mem_track, bool lazy_pages, Err *err)
         int r = criu_call(&call, &resp, err);
         if (r < 0)
                 return err_wrap(err, r, "ask criu what it can");
+        tare_assert(resp);
         const Criu__Features *f = resp->features;
         if (mem_track && !(f && f->mem_track))
                 return err_set(err, ERR_UNSUPPORTED,

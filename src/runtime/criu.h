@@ -2,7 +2,8 @@
 /* criu.h - one call of criu: `criu swrk FD`, a request, notifications, the response.
  *
  * Source: https://criu.org/RPC. criu is looked for in PATH (or in the usual folders), and runs as a
- * child until it has answered. Its log is a file of its own; what it says there first of an error
+ * child until it has answered, in a mount namespace of its own: what it mounts for its work, and
+ * may leave, is not the host's. Its log is a file of its own; what it says there first of an error
  * is in ours. */
 #ifndef TARE_RUNTIME_CRIU_H
 #define TARE_RUNTIME_CRIU_H
@@ -20,8 +21,8 @@ typedef struct CriuCall {
         const int *fds;                 /* become CRIU_FIRST_FD and on in it; borrowed */
         size_t n_fds;
         bool keeps_stdio;
-        bool own_mounts; /* in a mount namespace of its own, where `prepare` ran first */
-        int (*prepare)(void *user, Err *err);
+        bool no_new_privs;                    /* for it, and so for all that it restores */
+        int (*prepare)(void *user, Err *err); /* before, in its mount namespace; NULL: nothing */
         int (*started)(void *user, pid_t pid, Err *err); /* before the request is sent */
         /* One of criu's notifications; fd is borrowed, or -EBADF. */
         int (*notify)(void *user, const Criu__Notify *n, int fd, Err *err);

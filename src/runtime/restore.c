@@ -228,7 +228,8 @@ static int call(Restore *x, Err *err)
                 .fds = x->ns_fds,
                 .n_fds = x->n_ns_fds,
                 .keeps_stdio = true,
-                .own_mounts = true,
+                /* criu 3.17 does not restore it */
+                .no_new_privs = x->s.process && x->s.process->no_new_privileges,
                 .prepare = bind_root,
                 .started = join_cgroup,
                 .notify = notify,

@@ -85,6 +85,10 @@ def test_without_criu(criu, up):
     assert up.state()["status"] == "running" and not criu.images.exists()
 
 
+def test_empty_path(machine, up):
+    machine.run("checkpoint", up.id, env={"PATH": ":"}).failed("install the package criu", 1)
+
+
 def test_old_criu(criu, up):
     criu.says({VERSION: (None, version(3, 14))}).checkpoint(up).failed(
         "criu 3.14 is too old: install 3.15 or later", 1)
