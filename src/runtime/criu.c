@@ -7,7 +7,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,6 +17,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "runtime/setup-internal.h"
+#include "sys/mount.h"
 #include "sys/ns.h"
 #include "sys/pidfd.h"
 
@@ -28,6 +28,7 @@
 #define RESPONSE_MAX      65536
 #define LOG_LINE_MAX      4096
 #define LOG_MAX           ((size_t)256 << 20)
+#define MOUNTINFO_MAX     ((size_t)16 << 20)
 #define LOG_ERRORS        3
 #define LOG_ERROR_MAX     200 /* bytes of each */
 
@@ -365,10 +366,45 @@ static int converse(const CriuCall *call, int sock, Criu__Response **ret, Err *e
         }
 }
 
+/* The options of cgroup v2, as the first of its mounts has them: they are the same for all. NULL:
+ * none is mounted. */
+static char *cgroup2_options(void)
+{
+        _cleanup_strbuf_ StrBuf text = { 0 };
+
+        if (io_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text) < 0)
+                return NULL;
+        for (char *rest = text.data, *line; (line = strsep(&rest, "\n"));) {
+                const char *at = strstr(line, " - cgroup2 ");
+                const char *options = at ? strrchr(at, ' ') + 1 : NULL;
+                if (!options)
+                        continue;
+                const char *more = str_skip_prefix(options, "rw");
+                return xstrdup(more && *more == ',' ? more + 1 : more ? more : options);
+        }
+        return NULL;
+}
+
+/* criu mounts cgroup v2 without options, with which the kernel takes them from all its mounts, the
+ * host's too: nsdelegate keeps containers from their own limits. */
+static void put_cgroup2_options_back(const char *before)
+{
+        _cleanup_free_ char *now = cgroup2_options();
+
+        if (str_empty(before) || str_eq(before, now))
+                return;
+        _cleanup_close_ int fd = mount_fs_detached("cgroup2", "cgroup2", before, 0);
+        if (fd < 0)
+                log_warning("criu changed the options of cgroup v2, and '%s' cannot be set again: "
+                            "%s, ignoring",
+                            before, strerror(-fd));
+}
+
 int criu_call(const CriuCall *call, Criu__Response **ret, Err *err)
 {
         Child c = { .pidfd = -EBADF, .sock = -EBADF };
         _cleanup_(criu_response_freep) Criu__Response *resp = NULL;
+        _cleanup_free_ char *options = cgroup2_options();
 
         int r = start_criu(call, &c, err);
         if (r == 0 && call->started)
@@ -379,6 +415,7 @@ int criu_call(const CriuCall *call, Criu__Response **ret, Err *err)
         if (c.pid > 0 && pidfd_reap(c.pidfd, true, NULL) < 0)
                 log_debug("criu cannot be reaped: %m, ignoring");
         fd_close(c.pidfd);
+        put_cgroup2_options_back(options);
         if (r == 0 && ret)
                 *ret = take_ptr(resp);
         return r;
