@@ -143,6 +143,14 @@ static void build(Line *l, LogLevel level, const char *msg)
                 adds(l, "\",\"msg\":\"");
                 add_clean(l, msg, true, strlen("\"}\n"));
                 adds(l, "\"}\n");
+        } else if (state.format == LOG_LOGFMT) {
+                adds(l, "time=\"");
+                add_time(l);
+                adds(l, "\" level=");
+                adds(l, levels[level].name);
+                adds(l, " msg=\"");
+                add_clean(l, msg, true, strlen("\"\n"));
+                adds(l, "\"\n");
         } else {
                 add_time(l);
                 add(l, " ", 1);

@@ -10,7 +10,8 @@
 #include <stdbool.h>
 
 typedef enum LogLevel { LOG_DEBUG_, LOG_INFO_, LOG_WARNING_, LOG_ERROR_ } LogLevel;
-typedef enum LogFormat { LOG_TEXT, LOG_JSON } LogFormat;
+/* LOGFMT: time="..." level=error msg="...", as programs expect it of an OCI runtime. */
+typedef enum LogFormat { LOG_TEXT, LOG_JSON, LOG_LOGFMT } LogFormat;
 
 void log_set_level(LogLevel level);
 LogLevel log_level(void);

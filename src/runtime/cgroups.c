@@ -212,6 +212,8 @@ bool cgroups_joins_itself(const Setup *s)
         const OciProcess *p = s->exec ? s->process : NULL;
         bool by_parent = s->unprivileged || setup_in_userns(s) || (s->ctx && s->ctx->rootless);
 
+        if (s->exec && s->exec->cgroups)
+                by_parent = true; /* more than one to join */
         if (p && (p->exec_cpu_affinity_initial || p->exec_cpu_affinity_final))
                 by_parent = true; /* what sets the one before it joins, and the other after */
         return s->cgroup && !by_parent;

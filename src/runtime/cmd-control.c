@@ -49,18 +49,20 @@ static int parse_signal(const char *text, int *ret, Err *err)
 int cmd_kill(const Cli *cli, int argc, char **argv, Err *err)
 {
         bool all = false;
+        const char *words[2];
         int signo = SIGTERM;
         const CliOption options[] = {
                 { "all", 'a', CLI_BOOL, &all, "all processes of the container" },
         };
 
-        int i = cli_parse(options, array_len(options), argc, argv, err);
-        if (i < 0)
-                return i;
-        if (argc - i < 1 || argc - i > 2)
+        int n = cli_parse_words(options, array_len(options), argc, argv, array_len(words), words,
+                                err);
+        if (n < 0)
+                return n;
+        if (n == 0)
                 return err_set(err, ERR_INVALID, "kill: needs the container's id, and a signal");
-        int r = argc - i == 2 ? parse_signal(argv[i + 1], &signo, err) : 0;
-        return r < 0 ? r : runtime_kill(&cli->ctx, argv[i], signo, all, err);
+        int r = n == 2 ? parse_signal(words[1], &signo, err) : 0;
+        return r < 0 ? r : runtime_kill(&cli->ctx, words[0], signo, all, err);
 }
 
 int cmd_delete(const Cli *cli, int argc, char **argv, Err *err)
@@ -111,7 +113,7 @@ int cmd_resume(const Cli *cli, int argc, char **argv, Err *err)
 typedef struct UpdateOptions {
         const char *file, *blkio_weight, *cpu_period, *cpu_quota, *cpu_burst, *cpu_share,
                 *cpu_rt_period, *cpu_rt_runtime, *cpus, *mems, *memory, *reservation, *swap,
-                *cpu_idle, *pids;
+                *cpu_idle, *pids, *l3, *mem_bw;
 } UpdateOptions;
 
 typedef struct Number {
@@ -119,7 +121,36 @@ typedef struct Number {
         bool *has;
         int64_t *ret; /* or */
         uint64_t *ret_u;
+        bool bytes; /* may have a unit */
 } Number;
+
+/* "512", "64k", "20M", "1GiB", "-1" */
+static int parse_bytes(const char *text, int64_t *ret)
+{
+        static const char units[] = "kmgtp";
+        _cleanup_free_ char *number = xstrndup(text, strspn(text, "-0123456789"));
+        const char *unit = text + strlen(number);
+        int64_t scale = 1, n;
+
+        if (*unit) {
+                const char *found = strchr(units, *unit | 0x20);
+                if (!found || !(str_eq(unit + 1, "") || strcasecmp(unit + 1, "b") == 0 ||
+                                strcasecmp(unit + 1, "ib") == 0))
+                        return -EINVAL;
+                scale <<= 10 * (found - units + 1);
+        }
+        if (str_to_i64(number, &n) < 0 || n > INT64_MAX / scale || n < -1)
+                return -EINVAL;
+        *ret = n < 0 ? n : n * scale;
+        return 0;
+}
+
+static int parse_number(const Number *k)
+{
+        if (k->bytes)
+                return parse_bytes(k->text, k->ret);
+        return k->ret ? str_to_i64(k->text, k->ret) : str_to_u64(k->text, k->ret_u);
+}
 
 static int set_numbers(const Number *numbers, size_t n, Err *err)
 {
@@ -127,8 +158,7 @@ static int set_numbers(const Number *numbers, size_t n, Err *err)
                 const Number *k = &numbers[i];
                 if (!k->text)
                         continue;
-                int r = k->ret ? str_to_i64(k->text, k->ret) : str_to_u64(k->text, k->ret_u);
-                if (r < 0)
+                if (parse_number(k) < 0)
                         return err_set(err, ERR_INVALID, "--%s: '%s' is not a number", k->option,
                                        k->text);
                 *k->has = true;
@@ -142,19 +172,21 @@ static int from_options(const UpdateOptions *o, OciResources *r, Err *err)
         OciMemory *m = &r->memory;
         uint64_t weight = 0;
         const Number numbers[] = {
-                { "blkio-weight", o->blkio_weight, &r->blkio.has_weight, NULL, &weight },
-                { "cpu-period", o->cpu_period, &c->has_period, NULL, &c->period },
-                { "cpu-quota", o->cpu_quota, &c->has_quota, &c->quota, NULL },
-                { "cpu-burst", o->cpu_burst, &c->has_burst, NULL, &c->burst },
-                { "cpu-share", o->cpu_share, &c->has_shares, NULL, &c->shares },
-                { "cpu-rt-period", o->cpu_rt_period, &c->has_rt_period, NULL, &c->rt_period },
-                { "cpu-rt-runtime", o->cpu_rt_runtime, &c->has_rt_runtime, &c->rt_runtime, NULL },
-                { "cpu-idle", o->cpu_idle, &c->has_idle, &c->idle, NULL },
-                { "memory", o->memory, &m->has_limit, &m->limit, NULL },
-                { "memory-reservation", o->reservation, &m->has_reservation, &m->reservation,
-                  NULL },
-                { "memory-swap", o->swap, &m->has_swap, &m->swap, NULL },
-                { "pids-limit", o->pids, &r->has_pids_limit, &r->pids_limit, NULL },
+                { "blkio-weight", o->blkio_weight, &r->blkio.has_weight, NULL, &weight, false },
+                { "cpu-period", o->cpu_period, &c->has_period, NULL, &c->period, false },
+                { "cpu-quota", o->cpu_quota, &c->has_quota, &c->quota, NULL, false },
+                { "cpu-burst", o->cpu_burst, &c->has_burst, NULL, &c->burst, false },
+                { "cpu-share", o->cpu_share, &c->has_shares, NULL, &c->shares, false },
+                { "cpu-rt-period", o->cpu_rt_period, &c->has_rt_period, NULL, &c->rt_period,
+                  false },
+                { "cpu-rt-runtime", o->cpu_rt_runtime, &c->has_rt_runtime, &c->rt_runtime, NULL,
+                  false },
+                { "cpu-idle", o->cpu_idle, &c->has_idle, &c->idle, NULL, false },
+                { "memory", o->memory, &m->has_limit, &m->limit, NULL, true },
+                { "memory-reservation", o->reservation, &m->has_reservation, &m->reservation, NULL,
+                  true },
+                { "memory-swap", o->swap, &m->has_swap, &m->swap, NULL, true },
+                { "pids-limit", o->pids, &r->has_pids_limit, &r->pids_limit, NULL, false },
         };
 
         str_assign(&c->cpus, o->cpus);
@@ -200,26 +232,41 @@ int cmd_update(const Cli *cli, int argc, char **argv, Err *err)
         UpdateOptions o = { 0 };
         const char *id, *ignored;
         const CliOption options[] = {
-                { "resources", 'r', CLI_STR, &o.file, "file with linux.resources as JSON, or -" },
-                { "blkio-weight", 0, CLI_STR, &o.blkio_weight, "10 to 1000" },
-                { "cpu-period", 0, CLI_STR, &o.cpu_period, "microseconds" },
-                { "cpu-quota", 0, CLI_STR, &o.cpu_quota, "microseconds" },
-                { "cpu-burst", 0, CLI_STR, &o.cpu_burst, "microseconds" },
-                { "cpu-share", 0, CLI_STR, &o.cpu_share, "2 to 262144" },
-                { "cpu-rt-period", 0, CLI_STR, &o.cpu_rt_period, "microseconds" },
-                { "cpu-rt-runtime", 0, CLI_STR, &o.cpu_rt_runtime, "microseconds" },
-                { "cpuset-cpus", 0, CLI_STR, &o.cpus, "list" },
-                { "cpuset-mems", 0, CLI_STR, &o.mems, "list" },
-                { "memory", 0, CLI_STR, &o.memory, "bytes" },
-                { "memory-reservation", 0, CLI_STR, &o.reservation, "bytes" },
-                { "memory-swap", 0, CLI_STR, &o.swap, "bytes of memory and swap" },
-                { "cpu-idle", 0, CLI_STR, &o.cpu_idle, "0 or 1" },
-                { "pids-limit", 0, CLI_STR, &o.pids, "number of processes" },
-                { "kernel-memory", 0, CLI_STR, &ignored, "no effect" },
-                { "kernel-memory-tcp", 0, CLI_STR, &ignored, "no effect" },
+                { "resources", 'r', CLI_STR, &o.file, "linux.resources as JSON; -: standard input",
+                  "FILE" },
+                { "blkio-weight", 0, CLI_STR, &o.blkio_weight, "share of block devices, 10 to 1000",
+                  "N" },
+                { "cpu-period", 0, CLI_STR, &o.cpu_period, "length of a period", "US" },
+                { "cpu-quota", 0, CLI_STR, &o.cpu_quota,
+                  "time of all CPUs in a period; -1: no limit", "US" },
+                { "cpu-burst", 0, CLI_STR, &o.cpu_burst, "unused time that may be used later",
+                  "US" },
+                { "cpu-share", 0, CLI_STR, &o.cpu_share, "share of CPUs, 2 to 262144", "N" },
+                { "cpu-rt-period", 0, CLI_STR, &o.cpu_rt_period, "length of a real-time period",
+                  "US" },
+                { "cpu-rt-runtime", 0, CLI_STR, &o.cpu_rt_runtime, "real-time of a period", "US" },
+                { "cpuset-cpus", 0, CLI_STR, &o.cpus, "CPUs", "LIST" },
+                { "cpuset-mems", 0, CLI_STR, &o.mems, "memory nodes", "LIST" },
+                { "memory", 0, CLI_STR, &o.memory, "limit of memory; -1: none", "BYTES" },
+                { "memory-reservation", 0, CLI_STR, &o.reservation, "what is kept under pressure",
+                  "BYTES" },
+                { "memory-swap", 0, CLI_STR, &o.swap, "limit of memory and swap; -1: none",
+                  "BYTES" },
+                { "cpu-idle", 0, CLI_STR, &o.cpu_idle, "runs only when nothing else does", "0|1" },
+                { "pids-limit", 0, CLI_STR, &o.pids, "limit of processes; -1: none", "N" },
+                { "l3-cache-schema", 0, CLI_STR, &o.l3, "lines of Intel RDT for the L3 cache",
+                  "SCHEMA" },
+                { "mem-bw-schema", 0, CLI_STR, &o.mem_bw, "line of Intel RDT for memory bandwidth",
+                  "SCHEMA" },
+                { "kernel-memory", 0, CLI_STR, &ignored, NULL, NULL },
+                { "kernel-memory-tcp", 0, CLI_STR, &ignored, NULL, NULL },
         };
 
         int r = cli_parse_id(options, array_len(options), argc, argv, &id, err);
+        if (r == 0 && !o.file && (o.l3 || o.mem_bw))
+                r = err_set(err, ERR_UNSUPPORTED,
+                            "update: Intel RDT is not supported; leave --l3-cache-schema and "
+                            "--mem-bw-schema out");
         if (r == 0 && o.file) {
                 r = from_file(o.file, &res, err);
         } else if (r == 0) {

@@ -3,10 +3,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "runtime/cli.h"
@@ -17,17 +17,25 @@ typedef struct CreateOptions {
         unsigned preserve_fds;
 } CreateOptions;
 
-#define CREATE_OPTIONS(o)                                                                          \
-        { "bundle", 'b', CLI_STR, &(o).bundle, "folder with config.json" },                        \
-                { "console-socket", 0, CLI_STR, &(o).console_socket, "takes the terminal" },       \
-                { "pidfd-socket", 0, CLI_STR, &(o).pidfd_socket, "takes the init's pidfd" },       \
-                { "pid-file", 0, CLI_STR, &(o).pid_file, "where to write the pid" },               \
-                { "no-pivot", 0, CLI_BOOL, &(o).no_pivot, "chroot instead of pivot_root" },        \
-                { "no-new-keyring", 0, CLI_BOOL, &(o).no_new_keyring,                              \
-                  "keep the session keyring" },                                                    \
-        {                                                                                          \
-                "preserve-fds", 0, CLI_U32, &(o).preserve_fds, "descriptors from 3 on to keep"     \
-        }
+/* What create and run have in common. */
+#define SHARED_OPTIONS 7
+
+static void add_shared(CreateOptions *o, CliOption *ret)
+{
+        const CliOption options[SHARED_OPTIONS] = {
+                { "bundle", 'b', CLI_STR, &o->bundle, "folder with config.json", "DIR" },
+                { "console-socket", 0, CLI_STR, &o->console_socket, "takes the terminal", "PATH" },
+                { "pidfd-socket", 0, CLI_STR, &o->pidfd_socket, "takes the init's pidfd", "PATH" },
+                { "pid-file", 0, CLI_STR, &o->pid_file, "where to write the pid", "FILE" },
+                { "no-pivot", 0, CLI_BOOL, &o->no_pivot, "chroot instead of pivot_root", NULL },
+                { "no-new-keyring", 0, CLI_BOOL, &o->no_new_keyring, "keep the session keyring",
+                  NULL },
+                { "preserve-fds", 0, CLI_U32, &o->preserve_fds, "descriptors from 3 on to keep",
+                  "N" },
+        };
+
+        memcpy(ret, options, sizeof(options));
+}
 
 static int fill(const CreateOptions *o, const char *id, RuntimeCreate *c, Err *err)
 {
@@ -41,17 +49,6 @@ static int fill(const CreateOptions *o, const char *id, RuntimeCreate *c, Err *e
         return cli_preserve_fds(o->preserve_fds, &c->preserve_fds, err);
 }
 
-static int send_pidfd(const char *path, int pidfd, const char *word, Err *err)
-{
-        if (!path)
-                return 0;
-        _cleanup_close_ int sock = io_unix_connect(path);
-        if (sock < 0)
-                return err_sys(err, -sock, "connect to pidfd socket '%s'", path);
-        ssize_t r = io_send_fds(sock, word, strlen(word), &pidfd, 1);
-        return r < 0 ? err_sys(err, (int)-r, "send the pidfd to '%s'", path) : 0;
-}
-
 static int create(const Cli *cli, const CreateOptions *o, const RuntimeCreate *c, RuntimeProcess *p,
                   Err *err)
 {
@@ -59,7 +56,7 @@ static int create(const Cli *cli, const CreateOptions *o, const RuntimeCreate *c
 
         if (r < 0)
                 return r;
-        r = send_pidfd(o->pidfd_socket, p->pidfd, "standard", err);
+        r = cli_send_pidfd(o->pidfd_socket, p->pidfd, "standard", err);
         if (r < 0) {
                 Err ignored;
                 (void)runtime_delete(&cli->ctx, c->id, true, &ignored); /* the first error counts */
@@ -73,8 +70,9 @@ int cmd_create(const Cli *cli, int argc, char **argv, Err *err)
         RuntimeProcess p = { .pidfd = -EBADF };
         RuntimeCreate c;
         const char *id;
-        const CliOption options[] = { CREATE_OPTIONS(o) };
+        CliOption options[SHARED_OPTIONS];
 
+        add_shared(&o, options);
         int r = cli_parse_id(options, array_len(options), argc, argv, &id, err);
         if (r == 0)
                 r = fill(&o, id, &c, err);
@@ -110,7 +108,7 @@ static int run_foreground(const Cli *cli, const CreateOptions *o, RuntimeCreate 
                 return r;
         c->spec = spec;
         bool carry = terminal && !o->console_socket;
-        r = foreground_open(carry, &f, &c->console_fd, err);
+        r = foreground_open(carry, !o->no_subreaper, &f, &c->console_fd, err);
         if (r == 0)
                 r = create(cli, o, c, &p, err);
         c->console_fd = fd_close(c->console_fd);
@@ -132,13 +130,13 @@ int cmd_run(const Cli *cli, int argc, char **argv, Err *err)
         RuntimeProcess p = { .pidfd = -EBADF };
         RuntimeCreate c;
         const char *id;
-        const CliOption options[] = {
-                CREATE_OPTIONS(o),
-                { "detach", 'd', CLI_BOOL, &o.detach, "do not wait for it" },
-                { "keep", 0, CLI_BOOL, &o.keep, "do not delete it when it ends" },
-                { "no-subreaper", 0, CLI_BOOL, &o.no_subreaper, "do not reap its orphans" },
+        CliOption options[SHARED_OPTIONS + 3] = {
+                { "detach", 'd', CLI_BOOL, &o.detach, "do not wait for it", NULL },
+                { "keep", 0, CLI_BOOL, &o.keep, "do not delete it when it ends", NULL },
+                { "no-subreaper", 0, CLI_BOOL, &o.no_subreaper, "do not reap its orphans", NULL },
         };
 
+        add_shared(&o, options + 3);
         int r = cli_parse_id(options, array_len(options), argc, argv, &id, err);
         if (r == 0)
                 r = fill(&o, id, &c, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmd-exec.c - the command exec. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,11 +11,12 @@
 #include "base/str.h"
 #include "runtime/cli.h"
 #include "runtime/state.h"
+#include "sys/pidfd.h"
 
 typedef struct ExecOptions {
         const char *console_socket, *pidfd_socket, *cwd, *user, *process, *pid_file, *label,
-                *apparmor, *cgroup;
-        char **env, **gids, **caps;
+                *apparmor;
+        char **env, **gids, **caps, **cgroups;
         bool tty, detach, no_new_privs, ignore_paused;
         unsigned preserve_fds;
 } ExecOptions;
@@ -111,17 +113,29 @@ static int make_process(const Cli *cli, const char *id, const ExecOptions *o, ch
         return edit_process(*ret, o, args, err);
 }
 
+static int exec_process(const Cli *cli, const ExecOptions *o, const RuntimeExec *x,
+                        RuntimeProcess *ret, Err *err)
+{
+        int r = runtime_exec(&cli->ctx, x, ret, err);
+
+        if (r == 0)
+                r = cli_send_pidfd(o->pidfd_socket, ret->pidfd, "setns", err);
+        if (r < 0 && ret->pidfd >= 0) /* nobody would know it */
+                (void)pidfd_kill(ret->pidfd, SIGKILL);
+        return r;
+}
+
 static int run(const Cli *cli, const ExecOptions *o, RuntimeExec *x, Err *err)
 {
         RuntimeProcess p = { .pidfd = -EBADF };
         Foreground *f = NULL;
 
         if (o->detach)
-                return runtime_exec(&cli->ctx, x, &p, err);
+                return exec_process(cli, o, x, &p, err);
         bool carry = x->process->terminal && !o->console_socket;
-        int r = foreground_open(carry, &f, &x->console_fd, err);
+        int r = foreground_open(carry, false, &f, &x->console_fd, err);
         if (r == 0)
-                r = runtime_exec(&cli->ctx, x, &p, err);
+                r = exec_process(cli, o, x, &p, err);
         x->console_fd = fd_close(x->console_fd);
         if (r == 0)
                 r = foreground_wait(f, &p, err);
@@ -136,28 +150,33 @@ int cmd_exec(const Cli *cli, int argc, char **argv, Err *err)
         ExecOptions o = { 0 };
         RuntimeExec x = RUNTIME_EXEC_INIT;
         const CliOption options[] = {
-                { "console-socket", 0, CLI_STR, &o.console_socket, "takes the terminal" },
-                { "cwd", 0, CLI_STR, &o.cwd, "working folder" },
-                { "env", 'e', CLI_STRV, &o.env, "NAME=VALUE" },
+                { "console-socket", 0, CLI_STR, &o.console_socket, "takes the terminal", "PATH" },
+                { "pidfd-socket", 0, CLI_STR, &o.pidfd_socket, "takes the process's pidfd",
+                  "PATH" },
+                { "cwd", 0, CLI_STR, &o.cwd, "working folder", "DIR" },
+                { "env", 'e', CLI_STRV, &o.env, "set in its environment", "NAME=VALUE" },
                 { "tty", 't', CLI_BOOL, &o.tty, "with a terminal" },
-                { "user", 'u', CLI_STR, &o.user, "UID[:GID]" },
-                { "additional-gids", 'g', CLI_STRV, &o.gids, "another group" },
-                { "process", 'p', CLI_STR, &o.process, "file with a process as JSON" },
+                { "user", 'u', CLI_STR, &o.user, "who it runs as", "UID[:GID]" },
+                { "additional-gids", 'g', CLI_STRV, &o.gids, "another group", "GID" },
+                { "process", 'p', CLI_STR, &o.process, "file with a process as JSON", "FILE" },
                 { "detach", 'd', CLI_BOOL, &o.detach, "do not wait for it" },
-                { "pid-file", 0, CLI_STR, &o.pid_file, "where to write the pid" },
-                { "process-label", 0, CLI_STR, &o.label, "SELinux label" },
-                { "apparmor", 0, CLI_STR, &o.apparmor, "AppArmor profile" },
+                { "pid-file", 0, CLI_STR, &o.pid_file, "where to write the pid", "FILE" },
+                { "process-label", 0, CLI_STR, &o.label, "SELinux label", "LABEL" },
+                { "apparmor", 0, CLI_STR, &o.apparmor, "AppArmor profile", "PROFILE" },
                 { "no-new-privs", 0, CLI_BOOL, &o.no_new_privs, "no new privileges" },
-                { "cap", 'c', CLI_STRV, &o.caps, "another capability" },
-                { "preserve-fds", 0, CLI_U32, &o.preserve_fds, "descriptors from 3 on to keep" },
-                { "cgroup", 0, CLI_STR, &o.cgroup, "a cgroup below the container's" },
+                { "cap", 'c', CLI_STRV, &o.caps, "another capability", "CAP" },
+                { "preserve-fds", 0, CLI_U32, &o.preserve_fds, "descriptors from 3 on to keep",
+                  "N" },
+                { "cgroup", 0, CLI_STRV, &o.cgroups,
+                  "a cgroup below the container's, of these controllers or of all",
+                  "[CONTROLLER,...:]PATH" },
                 { "ignore-paused", 0, CLI_BOOL, &o.ignore_paused, "also when it is paused" },
         };
 
         int i = cli_parse(options, array_len(options), argc, argv, err);
+        if (i >= 0 && i == argc)
+                i = err_set(err, ERR_INVALID, "exec: needs the container's id");
         int r = i < 0 ? i : 0;
-        if (r == 0 && i == argc)
-                r = err_set(err, ERR_INVALID, "exec: needs the container's id");
         if (r == 0)
                 r = make_process(cli, argv[i], &o, argv + i + 1, &process, err);
         if (r == 0)
@@ -165,7 +184,7 @@ int cmd_exec(const Cli *cli, int argc, char **argv, Err *err)
         if (r == 0) {
                 x.id = argv[i];
                 x.process = process;
-                x.cgroup = o.cgroup;
+                x.cgroups = o.cgroups;
                 x.console_socket = o.console_socket;
                 x.pid_file = o.pid_file;
                 x.ignore_paused = o.ignore_paused;
@@ -174,5 +193,6 @@ int cmd_exec(const Cli *cli, int argc, char **argv, Err *err)
         strv_free(o.env);
         strv_free(o.gids);
         strv_free(o.caps);
-        return r;
+        strv_free(o.cgroups);
+        return i < 0 && i != -ECANCELED ? EXIT_FAILURE : r; /* 255 is for what the words meant */
 }

@@ -173,6 +173,8 @@ static int prepare(Setup *s, Err *err)
         if (r == 0)
                 r = labels_check(s, err);
         if (r == 0)
+                identity_warn(s);
+        if (r == 0)
                 r = prepare_console(s, c->console_socket, c->console_fd, err);
         if (r == 0 && !c->no_state) { /* the folder first: with it the id is ours */
                 s->dir_fd = state_make_dir(s->ctx, s->id, err);

@@ -21,13 +21,76 @@
 #include "sys/ns.h"
 #include "sys/pidfd.h"
 
+/* "memory,cpu:below": the rest of the text is the path; no colon: all controllers, an empty list.
+ */
+static const char *split_cgroup(const char *text, char ***ret_controllers)
+{
+        const char *colon = strchr(text, ':');
+
+        *ret_controllers = NULL;
+        if (!colon)
+                return text;
+        _cleanup_free_ char *list = xstrndup(text, (size_t)(colon - text));
+        *ret_controllers = strv_split(list, ",");
+        return colon + 1;
+}
+
+static int find_below(const Setup *s, const char *sub, Cgroup **ret, Err *err)
+{
+        const char *path = cgroup_path(s->cgroup);
+        _cleanup_free_ char *below = path_join(path, sub);
+        _cleanup_free_ char *full = path_normalize(below);
+
+        if (!path_is_below(full, path))
+                return err_set(err, ERR_INVALID, "cgroup '%s' is not below the container's", sub);
+        *ret = cgroup_new(full);
+        return cgroup_exists(*ret)
+                       ? 0
+                       : err_set(err, ERR_NOT_FOUND, "cgroup '%s' does not exist", full);
+}
+
+static int join_controller(const Setup *s, const Cgroup *cg, const char *controller, Err *err)
+{
+        _cleanup_close_ int dir = cgroup_open_dir(cg, controller);
+        char pid[16];
+
+        if (dir < 0)
+                return err_sys(err, -dir, "open cgroup '%s' of controller '%s'", cgroup_path(cg),
+                               controller);
+        snprintf(pid, sizeof(pid), "%d", s->pid);
+        int r = io_write_file(dir, "cgroup.procs", pid);
+        return r < 0 ? err_sys(err, -r, "join cgroup '%s' of controller '%s'", cgroup_path(cg),
+                               controller)
+                     : 0;
+}
+
+static int join_below(Setup *s, const char *text, Err *err)
+{
+        _cleanup_(cgroup_freep) Cgroup *cg = NULL;
+        _cleanup_strv_ char **controllers = NULL;
+        const char *sub = split_cgroup(text, &controllers);
+
+        int r = find_below(s, sub, &cg, err);
+        if (r == 0 && !controllers) {
+                cgroup_free(s->cgroup);
+                s->cgroup = take_ptr(cg);
+                return cgroup_join(s->cgroup, s->pid, err);
+        }
+        for (char **c = controllers; c && *c && r == 0; c++)
+                r = join_controller(s, cg, *c, err);
+        return r;
+}
+
 static int exec_cgroup_parent(Setup *s, Err *err)
 {
         int r = affinity_initial(s, err);
 
-        if (r < 0 || !s->cgroup || cgroups_joins_itself(s))
-                return r;
-        return cgroup_join(s->cgroup, s->pid, err);
+        if (r == 0 && s->cgroup && !cgroups_joins_itself(s))
+                r = cgroup_join(s->cgroup, s->pid, err);
+        for (char *const *c = s->exec->cgroups; c && *c && r == 0; c++)
+                r = s->cgroup ? join_below(s, *c, err)
+                              : err_set(err, ERR_PRECONDITION, "the container has no cgroup");
+        return r;
 }
 
 /* Without a mount namespace of the container's own its root is not that of a namespace (see
@@ -157,20 +220,6 @@ static int open_target(Setup *s, pid_t pid, uint64_t start_time, Err *err)
         return 0;
 }
 
-static int set_cgroup(Setup *s, const char *path, Err *err)
-{
-        const char *sub = s->exec->cgroup;
-
-        _cleanup_free_ char *below = sub ? path_join(path, sub) : xstrdup(path);
-        _cleanup_free_ char *full = path_normalize(below);
-        if (!path_is_below(full, path))
-                return err_set(err, ERR_INVALID, "cgroup '%s' is not below the container's", sub);
-        s->cgroup = cgroup_new(full);
-        if (sub && !cgroup_exists(s->cgroup))
-                return err_set(err, ERR_NOT_FOUND, "cgroup '%s' does not exist", full);
-        return 0;
-}
-
 static int load_target(Setup *s, OciSpec **ret_spec, Err *err)
 {
         _cleanup_(state_done) State st = { 0 };
@@ -185,7 +234,9 @@ static int load_target(Setup *s, OciSpec **ret_spec, Err *err)
                 return err_set(err, ERR_PRECONDITION,
                                "cannot exec in a paused container; resume it first");
         r = open_target(s, st.pid, st.start_time, err);
-        return r < 0 || !st.cgroup ? r : set_cgroup(s, st.cgroup, err);
+        if (r == 0 && st.cgroup)
+                s->cgroup = cgroup_new(st.cgroup);
+        return r;
 }
 
 static int given_target(Setup *s, const RuntimeExec *opt, Err *err)
@@ -200,7 +251,9 @@ static int given_target(Setup *s, const RuntimeExec *opt, Err *err)
         r = cgroup_path_of(opt->init_pid, cgroup_mode() == CGROUP_V2 ? "" : "devices", &path);
         if (r < 0)
                 return err_sys(err, -r, "ask for the container's cgroup");
-        return str_eq(path, "/") ? 0 : set_cgroup(s, path, err);
+        if (!str_eq(path, "/"))
+                s->cgroup = cgroup_new(path);
+        return 0;
 }
 
 static int run(Setup *s, const RuntimeExec *opt, Err *err)
@@ -211,6 +264,8 @@ static int run(Setup *s, const RuntimeExec *opt, Err *err)
                 r = rdt_plan(RDT_ROOT, &s->spec->linux.intel_rdt, s->id, true, &s->rdt, err);
         if (r == 0)
                 r = labels_check(s, err);
+        if (r == 0)
+                identity_warn(s);
         if (r == 0)
                 r = prepare_console(s, opt->console_socket, opt->console_fd, err);
         if (r == 0)

@@ -42,7 +42,7 @@ static const int not_passed[] = {
         SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTTOU, SIGTTIN, SIGURG,
 };
 
-int foreground_open(bool console, Foreground **ret, int *ret_console_fd, Err *err)
+int foreground_open(bool console, bool reap, Foreground **ret, int *ret_console_fd, Err *err)
 {
         Foreground *f = xnew(Foreground);
         int pair[2];
@@ -58,8 +58,8 @@ int foreground_open(bool console, Foreground **ret, int *ret_console_fd, Err *er
         f->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
         if (f->signal_fd < 0)
                 return err_sys(err, errno, "open a signalfd");
-        /* what a detaching program leaves is ours to reap, not PID 1's */
-        (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        if (reap) /* what a detaching program leaves is ours, not PID 1's */
+                (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
         if (!console)
                 return 0;
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)

@@ -17,18 +17,38 @@
 /* For PR_SET_MM and for a filter without noNewPrivileges. */
 #define LAST_CAPS (CAPS_BIT(CAP_SYS_ADMIN) | CAPS_BIT(CAP_CHECKPOINT_RESTORE))
 
-static uint64_t caps_mask(const Setup *s, char *const *names)
+static uint64_t caps_mask(char *const *names)
 {
         uint64_t mask = 0;
 
         for (char *const *p = names; p && *p; p++) {
                 int n = caps_number(*p);
-                if (n < 0 || (unsigned)n > caps_last())
-                        log_debug("id=%s capability '%s' is not known here, ignoring", s->id, *p);
-                else
+                if (n >= 0 && (unsigned)n <= caps_last())
                         mask |= CAPS_BIT(n);
         }
         return mask;
+}
+
+/* runtime-spec: what no kernel interface is for is logged as a warning. Here, since the init's
+ * standard error is the container's. */
+void identity_warn(const Setup *s)
+{
+        if (!s->process)
+                return;
+        const OciCapabilities *c = &s->process->capabilities;
+        char *const *const sets[] = { c->bounding, c->permitted, c->effective, c->inheritable,
+                                      c->ambient };
+        _cleanup_strv_ char **told = NULL;
+
+        for (size_t i = 0; i < array_len(sets); i++)
+                for (char *const *p = sets[i]; p && *p; p++) {
+                        int n = caps_number(*p);
+                        if ((n >= 0 && (unsigned)n <= caps_last()) || strv_contains(told, *p))
+                                continue;
+                        strv_push(&told, *p);
+                        log_warning("id=%s process.capabilities: '%s' is not known here, ignoring",
+                                    s->id, *p);
+                }
 }
 
 static void wanted_caps(const Setup *s, const CapsSets *have, CapsSets *ret)
@@ -36,11 +56,11 @@ static void wanted_caps(const Setup *s, const CapsSets *have, CapsSets *ret)
         const OciCapabilities *c = &s->process->capabilities;
 
         *ret = (CapsSets){
-                .effective = caps_mask(s, c->effective),
-                .permitted = caps_mask(s, c->permitted),
-                .inheritable = caps_mask(s, c->inheritable),
-                .bounding = caps_mask(s, c->bounding),
-                .ambient = caps_mask(s, c->ambient),
+                .effective = caps_mask(c->effective),
+                .permitted = caps_mask(c->permitted),
+                .inheritable = caps_mask(c->inheritable),
+                .bounding = caps_mask(c->bounding),
+                .ambient = caps_mask(c->ambient),
         };
         uint64_t lost = caps_intersect(ret, have);
         for (unsigned i = 0; i <= caps_last(); i++)

@@ -32,6 +32,11 @@ static const struct {
         { "MPOL_F_NUMA_BALANCING", 1U << 13 },
 };
 
+const char *mempolicy_word(size_t i)
+{
+        return i < array_len(words) ? words[i].name : NULL;
+}
+
 static int find_word(const char *word, unsigned *ret, Err *err)
 {
         for (size_t i = 0; i < array_len(words); i++) {

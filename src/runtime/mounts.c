@@ -24,6 +24,8 @@ static int open_target(const Setup *s, const char *path, int source_fd, Err *err
         int fd = file ? inroot_touch(s->root_mount, path, 0755)
                       : inroot_mkdir_p(s->root_mount, path, 0755);
 
+        if (fd == -ENOTDIR || fd == -ELOOP)
+                return err_sys(err, -fd, "make the mount point: a part of its path is no folder");
         if (fd < 0)
                 return err_sys(err, -fd, "make the mount point");
         if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) == file) {
@@ -102,6 +104,11 @@ static int fresh_or_bind(Setup *s, const OciMount *m, const MountOptions *o, boo
                 fd = mount_clone_detached(AT_FDCWD, str_eq(type, "proc") ? "/proc" : "/sys", true);
                 *ret_bound = true;
         }
+        if (fd == -ENODEV)
+                return err_set(
+                        err, ERR_UNSUPPORTED,
+                        "the kernel has no file system of type \"%s\"; is its module loaded?",
+                        type);
         if (fd < 0)
                 return err_sys(err, -fd, "make a %s file system with options \"%s\"", type,
                                o->data);
@@ -209,7 +216,7 @@ int mounts_init(Setup *s, Err *err)
                 int r = mount_one(s, m, s->mount_fds[i], err);
                 s->mount_fds[i] = fd_close(s->mount_fds[i]);
                 if (r < 0)
-                        return err_wrap(err, r, "mounts[%zu]: mount '%s' on '%s'", i,
+                        return err_wrap(err, r, "mounts[%zu]: mount \"%s\" on \"%s\"", i,
                                         str_or(m->source, str_or(m->type, "")), m->destination);
         }
         return 0;

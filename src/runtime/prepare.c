@@ -31,6 +31,10 @@ static int open_rootfs(Setup *s, Err *err)
                                               : path_join(s->bundle, s->spec->root_path);
         s->rootfs = path_normalize(joined);
         s->root_mount = mount_clone_detached(AT_FDCWD, s->rootfs, true);
+        if (s->root_mount == -ENOENT)
+                return err_set(err, ERR_NOT_FOUND,
+                               "root.path: '%s' does not exist; unpack the root file system there",
+                               s->rootfs);
         if (s->root_mount < 0)
                 return err_sys(err, -s->root_mount, "root.path: open rootfs '%s'", s->rootfs);
         if (fstat(s->root_mount, &st) < 0)
@@ -134,8 +138,10 @@ static int clone_source(const Setup *s, const OciMount *m, int *ret_fd, Err *err
         _cleanup_free_ char *source =
                 path_is_absolute(m->source) ? xstrdup(m->source) : path_join(s->bundle, m->source);
         _cleanup_close_ int fd = mount_clone_detached(AT_FDCWD, source, o.recursive);
+        if (fd == -ENOENT)
+                return err_set(err, ERR_NOT_FOUND, "source does not exist");
         if (fd < 0)
-                return err_sys(err, -fd, "open source '%s'", source);
+                return err_sys(err, -fd, "open the source");
         r = map_ids(s, m, &o, fd, err);
         if (r < 0)
                 return r;
@@ -153,7 +159,8 @@ int prepare_mounts(Setup *s, Err *err)
         for (size_t i = 0; i < n; i++) {
                 int r = clone_source(s, &s->spec->mounts[i], &s->mount_fds[i], err);
                 if (r < 0)
-                        return err_wrap(err, r, "mounts[%zu]: mount on '%s'", i,
+                        return err_wrap(err, r, "mounts[%zu]: mount \"%s\" on \"%s\"", i,
+                                        str_or(s->spec->mounts[i].source, ""),
                                         s->spec->mounts[i].destination);
         }
         return 0;

@@ -78,7 +78,9 @@ typedef struct RuntimeExec {
         uint64_t init_start_time; /*   which must still be this process, */
         const OciSpec *spec;      /*   and its spec (seccomp, capabilities, cgroup) */
         const OciProcess *process;
-        const char *cgroup; /* sub-cgroup below the container's; NULL: the container's own */
+        /* Cgroups below the container's, that exist: "PATH", or "memory,cpu:PATH" for some
+         * controllers; what none names stays in the container's own. NULL: none. */
+        char *const *cgroups;
         int stdio[3];
         const char *console_socket;
         int console_fd;

@@ -25,6 +25,7 @@
 #include <linux/securebits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -149,9 +150,18 @@ int selfcheck_namespaces_init(Setup *s, Err *err)
                           : check_namespaces(s, folder, err);
 }
 
+/* An exec that is in several cgroups, by controller. */
+static bool has_split_cgroup(const Setup *s)
+{
+        for (char *const *c = s->exec ? s->exec->cgroups : NULL; c && *c; c++)
+                if (strchr(*c, ':'))
+                        return true;
+        return false;
+}
+
 int selfcheck_parent(Setup *s, Err *err)
 {
-        int r = s->cgroup ? cgroup_verify(s->cgroup, s->pid, err) : 0;
+        int r = s->cgroup && !has_split_cgroup(s) ? cgroup_verify(s->cgroup, s->pid, err) : 0;
 
         if (r < 0 || !s->exec)
                 return r;

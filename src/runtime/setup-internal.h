@@ -203,6 +203,7 @@ int process_lookup_init(Setup *s, Err *err);
 int process_stdio_parent(Setup *s, Err *err);
 int process_stdio_init(Setup *s, Err *err);
 int identity_init(Setup *s, Err *err);
+void identity_warn(const Setup *s); /* parent */
 /* Installs the filter, where there is one: early (without noNewPrivileges it needs rights) or last.
  */
 int seccomp_install(Setup *s, Err *err);
@@ -231,6 +232,7 @@ int number_list_parse(const char *text, unsigned long *mask, uint32_t n_bits);
 
 /* mempolicy.c */
 int mempolicy_init(const OciMemoryPolicy *p, Err *err);
+const char *mempolicy_word(size_t i); /* modes, and flags ("MPOL_F_..."); NULL: no more */
 
 /* gate.c: where a created container waits for its start */
 #define GATE_NAME "gate"

@@ -160,6 +160,17 @@ int setup_last_error(unsigned stage, int errnum, const char *what, Err *err)
 {
         const char *text = exe_stage_text(stage);
 
+        /* In the words that callers look for, to exit with 127 or 126. */
+        if (!text && errnum == ENOENT)
+                return err_set(err, ERR_NOT_FOUND,
+                               "%s: no such file or directory; the interpreter that it names (in "
+                               "its first line, or as an ELF program) is not there",
+                               what);
+        if (!text && errnum == EACCES)
+                return err_set(err, ERR_DENIED, "%s: permission denied", what);
+        if (!text && errnum == ENOEXEC)
+                return err_set(err, ERR_INVALID,
+                               "%s: exec format error; it is not a program of this machine", what);
         return err_set(err, err_kind_from_errno(errnum), "%s: %s", text ? text : what,
                        strerror(errnum));
 }

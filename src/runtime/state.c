@@ -97,9 +97,10 @@ int state_open_dir(const RuntimeContext *ctx, const char *id, Err *err)
         _cleanup_free_ char *path = xasprintf("%s/%s", ctx->root, id);
         int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
-                return errno == ENOENT
-                               ? err_set(err, ERR_NOT_FOUND, "container '%s' does not exist", id)
-                               : err_sys(err, errno, "open '%s'", path);
+                return errno == ENOENT ? err_set(err, ERR_NOT_FOUND,
+                                                 "container does not exist: '%s' is not in '%s'",
+                                                 id, ctx->root)
+                                       : err_sys(err, errno, "open '%s'", path);
         return fd;
 }
 

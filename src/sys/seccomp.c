@@ -9,6 +9,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -343,6 +344,28 @@ int seccomp_flag_number(const char *name, uint64_t *ret)
                 return -EINVAL;
         *ret = found->number;
         return 0;
+}
+
+const char *seccomp_word(SeccompWords which, size_t i)
+{
+        static const struct {
+                const Name *names;
+                size_t n;
+        } tables[] = {
+                [SECCOMP_ACTIONS] = { actions, array_len(actions) },
+                [SECCOMP_OPERATORS] = { operators, array_len(operators) },
+                [SECCOMP_ARCHITECTURES] = { architectures, array_len(architectures) },
+                [SECCOMP_FLAGS] = { flag_names, array_len(flag_names) },
+        };
+
+        return i < tables[which].n ? tables[which].names[i].name : NULL;
+}
+
+void seccomp_library(char ret[static SECCOMP_LIBRARY_MAX])
+{
+        const struct scmp_version *v = seccomp_version();
+
+        snprintf(ret, SECCOMP_LIBRARY_MAX, "%u.%u.%u", v->major, v->minor, v->micro);
 }
 
 bool seccomp_flags_supported(uint64_t flags)

@@ -60,6 +60,17 @@ int seccomp_filter_cached(int dir_fd, const SeccompProfile *profile, SeccompFilt
 int seccomp_filter_install(const SeccompFilter *f, uint64_t flags, int *ret_listener);
 /* "SECCOMP_FILTER_FLAG_LOG" -> its bit; 0 or -EINVAL. */
 int seccomp_flag_number(const char *name, uint64_t *ret);
+/* The words that profiles may use, in the order of their tables; NULL: no more. */
+typedef enum SeccompWords {
+        SECCOMP_ACTIONS,
+        SECCOMP_OPERATORS,
+        SECCOMP_ARCHITECTURES,
+        SECCOMP_FLAGS,
+} SeccompWords;
+const char *seccomp_word(SeccompWords which, size_t i);
+/* The version of libseccomp that compiles: "2.5.4". */
+#define SECCOMP_LIBRARY_MAX 36
+void seccomp_library(char ret[static SECCOMP_LIBRARY_MAX]);
 /* Whether the kernel takes these flags. */
 bool seccomp_flags_supported(uint64_t flags);
 

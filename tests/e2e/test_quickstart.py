@@ -232,5 +232,8 @@ def test_install(built, tmp_path):
     unit = (prefix / "lib/systemd/system/tared.service").read_text()
     assert "\nExecStart=/opt/tare/bin/tared\n" in unit and "\nKillMode=process\n" in unit
     for path in ("share/man/man8/tare.8", "share/man/man8/tared.8",
-                 "share/bash-completion/completions/tare"):
+                 "share/bash-completion/completions/tare",
+                 "share/bash-completion/completions/tare-runtime",
+                 "share/zsh/vendor-completions/_tare-runtime",
+                 "share/fish/vendor_completions.d/tare-runtime.fish"):
         assert (prefix / path).is_file(), path

@@ -68,7 +68,8 @@ class Result:
     def __init__(self, done):
         self.code = done.returncode
         self.out = done.stdout.decode(errors="replace")
-        self.err = done.stderr.decode(errors="replace")
+        # msg="..." of a log line has its quotes escaped
+        self.err = done.stderr.decode(errors="replace").replace('\\"', '"')
 
     @property
     def json(self):
@@ -219,7 +220,7 @@ class Bundle:
         return self
 
     def output(self):
-        return self.out.read_text()
+        return self.out.read_text().replace('\\"', '"')
 
     def wait_output(self, text, seconds=10):
         end = time.time() + seconds

@@ -236,9 +236,9 @@ def test_not_a_program(machine):
     (b.rootfs / "bin/text").write_text("hello")
     (b.rootfs / "bin/text").chmod(0o755)
     b.process["args"] = ["/bin/text"]
-    b.run().failed("Exec format error", 1)
+    b.run().failed("exec format error", 1)
     assert b.create() == 0  # only the kernel knows, and it is asked at the start
-    b.start().failed("Exec format error", 1)
+    b.start().failed("exec format error", 1)
     b.wait_status("stopped")
     b.delete().ok()
 
@@ -255,12 +255,12 @@ def test_cwd_is_a_file(bundle):
 
 def test_missing_mount_source(bundle):
     bundle.mount("/x", type="bind", source="/nosuch", options=["bind"])
-    bundle.run().failed("mount on '/x': open source '/nosuch': No such file or directory", 1)
+    bundle.run().failed('mount "/nosuch" on "/x": source does not exist', 1)
 
 
 def test_missing_rootfs(bundle):
     bundle.config["root"]["path"] = "nothing"
-    bundle.run().failed("open rootfs", 1)
+    bundle.run().failed("does not exist; unpack", 1)
 
 
 def test_bad_config(bundle):
