@@ -9,6 +9,7 @@ import dataclasses
 import fnmatch
 import os
 import sys
+import time
 from typing import Callable
 
 import builds
@@ -26,6 +27,9 @@ SANITIZERS = {
     "ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_stacktrace=1",
 }
+SEED = os.environ.get("TARE_SEED") or str(time.time_ns() % 1000000)  # of all that draws
+# Folders whose tests share nothing; elsewhere those of a file share what is slow to make.
+APART = ("fault",)
 # also run against the sanitizer build
 BEHAVIOUR = ("wire", "runtime", "shim", "image", "registry", "network", "cri")
 
@@ -147,12 +151,12 @@ def pytest(context, folder, build_name):
         os.unlink(report)
     import tools
     env = environment(**SANITIZERS, **tools.test_environment(), TARE_BUILD=build(build_name),
-                      TARE_FULL="1" if context.full else "")
+                      TARE_FULL="1" if context.full else "", TARE_SEED=SEED)
     command = [PYTHON, "-m", "pytest", "-v", "--no-header", "--tb=short", "-rN",
                "-p", "no:cacheprovider", "-o", "faulthandler_timeout=60",
                f"--basetemp={context.folder}/p", f"--junitxml={report}", "--rootdir", TESTS,
-               # a file's tests stay together: they share what is slow to make
-               "-n", str(os.cpu_count()), "--dist", "loadfile", os.path.join(TESTS, folder)]
+               "-n", str(os.cpu_count()), "--dist", "load" if folder in APART else "loadfile",
+               os.path.join(TESTS, folder)]
     if context.names:
         command += ["-k", " or ".join(context.names)]
     done = run_logged(command, env=env, cwd=TESTS)
