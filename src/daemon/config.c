@@ -34,10 +34,14 @@ static const Key keys[] = {
           "State of this boot: pods, containers, their sockets. A tmpfs." },
         { "", "listen", KEY_STR, AT(listen), "unix:///run/tare/tared.sock", NULL, false, 0, 0,
           "The socket that the kubelet, crictl and tare speak to; root only." },
-        { "", "cgroup_driver", KEY_STR, AT(cgroup_driver), "cgroupfs", "cgroupfs|systemd", false, 0,
-          0, "Who makes cgroups. The kubelet learns it by RuntimeConfig." },
-        { "", "cgroup_parent", KEY_STR, AT(cgroup_parent), "/tare", NULL, true, 0, 0,
-          "Parent cgroup of pods that name none (crictl's)." },
+        { "", "cgroup_driver", KEY_STR, AT(cgroup_driver), "auto", "auto|cgroupfs|systemd", false,
+          0, 0,
+          "Who makes cgroups; auto: as `cgroup_parent` says, else "
+          "systemd where it is process 1 and cgroups are version 2 alone, "
+          "else tare. The kubelet learns it by RuntimeConfig." },
+        { "", "cgroup_parent", KEY_STR, AT(cgroup_parent), "", NULL, false, 0, 0,
+          "Parent cgroup of pods that name none (crictl's): a path, or with systemd a slice. Empty: "
+          "`/tare`, or `tare.slice`." },
         { "", "shim_cgroup", KEY_STR, AT(shim_cgroup), "/tare-shims", NULL, true, 0, 0,
           "Cgroup of the pod supervisors, outside of kubepods and of the daemon's service. Empty: "
           "where the daemon is." },

@@ -19,8 +19,10 @@
 #include "base/fault.h"
 #include "base/io.h"
 #include "base/loop.h"
+#include "base/path.h"
 #include "base/trace.h"
 #include "cri/cri.h"
+#include "sys/cgroup.h"
 #include "sys/memfd.h"
 #include "wire/grpc-server.h"
 
@@ -71,19 +73,43 @@ static int seal(const char *name, int *ret, Err *err)
         return *ret < 0 ? err_sys(err, -*ret, "copy '%s' to sealed memory", path) : 0;
 }
 
+static bool uses_systemd(const DaemonConfig *c)
+{
+        if (!str_eq(c->cgroup_driver, "auto"))
+                return str_eq(c->cgroup_driver, "systemd");
+        if (!str_empty(c->cgroup_parent)) /* it is of the one form or the other */
+                return str_has_suffix(c->cgroup_parent, ".slice");
+        return access("/run/systemd/system", F_OK) == 0 && cgroup_mode() == CGROUP_V2;
+}
+
+static int check_cgroup_parent(const char *parent, bool systemd, Err *err)
+{
+        if (systemd ? str_has_suffix(parent, ".slice") && !strchr(parent, '/')
+                    : path_is_absolute(parent))
+                return 0;
+        return err_set(err, ERR_INVALID,
+                       "cgroup_parent: '%s' is not %s, which cgroup_driver %s wants", parent,
+                       systemd ? "the name of a slice (NAME.slice)" : "an absolute path",
+                       systemd ? "systemd" : "cgroupfs");
+}
+
 static int engine_config_fill(Daemon *d, Err *err)
 {
         const DaemonConfig *c = &d->config;
-        int r = beside("tare-image", &d->image_worker, err);
+        bool systemd = uses_systemd(c);
+        const char *parent = str_or(c->cgroup_parent, systemd ? "tare.slice" : "/tare");
+        int r = check_cgroup_parent(parent, systemd, err);
 
+        if (r == 0)
+                r = beside("tare-image", &d->image_worker, err);
         d->effective_json = daemon_config_json(c);
         d->engine_config = (EngineConfig){
                 .root = c->root,
                 .state = c->state,
                 .version = TARE_VERSION,
-                .systemd_cgroup = str_eq(c->cgroup_driver, "systemd"),
+                .systemd_cgroup = systemd,
                 .shim_cgroup = c->shim_cgroup,
-                .cgroup_parent = c->cgroup_parent,
+                .cgroup_parent = parent,
                 .cni_conf_dir = c->cni_conf_dir,
                 .cni_bin_dirs = c->cni_bin_dirs,
                 .cni_cache_dir = c->cni_cache_dir,

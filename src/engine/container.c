@@ -402,7 +402,7 @@ static int write_spec(const Container *c, const OciSpec *spec, Err *err)
         return json_write_file(AT_FDCWD, path, j, 0600, false, err);
 }
 
-static void take_facts(Container *c, const Create *d, const OciSpec *spec)
+static void take_facts(const Engine *e, Container *c, const Create *d, const OciSpec *spec)
 {
         const Tare__Shim__V1__PrepareContainerReply *p = d->prepared;
 
@@ -412,7 +412,8 @@ static void take_facts(Container *c, const Create *d, const OciSpec *spec)
         c->additional_gids = xnew_array(uint32_t, p->n_additional_gids);
         for (size_t i = 0; i < p->n_additional_gids; i++)
                 c->additional_gids[i] = p->additional_gids[i];
-        str_assign(&c->cgroups_path, spec->linux.cgroups_path);
+        free(c->cgroups_path);
+        c->cgroups_path = engine_cgroup_path(e, spec->linux.cgroups_path, c->id);
 }
 
 static int create_spec(Op *op, Err *err)
@@ -432,7 +433,7 @@ static int create_spec(Op *op, Err *err)
                 r = write_spec(c, spec, err);
         if (r < 0)
                 return r;
-        take_facts(c, d, spec);
+        take_facts(op->engine, c, d, spec);
         c->state = CONTAINER_CREATED;
         c->created_at = op->engine->world->now_real(op->engine->world);
         return record_save_container(op->engine, c, false, err);

@@ -80,6 +80,8 @@ int record_load_images(Engine *e, Err *err);
 /* --- node.c --- */
 int node_learn(Engine *e, Err *err);
 void node_done(Engine *e);
+/* The folder of a linux.cgroupsPath: itself, or that of the unit of systemd. */
+char *engine_cgroup_path(const Engine *e, const char *cgroups_path, const char *id);
 
 /* --- pods --- */
 extern const OpVerb verb_run_pod, verb_stop_pod, verb_remove_pod;

@@ -10,6 +10,7 @@
 
 #include "base/io.h"
 #include "engine/engine-internal.h"
+#include "oci/systemd-unit.h"
 #include "sys/caps.h"
 #include "sys/cgroup.h"
 
@@ -146,6 +147,15 @@ int node_learn(Engine *e, Err *err)
         n->recursive_read_only =
                 n->kernel_major > 5 || (n->kernel_major == 5 && n->kernel_minor >= 12);
         return 0;
+}
+
+char *engine_cgroup_path(const Engine *e, const char *cgroups_path, const char *id)
+{
+        _cleanup_(systemd_unit_done) SystemdUnit u = { 0 };
+
+        if (!e->node.systemd_cgroup || systemd_unit_parse(cgroups_path, id, false, &u, NULL) < 0)
+                return xstrdup(cgroups_path);
+        return systemd_unit_cgroup(&u, "");
 }
 
 void node_done(Engine *e)

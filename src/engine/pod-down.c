@@ -304,7 +304,9 @@ static int remove_forget(Op *op, Err *err)
 
 static bool own_cgroups_gone(Engine *e)
 {
-        const char *own[] = { e->config->cgroup_parent, e->config->shim_cgroup };
+        /* a slice is systemd's to remove */
+        const char *own[] = { e->node.systemd_cgroup ? NULL : e->config->cgroup_parent,
+                              e->config->shim_cgroup };
         bool gone = true;
 
         for (size_t i = 0; i < array_len(own); i++) {
@@ -334,8 +336,6 @@ static void try_own_cgroups(void *userdata)
 
 void pod_drop_own_cgroups(Engine *e)
 {
-        if (e->node.systemd_cgroup)
-                return;
         e->own_cgroups_tries = 0;
         try_own_cgroups(e);
 }

@@ -245,8 +245,9 @@ static int run_sandbox(Op *op, Err *err)
         Tare__Shim__V1__CreateSandboxRequest s = TARE__SHIM__V1__CREATE_SANDBOX_REQUEST__INIT;
         _cleanup_free_ char *pin_dir = xasprintf("%s/ns", p->dir);
         _cleanup_free_ char *shm = xasprintf("%s/shm", p->dir);
-        _cleanup_free_ char *cgroup =
+        _cleanup_free_ char *wanted =
                 spec_cgroups_path(&op->engine->node, p->request->config, p->id);
+        _cleanup_free_ char *cgroup = engine_cgroup_path(op->engine, wanted, p->id);
         _cleanup_free_ Tare__Shim__V1__Sysctl *sysctls = NULL;
         int r;
 

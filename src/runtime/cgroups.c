@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "runtime/cgroup-systemd.h"
 #include "runtime/device-bpf.h"
 #include "runtime/resources.h"
 
@@ -21,9 +22,7 @@ int cgroups_path(const OciSpec *spec, const char *id, bool systemd, char **ret, 
         const char *want = str_or(spec->linux.cgroups_path, "");
 
         if (systemd)
-                return err_set(err, ERR_UNSUPPORTED,
-                               "the systemd cgroup driver is not supported; run without "
-                               "--systemd-cgroup and give linux.cgroupsPath as a path");
+                return cgroup_systemd_path(spec, id, ret, err);
         if (!*want) {
                 *ret = xasprintf("/%s", id);
                 return 0;
@@ -153,6 +152,24 @@ int cgroups_apply(const Cgroup *cg, const OciResources *res, bool update, Err *e
         return r < 0 ? r : write_plan(cg, &p, err);
 }
 
+int cgroups_update(const Cgroup *cg, bool systemd, const OciResources *res, Err *err)
+{
+        int r = systemd ? cgroup_systemd_update(cgroup_path(cg), res, err) : 0;
+
+        return r < 0 ? r : cgroups_apply(cg, res, true, err);
+}
+
+int cgroups_remove(const Cgroup *cg, bool systemd, unsigned timeout_ms, Err *err)
+{
+        Err e = { 0 };
+
+        /* Nothing is in the cgroup any more; a systemd that does not answer forgets the unit when
+         * it looks again. */
+        if (systemd && cgroup_systemd_stop(cgroup_path(cg), &e) < 0)
+                log_warning("cgroup=%s %s, ignoring", cgroup_path(cg), e.msg);
+        return cgroup_remove(cg, timeout_ms, err);
+}
+
 /* -- steps ------------------------------------------------------------------------------------- */
 
 int cgroups_prepare(Setup *s, Err *err)
@@ -194,6 +211,11 @@ int cgroups_setup(Setup *s, Err *err)
                 return 0;
         bool optional =
                 (s->unprivileged || s->ctx->rootless) && !asks_for_limits(s->spec->linux.resources);
+        if (s->ctx->systemd_cgroup) {
+                int started = cgroup_systemd_start(s, err);
+                if (started < 0)
+                        return started;
+        }
         int r = cgroup_create(s->cgroup, &e);
 
         if (r < 0 && optional && e.kind == ERR_DENIED) {
@@ -247,7 +269,8 @@ int runtime_cgroup_kill(const OciSpec *spec, const char *id, bool systemd, int s
         _cleanup_(cgroup_freep) Cgroup *cg = NULL;
         int r = by_spec(spec, id, systemd, &cg, err);
 
-        return r < 0 ? r : cgroup_kill(cg, signo, err);
+        /* systemd removes it as soon as nobody is in it */
+        return r < 0 || (systemd && !cgroup_exists(cg)) ? r : cgroup_kill(cg, signo, err);
 }
 
 int runtime_cgroup_remove(const OciSpec *spec, const char *id, bool systemd, Err *err)
@@ -255,7 +278,7 @@ int runtime_cgroup_remove(const OciSpec *spec, const char *id, bool systemd, Err
         _cleanup_(cgroup_freep) Cgroup *cg = NULL;
         int r = by_spec(spec, id, systemd, &cg, err);
 
-        return r < 0 ? r : cgroup_remove(cg, CGROUP_REMOVE_MS, err);
+        return r < 0 ? r : cgroups_remove(cg, systemd, CGROUP_REMOVE_MS, err);
 }
 
 int runtime_cgroup_update(const OciSpec *spec, const char *id, bool systemd,
@@ -264,7 +287,7 @@ int runtime_cgroup_update(const OciSpec *spec, const char *id, bool systemd,
         _cleanup_(cgroup_freep) Cgroup *cg = NULL;
         int r = by_spec(spec, id, systemd, &cg, err);
 
-        return r < 0 ? r : cgroups_apply(cg, res, true, err);
+        return r < 0 ? r : cgroups_update(cg, systemd, res, err);
 }
 
 int64_t runtime_cgroup_oom_kills(const OciSpec *spec, const char *id, bool systemd)
@@ -277,4 +300,22 @@ int64_t runtime_cgroup_oom_kills(const OciSpec *spec, const char *id, bool syste
         const char *file =
                 cgroup_controller_is_v2("memory") ? "memory.events" : "memory.oom_control";
         return cgroup_read_key(cg, "memory", file, "oom_kill", &n) < 0 ? -1 : (int64_t)n;
+}
+
+int64_t runtime_slice_oom_kills(const OciSpec *spec, const char *id, bool systemd)
+{
+        _cleanup_(cgroup_freep) Cgroup *cg = NULL, *slice = NULL;
+        uint64_t n;
+
+        if (!systemd || !cgroup_controller_is_v2("memory") ||
+            by_spec(spec, id, systemd, &cg, NULL) < 0)
+                return -1;
+        _cleanup_free_ char *path = xstrdup(cgroup_path(cg));
+        char *slash = strrchr(path, '/');
+        if (!slash || slash == path)
+                return -1; /* the root has no count */
+        *slash = 0;
+        slice = cgroup_new(path);
+        return cgroup_read_key(slice, "memory", "memory.events", "oom_kill", &n) < 0 ? -1
+                                                                                     : (int64_t)n;
 }

@@ -15,6 +15,11 @@ int cgroups_path(const OciSpec *spec, const char *id, bool systemd, char **ret, 
 /* Writes the limits. r NULL: only the device rules that every container has. */
 int cgroups_apply(const Cgroup *cg, const OciResources *r, bool update, Err *err);
 
+/* Of a container that runs: by its driver, then as above. */
+int cgroups_update(const Cgroup *cg, bool systemd, const OciResources *r, Err *err);
+/* By its driver, when no process is left in it. */
+int cgroups_remove(const Cgroup *cg, bool systemd, unsigned timeout_ms, Err *err);
+
 /* Parent, before the clone: finds the path, refuses one that is in use. */
 int cgroups_prepare(Setup *s, Err *err);
 /* True: the init joins by itself, which is quicker; it may when it is root as the host sees it. */

@@ -265,7 +265,7 @@ static int print_version(void)
 
 typedef struct Global {
         const char *root, *log, *log_format, *rootless, *cgroup_manager;
-        bool debug, systemd_cgroup, version, help;
+        bool debug, systemd_cgroup, systemd_properties, version, help;
 } Global;
 
 static int open_log(const Global *g, Err *err)
@@ -316,6 +316,7 @@ static int run_command(const Global *g, int argc, char **argv, char **all, Err *
                          .systemd_cgroup =
                                  g->systemd_cgroup || str_eq(g->cgroup_manager, "systemd"),
                          .no_cgroup = str_eq(g->cgroup_manager, "disabled"),
+                         .systemd_properties = g->systemd_properties,
                          .rootless = str_eq(g->rootless, "true") },
                 .debug = g->debug,
         };
@@ -353,9 +354,12 @@ int cli_main(int argc, char **argv)
                   "FILE" },
                 { "log-format", 0, CLI_STR, &g.log_format, "how they are written", "text|json" },
                 { "debug", 0, CLI_BOOL, &g.debug, "say more", NULL },
-                { "systemd-cgroup", 0, CLI_BOOL, &g.systemd_cgroup, "cgroups by systemd", NULL },
+                { "systemd-cgroup", 0, CLI_BOOL, &g.systemd_cgroup,
+                  "cgroups by systemd; linux.cgroupsPath is SLICE:PREFIX:NAME", NULL },
                 { "cgroup-manager", 0, CLI_STR, &g.cgroup_manager,
                   "who makes cgroups; disabled: nobody", "cgroupfs|systemd|disabled" },
+                { "systemd-properties", 0, CLI_BOOL, &g.systemd_properties,
+                  "annotations org.systemd.property.NAME set properties, too", NULL },
                 { "rootless", 0, CLI_STR, &g.rootless, "do without cgroups that are not ours",
                   "true|false|auto" },
                 { "criu", 0, CLI_STR, &(const char *){ NULL }, NULL, NULL },

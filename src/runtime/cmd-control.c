@@ -223,7 +223,7 @@ static int apply(const Cli *cli, const char *id, const OciResources *res, Err *e
         if (!st.cgroup || state_status(&cli->ctx, &st) == RUNTIME_STOPPED)
                 return err_set(err, ERR_PRECONDITION, "container not running");
         _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(st.cgroup);
-        return cgroups_apply(cg, res, true, err);
+        return cgroups_update(cg, st.systemd_cgroup, res, err);
 }
 
 int cmd_update(const Cli *cli, int argc, char **argv, Err *err)

@@ -101,8 +101,8 @@ static void add_linux(Json *j)
         Json *cgroup = json_add_obj(l, "cgroup");
         json_add_bool(cgroup, "v1", true);
         json_add_bool(cgroup, "v2", true);
-        json_add_bool(cgroup, "systemd", false);
-        json_add_bool(cgroup, "systemdUser", false);
+        json_add_bool(cgroup, "systemd", true);
+        json_add_bool(cgroup, "systemdUser", true);
         json_add_bool(cgroup, "rdma", true);
         add_seccomp(l);
         add_enabled(l, "apparmor", true); /* labels.c; where the kernel has it */

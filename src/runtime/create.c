@@ -212,7 +212,7 @@ void setup_undo(Setup *s)
         spawn_kill_init(s);
         if (spawned && s->cgroup) {
                 (void)cgroup_kill(s->cgroup, SIGKILL, &e); /* what hooks or the program left */
-                if (cgroup_remove(s->cgroup, CGROUP_REMOVE_MS, &e) < 0)
+                if (cgroups_remove(s->cgroup, s->ctx->systemd_cgroup, CGROUP_REMOVE_MS, &e) < 0)
                         log_debug("id=%s %s, ignoring", s->id, e.msg);
                 /* runtime-spec, lifecycle: what fails after the hooks goes on with poststop */
                 if (runtime_run_poststop(s->spec, s->id, s->bundle, &e) < 0)
@@ -239,7 +239,7 @@ static int run_poststart(Setup *s, Err *err)
 /* An init that is born in its cgroup of v2 need not be moved there. */
 static int spawn_in_cgroup(Setup *s, Err *err)
 {
-        if (cgroups_joins_itself(s))
+        if (cgroups_joins_itself(s) && !s->ctx->systemd_cgroup)
                 s->birth_fd = cgroup_create_v2(s->cgroup); /* where not, it joins as in v1 */
         bool made = s->birth_fd >= 0;
         int r = spawn_init(s, init_main, err);

@@ -144,10 +144,10 @@ static int remove_cgroup(const State *st, Err *err)
         if (!st->cgroup)
                 return 0;
         _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(st->cgroup);
-        if (cgroup_remove(cg, 0, &ignored) == 0)
+        if (!st->systemd_cgroup && cgroup_remove(cg, 0, &ignored) == 0)
                 return 0;
-        int r = cgroup_kill(cg, SIGKILL, err);
-        return r < 0 ? r : cgroup_remove(cg, CGROUP_REMOVE_MS, err);
+        int r = cgroup_exists(cg) ? cgroup_kill(cg, SIGKILL, err) : 0;
+        return r < 0 ? r : cgroups_remove(cg, st->systemd_cgroup, CGROUP_REMOVE_MS, err);
 }
 
 /* The record goes last, so that a delete that dies can be done again. */
@@ -194,6 +194,7 @@ static int delete_damaged(const RuntimeContext *ctx, const char *id, const Err *
         if (state_read_spec(ctx, id, &spec, NULL) == 0 &&
             cgroups_path(spec, id, ctx->systemd_cgroup, &path, NULL) == 0)
                 st.cgroup = path;
+        st.systemd_cgroup = ctx->systemd_cgroup;
         int r = remove_cgroup(&st, err);
         if (r == 0)
                 state_remove_dir(ctx, id);

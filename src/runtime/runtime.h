@@ -32,6 +32,7 @@ const char *runtime_status_name(RuntimeStatus s);
 typedef struct RuntimeContext {
         const char *root; /* state folder: /run/tare-runtime; made 0700 when missing */
         bool systemd_cgroup;
+        bool systemd_properties; /* annotations org.systemd.property.* are the unit's, too */
         bool no_cgroup; /* containers stay in the cgroup of who starts them */
         bool rootless;
 } RuntimeContext;
@@ -110,6 +111,9 @@ int runtime_cgroup_update(const OciSpec *spec, const char *id, bool systemd, con
                           Err *err);
 /* oom_kill counter of the container's cgroup; -1 when unknown. */
 int64_t runtime_cgroup_oom_kills(const OciSpec *spec, const char *id, bool systemd);
+/* The same of its slice, all that is below counted: systemd removes an empty scope, perhaps before
+ * anyone has looked. -1 also without systemd. */
+int64_t runtime_slice_oom_kills(const OciSpec *spec, const char *id, bool systemd);
 /* poststop hooks of a container without state. */
 int runtime_run_poststop(const OciSpec *spec, const char *id, const char *bundle, Err *err);
 

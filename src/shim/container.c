@@ -25,7 +25,7 @@
 #define LOG_SYNC_MS 200 /* an exit waits no longer for a slow log disk */
 
 typedef struct ExitFound {
-        int64_t oom_kills;
+        int64_t oom_kills, slice_oom_kills;
 } ExitFound;
 
 /* --- the list --- */
@@ -195,7 +195,10 @@ static int exit_child(JobChild *jc, void *arg, Err *err)
         if (r < 0)
                 return r;
         job_step(jc, "count OOM kills");
-        ExitFound found = { .oom_kills = runtime_cgroup_oom_kills(spec, c->id, c->systemd_cgroup) };
+        ExitFound found = {
+                .oom_kills = runtime_cgroup_oom_kills(spec, c->id, c->systemd_cgroup),
+                .slice_oom_kills = runtime_slice_oom_kills(spec, c->id, c->systemd_cgroup),
+        };
         if (c->shares_pid) {
                 job_step(jc, "kill the rest");
                 r = runtime_cgroup_kill(spec, c->id, c->systemd_cgroup, SIGKILL, err);
@@ -208,7 +211,7 @@ static int exit_child(JobChild *jc, void *arg, Err *err)
 static void exit_job_done(void *userdata, JobResult *res)
 {
         Container *c = userdata;
-        ExitFound found = { .oom_kills = -1 };
+        ExitFound found = { .oom_kills = -1, .slice_oom_kills = -1 };
 
         if (res->r < 0)
                 log_warning("ctr=%s after its exit: %s, ignoring", c->id, res->err.msg);
@@ -216,6 +219,11 @@ static void exit_job_done(void *userdata, JobResult *res)
                 memcpy(&found, res->data, sizeof(found));
         int64_t before = c->oom_kills_at_start > 0 ? c->oom_kills_at_start : 0;
         c->exit.oom_killed = found.oom_kills > before;
+        /* The scope is gone: killed, and somebody in the slice was for want of memory. */
+        if (found.oom_kills < 0 && c->exit.signal == SIGKILL) {
+                before = c->slice_oom_kills_at_start > 0 ? c->slice_oom_kills_at_start : 0;
+                c->exit.oom_killed = found.slice_oom_kills > before;
+        }
         end_step_done(c);
 }
 

@@ -59,7 +59,7 @@ struct Container {
         Proc *init;
         pid_t pid;
         uint64_t start_time;
-        int64_t started_at, oom_kills_at_start;
+        int64_t started_at, oom_kills_at_start, slice_oom_kills_at_start;
 
         unsigned ending; /* things that the exit record waits for */
         ExitRecord exit;

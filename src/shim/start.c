@@ -38,7 +38,7 @@ typedef struct StartArg {
 typedef struct Started {
         pid_t pid;
         uint64_t start_time;
-        int64_t oom_kills;
+        int64_t oom_kills, slice_oom_kills;
         bool shares_pid;
 } Started;
 
@@ -115,6 +115,7 @@ static int start_child(JobChild *jc, void *arg, Err *err)
         made.shares_pid = !pid_ns->present || pid_ns->path;
         /* of a cgroup that is there already; a new one counts from 0 */
         made.oom_kills = runtime_cgroup_oom_kills(spec, c->id, c->systemd_cgroup);
+        made.slice_oom_kills = runtime_slice_oom_kills(spec, c->id, c->systemd_cgroup);
         r = create(jc, a, spec, &made, fds, err);
         trace_end(&span, c->id);
         if (r < 0)
@@ -216,6 +217,7 @@ static void start_done(void *userdata, JobResult *res)
         memcpy(&made, res->data, sizeof(made));
         c->shares_pid = made.shares_pid;
         c->oom_kills_at_start = made.oom_kills;
+        c->slice_oom_kills_at_start = made.slice_oom_kills;
         if (c->io.tty) {
                 c->io.master_fd = take_fd(res->fds[1]);
                 int for_log = io_dup(c->io.master_fd);

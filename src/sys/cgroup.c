@@ -166,7 +166,7 @@ static void enable_controllers(const CgroupHierarchy *h, const char *rel)
         }
 }
 
-static bool is_rootless(void)
+bool cgroup_is_rootless(void)
 {
         _cleanup_strbuf_ StrBuf map = { 0 };
         unsigned inside, outside, count;
@@ -186,7 +186,7 @@ static bool may_skip(const CgroupHierarchy *h, int r)
                 return false;
         bool limits = h->v2 ? cgroup_mode() == CGROUP_V2
                             : h->controllers && !str_skip_prefix(h->controllers[0], "name=");
-        return !limits || is_rootless();
+        return !limits || cgroup_is_rootless();
 }
 
 /* 1: made, 0: was there, or -errno. */

@@ -23,6 +23,8 @@ typedef struct Cgroup Cgroup;
  * and kept for the process, with one O_PATH descriptor each: a child that closes all descriptors
  * calls none of these. */
 CgroupMode cgroup_mode(void);
+/* Neither root nor, with a user namespace, root of the machine: not all hierarchies are ours. */
+bool cgroup_is_rootless(void);
 bool cgroup_has_controller(const char *controller); /* "memory", in either version */
 bool cgroup_controller_is_v2(const char *controller);
 /* Where the hierarchy of a controller ("" = v2, "name=systemd") is mounted; NULL: nowhere.

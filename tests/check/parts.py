@@ -57,6 +57,12 @@ def run_install(context):
     for name, problem in tools.prepare():
         if problem:
             result.failed.append((f"install/{name}", problem))
+    sys.path.insert(0, os.path.join(TESTS, "vm"))
+    import vm
+    try:
+        vm.prepare()
+    except vm.Problem as problem:
+        result.failed.append(("install/vm", str(problem)))
     return result
 
 
@@ -196,6 +202,24 @@ def run_critest(context):
     return result
 
 
+def run_vm(context):
+    """What needs systemd or cgroup v2: pytest in a virtual machine, once."""
+    sys.path.insert(0, os.path.join(TESTS, "vm"))
+    import vm
+    report = os.path.join(context.folder, "junit.xml")
+    try:
+        status = vm.run_tests(context.folder, build("release"), context.names,
+                              context.seconds_left())
+    except vm.Problem as problem:
+        return Result(failed=[("vm/boot", str(problem))])
+    if not os.path.exists(report):
+        return Result(failed=[("vm/pytest", vm.console(context.folder))])
+    result = from_junit(report, "vm")
+    if status != 0 and not result.failed:
+        result.failed.append(("vm/pytest", vm.console(context.folder)))
+    return result
+
+
 def run_check(context):
     result = pytest(context, "check", "release")
     result.add(pytest(context, "lint", "release"))
@@ -236,6 +260,8 @@ TABLE = [
     behaviour("cri", 140, "the daemon as its clients see it"),
     Part("critest", 120, ("release",), run_critest, "the CRI conformance suite", folder="cri"),
     behaviour("dropin", 90, "the OCI runtime below podman, docker and containerd"),
+    Part("vm", 190, ("release",), run_vm, "cgroup v2 and systemd, in a virtual machine",
+         folder="vm"),
     behaviour("e2e", 50, "a node from install to removal"),
     behaviour("fault", 90, "every write and call that can fail, failing"),
     Part("behaviour-asan", 360, ("asan",), run_behaviour_asan, "the same with sanitizers"),

@@ -625,10 +625,24 @@ def test_unified_needs_v2(bundle):
     bundle.run().failed("needs cgroup v2", 1)
 
 
-def test_systemd_is_an_honest_error(bundle):
+@pytest.mark.parametrize("path, why", [
+    ("/a/b", "is not of the form"), ("a.slice:b", "is not of the form"),
+    ("a.slice:b:", "is not of the form"), ("a:b:c", "is not the name of a slice"),
+    ("a--b.slice:b:c", "is not the name of a slice"), ("a.slice:b b:c", "is not for the name"),
+])
+def test_bad_systemd_path(bundle, path, why):
+    bundle.linux["cgroupsPath"] = path
+    bundle.save()
+    bundle.machine.run("--systemd-cgroup", "run", "-b", bundle.path, bundle.id).failed(why, 1)
+
+
+def test_systemd_driver_without_systemd(bundle):
+    if os.path.exists("/run/systemd/system"):
+        pytest.skip("this machine has systemd")
+    bundle.linux["cgroupsPath"] = f"system.slice:tare:{bundle.machine.path.name}"
     bundle.save()
     bundle.machine.run("--systemd-cgroup", "run", "-b", bundle.path, bundle.id).failed(
-        "systemd cgroup driver is not supported", 1)
+        "is it running? without it, use the cgroupfs driver", 1)
 
 
 def test_default_cgroup_path_is_the_id(machine):

@@ -26,7 +26,7 @@ root = "{folder}/root"
 state = "{folder}/state"
 listen = "unix://{folder}/s"
 log_level = "{log_level}"
-cgroup_parent = "{cgroup}/pods"
+cgroup_parent = "{parent}"
 shim_cgroup = "{cgroup}/shims"
 [cni]
 conf_dir = "{folder}/cni"
@@ -108,7 +108,8 @@ class Node:
 
     count = 0
 
-    def __init__(self, build, services, crictl=None, cni_timeout=20, log_level="debug"):
+    def __init__(self, build, services, crictl=None, cni_timeout=20, log_level="debug",
+                 cgroup_parent=None):
         Node.count += 1
         self.build, self.services, self.crictl_path = build, services, crictl
         self.folder = tempfile.mkdtemp(prefix="tn")
@@ -123,6 +124,7 @@ class Node:
                 CONFIG.format(
                     folder=self.folder,
                     cgroup=self.cgroup,
+                    parent=cgroup_parent or f"{self.cgroup}/pods",
                     plugins=PLUGINS,
                     cni_timeout=cni_timeout,
                     log_level=log_level,
