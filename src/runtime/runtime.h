@@ -33,7 +33,7 @@ typedef struct RuntimeContext {
         const char *root; /* state folder: /run/tare-runtime; made 0700 when missing */
         bool systemd_cgroup;
         bool systemd_properties; /* annotations org.systemd.property.* are the unit's, too */
-        bool no_cgroup; /* containers stay in the cgroup of who starts them */
+        bool no_cgroup;          /* containers stay in the cgroup of who starts them */
         bool rootless;
 } RuntimeContext;
 
