@@ -39,4 +39,4 @@ def test_tare_says_one_line_when_it_fails(variant, observed):
     text = fields.get("(stderr)", "")
     if fields.get("reported") is False and fields["exit"] == 1 and text:
         errors = [line for line in text.splitlines() if " WARN" not in line]
-        assert len(errors) == 1 and " ERROR " in errors[0], text
+        assert len(errors) == 1 and "level=error" in errors[0], text

@@ -200,6 +200,13 @@ class Bundle:
         self.save()
         return self.machine.run("run", "-b", self.path, *options, self.id, **kwargs)
 
+    def warnings(self, **kwargs):
+        """Of a run that succeeds: they are in the log alone."""
+        self.save()
+        log = self.path / "warnings.log"
+        done = self.machine.run("--log", log, "run", "-b", self.path, self.id, **kwargs).ok()
+        return done, log.read_text()
+
     def report(self, *options, **kwargs):
         return self.run(*options, **kwargs).ok().json
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ sys.path.insert(0, str(HERE.parent))
 import tools  # noqa: E402
 
 AT_LEAST = 39
+CAP_SYS_RESOURCE = 24
 
 
 def has_controller(name):
@@ -27,11 +29,19 @@ def has_every_capability():
     return int(bounding, 16) == (1 << (last + 1)) - 1
 
 
+def may_raise_limits():
+    status = pathlib.Path("/proc/self/status").read_text(encoding="ascii")
+    effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff"))
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    return hard == resource.RLIM_INFINITY or bool(int(effective, 16) >> CAP_SYS_RESOURCE & 1)
+
+
 CONDITIONS = {
     "always": lambda: True,
     "sometimes": lambda: True,
     "no hugetlb": lambda: not has_controller("hugetlb"),
     "no net_cls": lambda: not has_controller("net_cls"),
+    "no limits": lambda: not may_raise_limits(),
     "no selinux": lambda: not os.path.exists("/sys/fs/selinux/enforce"),
     "no full capabilities": lambda: not has_every_capability(),
 }
