@@ -272,7 +272,8 @@ def engines():
 
 
 def engine_libraries(root):
-    return ":".join(f"{root}/{place}/{platform.machine()}-linux-gnu" for place in ("usr/lib", "lib"))
+    triplet = f"{platform.machine()}-linux-gnu"
+    return ":".join(f"{root}/{place}/{triplet}" for place in ("usr/lib", "lib"))
 
 
 def containerd():
