@@ -108,6 +108,8 @@ static int started(Op *op, const Tare__Shim__V1__Reply *reply, Err *err)
 
         if (reply->result_case != TARE__SHIM__V1__REPLY__RESULT_START_CONTAINER)
                 return err_set(err, ERR_INTERNAL, "the supervisor answered something else");
+        if (c->state == CONTAINER_EXITED) /* a start that a daemon before us had made */
+                return 0;
         c->pid = s->pid;
         c->start_time = s->start_time;
         c->started_at = op->engine->world->now_real(op->engine->world);
@@ -161,8 +163,12 @@ static void start_finish(Op *op, const Err *err)
 {
         Container *c = container_of(op);
 
-        if (!err || !c || !*(bool *)op->data || c->state == CONTAINER_RUNNING)
+        if (!err || !c || !*(bool *)op->data)
                 return;
+        if (c->state != CONTAINER_CREATED) { /* it runs: the failure came afterwards */
+                c->start_untold = true;
+                return;
+        }
         set_exited(c, 128, "StartError", err->msg, op->engine->world->now_real(op->engine->world));
         c->started_at = 0;
         save(op->engine, c);
@@ -182,6 +188,10 @@ EngineWait *engine_start_container(Engine *e, const char *id, EngineDone done, v
 
         if (engine_find_container(e, id, &c, &err) < 0)
                 return engine_answer(e, NULL, &err, done, data);
+        if (c->start_untold && !c->removing) {
+                ((Container *)c)->start_untold = false;
+                return engine_answer(e, c->id, NULL, done, data);
+        }
         object = engine_object("ctr", c->id);
         op = op_find(e->ops, &verb_start_container, object);
         if (!op) {

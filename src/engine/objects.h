@@ -70,6 +70,7 @@ struct Container {
         bool removing;
         uint64_t unclaimed_ns;
         bool untold;       /* as of a pod */
+        bool start_untold; /* it was started, and who asked has not heard of it */
         void *exit_waiter; /* the operation that waits for its exit */
         char *image_id;    /* sha256:... */
         char *image_ref;   /* repo digest, else id */

@@ -5,7 +5,7 @@
  *   pod MAKING                 removed            container MAKING       removed
  *   pod stopping, removing     goes on            container removing     goes on
  *   pod READY                  its supervisor is asked what became of the containers meanwhile
- *   pod, container just made   the same request takes it: its maker may not have heard of it
+ *   just made, just started    the same request takes it: who asked may not have heard of it
  *
  * Lists answer at once, from the records; the rest is done by operations like any other. */
 #include <stdlib.h>
@@ -20,9 +20,10 @@ static void adopt_container(Container *c, const Tare__Shim__V1__ContainerState *
         Engine *e = c->pod->engine;
         Err err = {};
 
-        if (c->state == CONTAINER_CREATED && s->pid > 0) {
+        if (c->state == CONTAINER_CREATED && (s->pid > 0 || s->exit)) {
                 /* started, but the daemon died before it was recorded */
                 c->state = CONTAINER_RUNNING;
+                c->start_untold = true;
                 c->pid = s->pid;
                 c->started_at = s->started_at;
                 if (record_save_container(e, c, false, &err) < 0)
@@ -117,6 +118,7 @@ static void recover_containers(Engine *e)
         for (size_t i = 0; map_next(e->containers, &i, &key, &value);) {
                 Container *c = value;
                 c->untold = c->state == CONTAINER_CREATED && is_new(e, c->created_at);
+                c->start_untold = c->started_at > 0 && is_new(e, c->started_at);
                 if (c->state == CONTAINER_MAKING)
                         c->removing = true;
                 if (c->removing)

@@ -200,6 +200,18 @@ static void start_died(Container *c, const Err *cause)
 
 /* --- success --- */
 
+static void reply_started(Container *c, Call call)
+{
+        Reply reply = TARE__SHIM__V1__REPLY__INIT;
+        Tare__Shim__V1__StartContainerReply started = TARE__SHIM__V1__START_CONTAINER_REPLY__INIT;
+
+        started.pid = c->pid;
+        started.start_time = c->start_time;
+        reply.result_case = TARE__SHIM__V1__REPLY__RESULT_START_CONTAINER;
+        reply.start_container = &started;
+        server_reply(c->shim->server, call, &reply);
+}
+
 static void start_done(void *userdata, JobResult *res)
 {
         Container *c = userdata;
@@ -224,14 +236,7 @@ static void start_done(void *userdata, JobResult *res)
                 log_client_attach(c->shim->logs, c->io.log, for_log, -EBADF);
         }
         container_set_running(c, made.pid, made.start_time, take_fd(res->fds[0]));
-
-        Reply reply = TARE__SHIM__V1__REPLY__INIT;
-        Tare__Shim__V1__StartContainerReply started = TARE__SHIM__V1__START_CONTAINER_REPLY__INIT;
-        started.pid = made.pid;
-        started.start_time = made.start_time;
-        reply.result_case = TARE__SHIM__V1__REPLY__RESULT_START_CONTAINER;
-        reply.start_container = &started;
-        server_reply(c->shim->server, c->waiting, &reply);
+        reply_started(c, c->waiting);
         container_settled(c);
         container_unref(c);
 }
@@ -340,12 +345,35 @@ static int get_startable(Shim *s, const StartRequest *req, Container **ret, Err 
         return 0;
 }
 
+/* Who asked before may have died, and who follows asks again: of one start under way the last asker
+ * hears, and a start that has been made is not made again. */
+static bool start_again(Shim *s, Call call, const StartRequest *req)
+{
+        Container *c = container_find(s, req->container_id);
+        Err err = {};
+
+        if (!c || c->n_deletes > 0 || !str_eq(str_or(c->bundle, ""), req->bundle))
+                return false;
+        if (c->phase == CONTAINER_STARTING) {
+                err_set(&err, ERR_CANCELED, "the start was asked for again");
+                server_reply_err(s->server, c->waiting, &err);
+                c->waiting = call;
+                return true;
+        }
+        if (c->phase != CONTAINER_RUNNING && c->phase != CONTAINER_ENDING)
+                return false;
+        reply_started(c, call);
+        return true;
+}
+
 int shim_start_container(Shim *s, Call call, const Request *request, Frame *frame, Err *err)
 {
         const StartRequest *req = request->start_container;
         Container *c = NULL;
 
         (void)frame;
+        if (start_again(s, call, req))
+                return 0;
         int r = get_startable(s, req, &c, err);
         if (r < 0)
                 return r;

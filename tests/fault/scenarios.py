@@ -138,11 +138,6 @@ class StartContainer(WithPod):
     def settled(self):
         assert self.created.status().state in (0, 1)
 
-    def retry(self):
-        """It runs already when tared died after it had been started: nobody starts it again."""
-        if self.created.status().state == 0:
-            self.request()
-
     def done(self):
         assert self.created.status().state == 1
         assert self.created.exec("echo", "works").stdout == b"works\n"

@@ -96,6 +96,27 @@ def test_output_and_exit_code(pod):
     pod.client.delete("a")
 
 
+def test_start_asked_by_two(pod):
+    """The first may be a daemon that has died: the second hears of the same process."""
+    pod.prepare("a")
+    bundle = pod.bundle("a", pod.spec("a", ["sleep", "1000"]))
+    request = pb.StartContainerRequest(container_id="a", bundle=bundle, log_path=pod.log_path("a"))
+    second = pod.shim.connect()
+    os.kill(pod.shim.pid, signal.SIGSTOP)
+    first_number = pod.client.send("start_container", request)
+    second_number = second.send("start_container", request)
+    os.kill(pod.shim.pid, signal.SIGCONT)
+    started = second.wait(second_number)
+    with pytest.raises(ShimError, match="CANCELED"):
+        pod.client.wait(first_number)
+    assert pod.client.container_state("a").pid == started.pid
+    again = pod.client.call("start_container", request)
+    assert (again.pid, again.start_time) == (started.pid, started.start_time)
+    request.bundle = pod.path("b")
+    with pytest.raises(ShimError, match="PRECONDITION"):
+        pod.client.call("start_container", request)
+
+
 def test_joins_the_pods_namespaces(pod):
     pod.sh("a", "hostname; ls -l /proc/self/ns/net /proc/self/ns/ipc; ls /proc/self/fd; sleep 100")
     wait_until(lambda: pod.output("a").count(b"\n") >= 6, what="output")
