@@ -167,11 +167,16 @@ class Engine:
 
     def remove_folder(self):
         """And what is mounted in it: engines keep mounts while they run."""
-        with open("/proc/self/mountinfo", encoding="utf-8") as lines:
+        with open("/proc/thread-self/mountinfo", encoding="utf-8") as lines:
             inside = [line.split()[4] for line in lines]
         for path in reversed([p for p in inside if p.startswith(self.folder + "/")]):
             subprocess.run(["umount", path], check=True)
-        shutil.rmtree(self.folder)
+
+        def gone():  # conmon's podman may still be writing there what it has cleaned up
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return not os.path.exists(self.folder)
+
+        wait_until(gone)
 
 
 class Podman(Engine):

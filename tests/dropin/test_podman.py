@@ -233,7 +233,7 @@ def test_namespaces(podman, running):
     assert said.out.split() == ["0", "200000", "3000"]
     assert shell(podman, "cat /proc/1/comm", "--pid", f"container:{running}").out == "sleep\n"
     assert int(shell(podman, "echo $$", "--pid", "host").out) > 1
-    host = os.readlink("/proc/self/ns/ipc")
+    host = os.readlink("/proc/thread-self/ns/ipc")
     said = shell(podman, "readlink /proc/self/ns/ipc", "--ipc", "host", "--uts", "host")
     assert said.out.strip() == host
 
