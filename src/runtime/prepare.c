@@ -139,7 +139,8 @@ static int clone_source(const Setup *s, const OciMount *m, int *ret_fd, Err *err
                 path_is_absolute(m->source) ? xstrdup(m->source) : path_join(s->bundle, m->source);
         _cleanup_close_ int fd = mount_clone_detached(AT_FDCWD, source, o.recursive);
         if (fd == -ENOENT)
-                return err_set(err, ERR_NOT_FOUND, "source does not exist");
+                return err_set(err, ERR_NOT_FOUND,
+                               "source does not exist: no such file or directory");
         if (fd < 0)
                 return err_sys(err, -fd, "open the source");
         r = map_ids(s, m, &o, fd, err);

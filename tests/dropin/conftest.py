@@ -57,7 +57,8 @@ def private_machine(build, engine_root):
     """Namespaces of this process; all that engines write outside their folders is in a tmpfs.
 
     Of this thread, that is, which is not always a process's first: side by side, tests run in one
-    of pytest-xdist's. The loader's cache finds engines' libraries: conmon starts podman without our environment.
+    of pytest-xdist's. The loader's cache finds engines' libraries, since conmon starts podman
+    without our environment.
     """
     isolation.isolate()
     for folder in ("/etc", "/var/lib", "/var/cache"):
