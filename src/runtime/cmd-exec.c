@@ -88,8 +88,9 @@ static int edit_process(OciProcess *p, const ExecOptions *o, char **args, Err *e
         return r < 0 ? r : set_gids(&p->user, o->gids, err);
 }
 
+/* *ret_spec: the container's, without its process; NULL: nobody has read it. */
 static int make_process(const Cli *cli, const char *id, const ExecOptions *o, char **args,
-                        OciProcess **ret, Err *err)
+                        OciProcess **ret, OciSpec **ret_spec, Err *err)
 {
         _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
         _cleanup_json_ Json *j = NULL;
@@ -110,6 +111,7 @@ static int make_process(const Cli *cli, const char *id, const ExecOptions *o, ch
                                "container '%s' has no process to take the rest from; use --process",
                                id);
         *ret = take_ptr(spec->process);
+        *ret_spec = take_ptr(spec);
         return edit_process(*ret, o, args, err);
 }
 
@@ -147,6 +149,7 @@ static int run(const Cli *cli, const ExecOptions *o, RuntimeExec *x, Err *err)
 int cmd_exec(const Cli *cli, int argc, char **argv, Err *err)
 {
         _cleanup_(oci_process_freep) OciProcess *process = NULL;
+        _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
         ExecOptions o = { 0 };
         RuntimeExec x = RUNTIME_EXEC_INIT;
         const CliOption options[] = {
@@ -178,11 +181,12 @@ int cmd_exec(const Cli *cli, int argc, char **argv, Err *err)
                 i = err_set(err, ERR_INVALID, "exec: needs the container's id");
         int r = i < 0 ? i : 0;
         if (r == 0)
-                r = make_process(cli, argv[i], &o, argv + i + 1, &process, err);
+                r = make_process(cli, argv[i], &o, argv + i + 1, &process, &spec, err);
         if (r == 0)
                 r = cli_preserve_fds(o.preserve_fds, &x.preserve_fds, err);
         if (r == 0) {
                 x.id = argv[i];
+                x.spec = spec;
                 x.process = process;
                 x.cgroups = o.cgroups;
                 x.console_socket = o.console_socket;

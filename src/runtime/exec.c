@@ -6,7 +6,8 @@
  * container's that can see it, joins its cgroups and all of them, as host root first those that the
  * container's user namespace may not own, and the user namespace last; it closes what the process
  * does not need, and clones it with CLONE_PARENT (spawn.c). What it executes from is not a file of
- * the host (exe.c), and it is not dumpable until it has executed the program. */
+ * the host (exe.c: the helper leaves it), and it is not dumpable until it has executed the program.
+ */
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -225,11 +226,11 @@ static int load_target(Setup *s, OciSpec **ret_spec, Err *err)
         _cleanup_(state_done) State st = { 0 };
         int r = state_read(s->ctx, s->id, &st, err);
 
-        if (r == 0)
+        if (r == 0 && !s->exec->spec)
                 r = state_read_spec(s->ctx, s->id, ret_spec, err);
         if (r < 0)
                 return r;
-        s->spec = *ret_spec;
+        s->spec = s->exec->spec ? s->exec->spec : *ret_spec;
         if (!s->exec->ignore_paused && state_status(s->ctx, &st) == RUNTIME_PAUSED)
                 return err_set(err, ERR_PRECONDITION,
                                "cannot exec in a paused container; resume it first");

@@ -76,8 +76,8 @@ int runtime_delete(const RuntimeContext *ctx, const char *id, bool force, Err *e
 typedef struct RuntimeExec {
         const char *id;           /* with state; or NULL and: */
         pid_t init_pid;           /*   the init to join, */
-        uint64_t init_start_time; /*   which must still be this process, */
-        const OciSpec *spec;      /*   and its spec (seccomp, capabilities, cgroup) */
+        uint64_t init_start_time; /*   which must still be this process, and */
+        const OciSpec *spec;      /* its spec (seccomp, cgroup); NULL with state: it is read */
         const OciProcess *process;
         /* Cgroups below the container's, that exist: "PATH", or "memory,cpu:PATH" for some
          * controllers; what none names stays in the container's own. NULL: none. */

@@ -63,6 +63,7 @@ struct Setup {
         int gate_fd;             /* listening; the init accepts the start here */
         bool notifies;           /* the filter has a listener: it is installed before the end */
         bool leaves_exe;         /* the init has its own file to leave, with its last step */
+        bool helper_leaves_exe;  /* exec: the helper does, before it joins and clones */
         SeccompFilter filter;    /* compiled; no bytes: none */
         uint64_t filter_flags;
         int agent_fd;     /* connected to linux.seccomp.listenerPath; -EBADF: no rule notifies */

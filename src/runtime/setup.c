@@ -123,6 +123,14 @@ static bool born_in_sight(const Setup *s)
         return s->exec || !setup_has_new_ns(s, OCI_NS_PID);
 }
 
+/* Nobody in a pid namespace of the container's own sees the caller of an exec, and its helper. */
+static bool helper_can_leave(const Setup *s)
+{
+        const OciNamespace *pid = &s->spec->linux.namespaces[OCI_NS_PID];
+
+        return s->exec && pid->present && !pid->path;
+}
+
 int setup_protect_exe(Setup *s, Err *err)
 {
         switch (exe_state()) {
@@ -134,6 +142,10 @@ int setup_protect_exe(Setup *s, Err *err)
                                "from a sealed memfd");
         case EXE_CAN_LEAVE:
                 break;
+        }
+        if (helper_can_leave(s)) {
+                s->helper_leaves_exe = true; /* less to fork */
+                return 0;
         }
         if (born_in_sight(s))
                 return exe_leave(err);

@@ -230,8 +230,10 @@ _Noreturn static void helper_main(Setup *s, int out, InitMain *init_main)
         HelperAnswer a = { 0 };
         int old[_OCI_NS_MAX];
 
+        int r = s->helper_leaves_exe ? exe_leave(&a.err) : 0;
         /* Who has no rights of their own has them only inside. */
-        int r = s->unprivileged ? join_user(s, &a.err) : 0;
+        if (r == 0 && s->unprivileged)
+                r = join_user(s, &a.err);
         if (r == 0)
                 r = join(s, old, false, &a.err);
         if (r == 0 && setup_has_new_ns(s, OCI_NS_TIME))
@@ -261,16 +263,15 @@ static int clone_by_helper(Setup *s, InitMain *init_main, Err *err)
         _cleanup_close_ int in = pipe_fds[0];
         _cleanup_close_ int out = pipe_fds[1];
         /* A sibling's helper is one too: what it clones is its parent's from the first moment. The
-         * parent reaps it. */
-        pid_t helper =
-                ns_clone(s->sibling ? CLONE_PARENT : 0, s->sibling ? 0 : SIGCHLD, -EBADF, NULL);
+         * parent reaps it. No signal: nobody but we need wake up when it ends. */
+        pid_t helper = ns_clone(s->sibling ? CLONE_PARENT : 0, 0, -EBADF, NULL);
         if (helper < 0)
                 return err_sys(err, -helper, "fork");
         if (helper == 0)
                 helper_main(s, out, init_main);
         out = fd_close(out);
         ssize_t n = read(in, &a, sizeof(a));
-        while (!s->sibling && waitpid(helper, NULL, 0) < 0 && errno == EINTR)
+        while (!s->sibling && waitpid(helper, NULL, __WALL) < 0 && errno == EINTR)
                 ;
         if (n != sizeof(a))
                 return err_set(err, ERR_INTERNAL, "the helper that joins namespaces died");

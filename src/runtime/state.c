@@ -15,7 +15,6 @@
 #include "sys/pidfd.h"
 
 #define STATE_ID_MAX 1024
-#define STAT_MAX     1024
 #define STATE_PAGE   4096
 
 static const char *const status_names[] = {
@@ -305,27 +304,6 @@ int state_read_spec(const RuntimeContext *ctx, const char *id, OciSpec **ret, Er
         _cleanup_close_ int dir = state_open_dir(ctx, id, err);
 
         return dir < 0 ? dir : oci_spec_read(dir, "config.json", ret, err);
-}
-
-/* 'R', 'S', 'Z', ... with the start time; 0 when there is no such process. */
-static char process_state(pid_t pid, uint64_t *ret_start)
-{
-        char path[32], text[STAT_MAX + 1];
-
-        snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-                return 0;
-        ssize_t n = io_read_full(fd, text, STAT_MAX);
-        if (n <= 0)
-                return 0;
-        text[n] = 0;
-        char *p = strrchr(text, ')');
-        if (!p || p[1] != ' ')
-                return 0;
-        char state = p[2];
-        *ret_start = process_start_time(pid);
-        return *ret_start == 0 ? 0 : state;
 }
 
 bool state_init_runs(const State *st)

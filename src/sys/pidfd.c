@@ -78,7 +78,7 @@ int pidfd_exit_info(int pidfd, int *ret_status)
         return 0;
 }
 
-uint64_t process_start_time(pid_t pid)
+char process_state(pid_t pid, uint64_t *ret_start)
 {
         char path[32], text[STAT_MAX];
 
@@ -92,8 +92,9 @@ uint64_t process_start_time(pid_t pid)
         text[n] = 0;
         /* The name may hold anything, also ") R 1": fields count from the last parenthesis. */
         char *p = strrchr(text, ')');
-        if (!p)
+        if (!p || p[1] != ' ')
                 return 0;
+        char state = p[2];
         p++;
         for (int field = STAT_FIELD_AFTER_NAME; field <= STAT_START_TIME; field++) {
                 p = strchr(p, ' ');
@@ -101,7 +102,15 @@ uint64_t process_start_time(pid_t pid)
                         return 0;
                 p++;
         }
-        return strtoull(p, NULL, 10);
+        *ret_start = strtoull(p, NULL, 10);
+        return *ret_start == 0 ? 0 : state;
+}
+
+uint64_t process_start_time(pid_t pid)
+{
+        uint64_t start = 0;
+
+        return process_state(pid, &start) ? start : 0;
 }
 
 unsigned process_exit_code(int status)

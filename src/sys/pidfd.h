@@ -19,7 +19,9 @@ int pidfd_kill(int pidfd, int signo);
 int pidfd_reap(int pidfd, bool block, int *ret_status);
 /* Exit status of a process that is not our child (PIDFD_INFO_EXIT, 6.15): 0, or -errno. */
 int pidfd_exit_info(int pidfd, int *ret_status);
-/* Field 22 of /proc/PID/stat; 0 when there is no such process. */
+/* 'R', 'S', 'Z', ... and field 22 of /proc/PID/stat; 0 when there is no such process. */
+char process_state(pid_t pid, uint64_t *ret_start);
+/* Field 22 alone; 0 when there is no such process. */
 uint64_t process_start_time(pid_t pid);
 /* 128 + signal when killed, else the exit code. */
 unsigned process_exit_code(int status);

@@ -55,3 +55,16 @@ def test_execed_process_is_not_open_to_the_container(machine):
     for line in ours:
         assert "/memfd:tare-runtime" in line and not line.endswith("OPEN"), seen
     b.stop()
+
+
+def test_caller_of_exec_that_the_container_sees(machine):
+    """Without a pid namespace of the container's own, its processes see the runtime itself."""
+    b = machine.bundle("wait")
+    b.without_namespace("pid")
+    b.up()
+    caller = machine.start_process("exec", b.id, "/bin/probe", "exit", "0",
+                                   env=dict(os.environ, TARE_FAULT="runtime.init.identity=ms:800"))
+    time.sleep(0.4)
+    assert os.readlink(f"/proc/{caller.pid}/exe").startswith("/memfd:tare-runtime")
+    assert caller.wait(20) == 0
+    b.stop()
