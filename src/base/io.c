@@ -14,7 +14,8 @@
 #include "base/fault.h"
 #include "base/id.h"
 
-#define READ_CHUNK 65536
+/* What a StrBuf makes a page of; a file of the kernel gives no more at a time. */
+#define READ_CHUNK 4000
 
 ssize_t io_read_full(int fd, void *buf, size_t n)
 {
@@ -57,9 +58,11 @@ int io_read_all(int fd, StrBuf *b, size_t limit)
 
         for (;;) {
                 size_t left = limit - (b->len - start);
+                if (b->cap < b->len + 2) /* what is full doubles: few reads of few bytes */
+                        strbuf_reserve(b, READ_CHUNK);
+                size_t room = b->cap - b->len - 1;
                 /* one byte more than allowed, to tell "full" from "too much" */
-                size_t want = left < READ_CHUNK ? left + 1 : READ_CHUNK;
-                strbuf_reserve(b, want);
+                size_t want = left < room ? left + 1 : room;
                 ssize_t got = read(fd, b->data + b->len, want);
                 if (got < 0 && errno == EINTR)
                         continue;
@@ -92,7 +95,7 @@ int io_read_file(int dirfd, const char *path, size_t limit, StrBuf *ret)
         if (st.st_size > 0 && (uint64_t)st.st_size > limit)
                 return -E2BIG;
         /* kernel files say 0 or a page; the size is a hint only */
-        strbuf_reserve(ret, (size_t)st.st_size + 1);
+        strbuf_reserve(ret, st.st_size < READ_CHUNK ? READ_CHUNK : (size_t)st.st_size + 1);
         return io_read_all(fd, ret, limit);
 }
 

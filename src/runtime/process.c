@@ -431,14 +431,15 @@ int process_lookup_init(Setup *s, Err *err)
 /* What lies above is really closed, so that looking at the first few is looking at all. */
 static int check_fds(const Setup *s, Err *err)
 {
-        int limit = FDS_CHECKED, needed[] = { s->sync.fd, s->start_fd, 2 + (int)s->preserve_fds };
+        int last = 2;
+        int needed[] = { s->sync.fd, s->start_fd, log_fd(), 2 + (int)s->preserve_fds };
 
         for (size_t i = 0; i < array_len(needed); i++)
-                if (limit <= needed[i])
-                        limit = needed[i] + 1;
-        if (!trace_on_)
-                (void)syscall(SYS_close_range, limit, ~0U, 0); /* ENOSYS: then only the few */
-        return selfcheck_descriptors(s, limit, err);
+                if (last < needed[i])
+                        last = needed[i];
+        if (!trace_on_ && syscall(SYS_close_range, last + 1, ~0U, 0) == 0)
+                return selfcheck_descriptors(s, last + 1, err);
+        return selfcheck_descriptors(s, last < FDS_CHECKED ? FDS_CHECKED : last + 1, err);
 }
 
 static int close_other_fds(const Setup *s, Err *err)
