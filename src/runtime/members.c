@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* members.c - the processes of a container: those of its cgroup; where it has none, as a user's
  * often has not, those of its pid namespace. Runs in the caller's process. */
+#include "runtime/cgroups.h"
 #include "runtime/members.h"
 
 #include <dirent.h>
@@ -105,7 +106,7 @@ int members_kill(const State *st, int signo, Err *err)
 
         if (st->cgroup) {
                 Cgroup *cg = cgroup_new(st->cgroup);
-                int r = cgroup_exists(cg) ? cgroup_kill(cg, signo, err) : 0;
+                int r = cgroups_kill(cg, signo, err);
                 cgroup_free(cg);
                 return r;
         }
