@@ -127,6 +127,7 @@ int exec_join(Setup *s, Err *err)
         const OciNamespace *ns = s->spec->linux.namespaces;
         int flags = 0, r = cgroups_enter(s, err); /* what it clones is born in them */
 
+        s->birth_fd = fd_close(s->birth_fd);
         if (r == 0)
                 r = open_root_of_init(s, err);
         if (r < 0)
@@ -259,6 +260,8 @@ static int given_target(Setup *s, const RuntimeExec *opt, Err *err)
 
 static int run(Setup *s, const RuntimeExec *opt, Err *err)
 {
+        if (cgroups_joins_itself(s))
+                s->birth_fd = cgroup_open_dir(s->cgroup, ""); /* the helper's; < 0: no v2 */
         int r = setup_protect_exe(s, err);
 
         if (r == 0 && s->id)

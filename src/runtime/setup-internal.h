@@ -55,7 +55,7 @@ struct Setup {
         /* made before the clone */
         Cgroup *cgroup; /* NULL: none */
         RdtPlan rdt;
-        int birth_fd;   /* its folder in v2, where the init is born; -EBADF: it is not */
+        int birth_fd;   /* its folder in v2, where the init, an exec's helper, is born; < 0: not */
         bool in_cgroup; /* init: it has joined */
         int root_mount; /* detached, then the container's root */
         int *mount_fds; /* one a spec mount: a detached clone of the source of a bind, or -EBADF */

@@ -123,12 +123,13 @@ static bool born_in_sight(const Setup *s)
         return s->exec || !setup_has_new_ns(s, OCI_NS_PID);
 }
 
-/* Nobody in a pid namespace of the container's own sees the caller of an exec, and its helper. */
+/* Nobody in a pid namespace of the container's own sees the caller of an exec, and its helper. One
+ * that is born in the container's cgroup would copy at the cost of the container's memory. */
 static bool helper_can_leave(const Setup *s)
 {
         const OciNamespace *pid = &s->spec->linux.namespaces[OCI_NS_PID];
 
-        return s->exec && pid->present && !pid->path;
+        return s->exec && s->birth_fd < 0 && pid->present && !pid->path;
 }
 
 int setup_protect_exe(Setup *s, Err *err)

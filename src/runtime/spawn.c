@@ -253,6 +253,21 @@ _Noreturn static void helper_main(Setup *s, int out, InitMain *init_main)
         _exit(io_write_full(out, &a, sizeof(a)) < 0 || r < 0);
 }
 
+/* A sibling's helper is one too: what it clones is its parent's from the first moment. The parent
+ * reaps it. No signal: nobody but we need wake up when it ends. An exec's is born in the cgroup of
+ * v2: to move there costs as much as a grace period of RCU. */
+static pid_t clone_helper(Setup *s)
+{
+        uint64_t flags = s->sibling ? CLONE_PARENT : 0;
+        pid_t pid = ns_clone(flags, 0, s->exec ? s->birth_fd : -EBADF, NULL);
+
+        if (pid < 0 && s->exec && s->birth_fd >= 0) { /* see clone_here() */
+                s->birth_fd = fd_close(s->birth_fd);
+                pid = ns_clone(flags, 0, -EBADF, NULL);
+        }
+        return pid;
+}
+
 static int clone_by_helper(Setup *s, InitMain *init_main, Err *err)
 {
         HelperAnswer a = { 0 };
@@ -262,9 +277,7 @@ static int clone_by_helper(Setup *s, InitMain *init_main, Err *err)
                 return err_sys(err, errno, "make a pipe");
         _cleanup_close_ int in = pipe_fds[0];
         _cleanup_close_ int out = pipe_fds[1];
-        /* A sibling's helper is one too: what it clones is its parent's from the first moment. The
-         * parent reaps it. No signal: nobody but we need wake up when it ends. */
-        pid_t helper = ns_clone(s->sibling ? CLONE_PARENT : 0, 0, -EBADF, NULL);
+        pid_t helper = clone_helper(s);
         if (helper < 0)
                 return err_sys(err, -helper, "fork");
         if (helper == 0)
