@@ -90,8 +90,12 @@ def _child(part, context, result_path, log_path):
     status = 1
     try:
         os.setsid()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+        # also what the caller ignores (nohup: SIGHUP), which every child would inherit
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            try:
+                signal.signal(number, signal.SIG_DFL)
+            except OSError:
+                pass  # the C library's own
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         null = os.open("/dev/null", os.O_RDONLY)
         log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
