@@ -90,8 +90,10 @@ def _child(part, context, result_path, log_path):
     status = 1
     try:
         os.setsid()
-        # also what the caller ignores (nohup: SIGHUP), which every child would inherit
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        # also what the caller ignores (nohup: SIGHUP), which every child would inherit; Python's
+        # own two it gives to no child
+        own = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGKILL, signal.SIGSTOP}
+        for number in signal.valid_signals() - own:
             try:
                 signal.signal(number, signal.SIG_DFL)
             except OSError:
