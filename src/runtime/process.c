@@ -208,20 +208,53 @@ int process_limits_init(Setup *s, Err *err)
 
 /* -- environment and working folder ------------------------------------------------------------ */
 
-/* A name that is there twice has its last value: getenv(3) would give the first. */
+typedef struct Variable {
+        const char *text;
+        size_t name_bytes, at; /* at: in the environment */
+} Variable;
+
+static int compare_names(const Variable *a, const Variable *b)
+{
+        size_t n = a->name_bytes < b->name_bytes ? a->name_bytes : b->name_bytes;
+        int r = memcmp(a->text, b->text, n);
+
+        return r != 0 ? r : (a->name_bytes > n) - (b->name_bytes > n);
+}
+
+static int compare_variables(const void *a, const void *b)
+{
+        const Variable *x = a, *y = b;
+        int r = compare_names(x, y);
+
+        return r != 0 ? r : (x->at > y->at) - (x->at < y->at);
+}
+
+/* A name that is there twice has its last value, in its first place: getenv(3) would give the
+ * first. Sorted, for there are pods with thousands of variables. */
 static char **env_once(char *const *env)
 {
-        char **once = NULL;
+        char **once = strv_dup(env);
+        size_t n = strv_len(once), named = 0, kept = 0;
+        _cleanup_free_ Variable *v = xnew_array(Variable, n + 1);
 
-        for (char *const *e = env; e && *e; e++) {
-                size_t n = strcspn(*e, "=");
-                if (!(*e)[n]) {
-                        strv_push(&once, *e);
-                        continue;
-                }
-                _cleanup_free_ char *name = xasprintf("%.*s", (int)n, *e);
-                strv_env_set(&once, name, *e + n + 1);
+        for (size_t i = 0; i < n; i++) {
+                size_t bytes = strcspn(once[i], "=");
+                if (once[i][bytes])
+                        v[named++] = (Variable){ env[i], bytes, i };
         }
+        qsort(v, named, sizeof(*v), compare_variables);
+        for (size_t i = 1; i < named; i++) {
+                if (compare_names(&v[i - 1], &v[i]) != 0)
+                        continue;
+                free(once[v[i - 1].at]);
+                once[v[i - 1].at] = take_ptr(once[v[i].at]);
+                v[i].at = v[i - 1].at;
+        }
+        for (size_t i = 0; i < n; i++)
+                if (once[i])
+                        once[kept++] = once[i];
+        if (once)
+                once[kept] = NULL;
         return once;
 }
 

@@ -218,6 +218,14 @@ def test_command_is_found_in_its_own_path(bundle):
     assert r["args"][0] == "probe" and "A=2" in r["env"]
 
 
+def test_variables_that_are_there_again(bundle):
+    """The last value in the first place, the order kept, a prefix is another name."""
+    bundle.process["env"] = ["B=1", "AB=1", "A=1", "plain", "A=2", "HOME=/", "A=", "B=a=b", "A=3",
+                             "plain"]
+    r = bundle.report()
+    assert r["env"] == ["B=a=b", "AB=1", "A=3", "plain", "HOME=/", "plain"]
+
+
 def test_cwd_of_a_user(bundle):
     """It is made as root, and entered before the program becomes its user."""
     bundle.process["cwd"] = "/var/lib/new"
