@@ -49,9 +49,23 @@ static bool is_v2(const char *controller)
         return *controller ? cgroup_controller_is_v2(controller) : cgroup_mode() == CGROUP_V2;
 }
 
+static int write_text(const Cgroup *cg, const ResourceWrite *w)
+{
+        char now[64];
+
+        if (!w->second)
+                return cgroup_write(cg, w->controller, w->file, w->text);
+        int r = cgroup_read(cg, w->controller, w->file, now, sizeof(now));
+        if (r < 0)
+                return r;
+        now[strcspn(now, " \n")] = 0;
+        _cleanup_free_ char *both = xasprintf("%s %s", now, w->text);
+        return cgroup_write(cg, w->controller, w->file, both);
+}
+
 static int write_one(const Cgroup *cg, const ResourceWrite *w, Err *err)
 {
-        int r = cgroup_write(cg, w->controller, w->file, w->text);
+        int r = write_text(cg, w);
 
         /* before bfq was the only one left with weights */
         if (r == -ENOENT && str_eq(w->file, "blkio.bfq.weight"))
@@ -69,21 +83,27 @@ static int write_one(const Cgroup *cg, const ResourceWrite *w, Err *err)
                        w->text, w->file, cgroup_path(cg));
 }
 
-/* A memory limit and the one with swap hold each other: which has to move first depends on the
- * direction. What fails in the one order is tried in the other. */
+/* A memory limit and the one with swap hold each other, and so do quota, period and burst: which
+ * has to move first depends on the direction. What is refused in the one order is tried in another.
+ */
 static int write_plan(const Cgroup *cg, const ResourcePlan *p, Err *err)
 {
-        for (size_t i = 0; i < p->n; i++) {
-                const ResourceWrite *w = &p->items[i], *next = w + 1;
-                bool pair = i + 1 < p->n && str_eq(w->file, "memory.limit_in_bytes") &&
-                            str_eq(next->file, "memory.memsw.limit_in_bytes");
-                if (pair && cgroup_write(cg, w->controller, w->file, w->text) == -EINVAL)
-                        (void)cgroup_write(cg, next->controller, next->file, next->text);
-                int r = write_one(cg, w, err);
-                if (r < 0)
-                        return r;
+        _cleanup_free_ bool *refused = xnew_array(bool, p->n);
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < p->n; i++) {
+                const ResourceWrite *w = &p->items[i];
+                r = write_one(cg, w, err);
+                refused[i] = w->mutual && r == -EINVAL;
+                if (refused[i]) {
+                        err_reset(err);
+                        r = 0;
+                }
         }
-        return 0;
+        for (size_t i = 0; r == 0 && i < p->n; i++)
+                if (refused[i])
+                        r = write_one(cg, &p->items[i], err);
+        return r;
 }
 
 /* All rules through one descriptor a file: they are many. */

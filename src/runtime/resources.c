@@ -111,10 +111,11 @@ static int plan_memory_v1(const OciMemory *m, ResourcePlan *p, Err *err)
                                "together; it is below memory.limit (%" PRId64 ")",
                                m->swap, m->limit);
         if (m->has_limit && m->limit != 0)
-                add_limit(p, "memory.limit", "memory", "memory.limit_in_bytes", m->limit, false);
+                add_limit(p, "memory.limit", "memory", "memory.limit_in_bytes", m->limit, false)
+                        ->mutual = true;
         if (m->has_swap && m->swap != 0)
-                add_limit(p, "memory.swap", "memory", "memory.memsw.limit_in_bytes", m->swap,
-                          false);
+                add_limit(p, "memory.swap", "memory", "memory.memsw.limit_in_bytes", m->swap, false)
+                        ->mutual = true;
         else if (m->has_limit && m->limit == -1)
                 add_limit(p, "memory.swap", "memory", "memory.memsw.limit_in_bytes", -1, false)
                         ->optional = true;
@@ -189,6 +190,27 @@ uint64_t resource_cpu_weight(uint64_t shares)
         return weight - (double)floor > 1e-6 ? floor + 1 : floor;
 }
 
+/* Alone, a quota leaves the period as it is, and a period the quota. */
+static void plan_cpu_max(const OciCpu *c, ResourcePlan *p)
+{
+        bool quota = c->has_quota && c->quota != 0, period = c->has_period && c->period != 0;
+        char text[24] = "max";
+        ResourceWrite *w;
+
+        if (quota && c->quota > 0)
+                snprintf(text, sizeof(text), "%" PRId64, c->quota);
+        if (quota && period)
+                w = add(p, "cpu.quota", "cpu", "cpu.max", "%s %" PRIu64, text, c->period);
+        else if (quota)
+                w = add(p, "cpu.quota", "cpu", "cpu.max", "%s", text);
+        else if (period)
+                w = add(p, "cpu.period", "cpu", "cpu.max", "%" PRIu64, c->period);
+        else
+                return;
+        w->mutual = true;
+        w->second = !quota;
+}
+
 static void plan_cpu_v2(const OciCpu *c, ResourcePlan *p)
 {
         if (c->has_idle)
@@ -196,13 +218,9 @@ static void plan_cpu_v2(const OciCpu *c, ResourcePlan *p)
         if (c->has_shares && c->shares != 0 && !(c->has_idle && c->idle == 1))
                 add(p, "cpu.shares", "cpu", "cpu.weight", "%" PRIu64,
                     resource_cpu_weight(c->shares));
-        uint64_t period = c->has_period && c->period ? c->period : 100000;
-        if (c->has_quota && c->quota > 0)
-                add(p, "cpu.quota", "cpu", "cpu.max", "%" PRId64 " %" PRIu64, c->quota, period);
-        else if ((c->has_quota && c->quota < 0) || (c->has_period && c->period))
-                add(p, "cpu.quota", "cpu", "cpu.max", "max %" PRIu64, period);
+        plan_cpu_max(c, p);
         if (c->has_burst)
-                add(p, "cpu.burst", "cpu", "cpu.max.burst", "%" PRIu64, c->burst);
+                add(p, "cpu.burst", "cpu", "cpu.max.burst", "%" PRIu64, c->burst)->mutual = true;
 }
 
 static void plan_cpu_v1(const OciCpu *c, ResourcePlan *p)
@@ -212,11 +230,13 @@ static void plan_cpu_v1(const OciCpu *c, ResourcePlan *p)
         if (c->has_shares && c->shares != 0 && !(c->has_idle && c->idle == 1))
                 add(p, "cpu.shares", "cpu", "cpu.shares", "%" PRIu64, c->shares);
         if (c->has_period && c->period != 0)
-                add(p, "cpu.period", "cpu", "cpu.cfs_period_us", "%" PRIu64, c->period);
+                add(p, "cpu.period", "cpu", "cpu.cfs_period_us", "%" PRIu64, c->period)->mutual =
+                        true;
         if (c->has_quota && c->quota != 0)
-                add(p, "cpu.quota", "cpu", "cpu.cfs_quota_us", "%" PRId64, c->quota);
+                add_limit(p, "cpu.quota", "cpu", "cpu.cfs_quota_us", c->quota, false)->mutual =
+                        true;
         if (c->has_burst)
-                add(p, "cpu.burst", "cpu", "cpu.cfs_burst_us", "%" PRIu64, c->burst);
+                add(p, "cpu.burst", "cpu", "cpu.cfs_burst_us", "%" PRIu64, c->burst)->mutual = true;
         if (c->has_rt_period && c->rt_period != 0)
                 add(p, "cpu.realtimePeriod", "cpu", "cpu.rt_period_us", "%" PRIu64, c->rt_period);
         if (c->has_rt_runtime && c->rt_runtime != 0)

@@ -19,6 +19,9 @@ typedef struct ResourceWrite {
         char *file, *text;
         const char *property; /* of config.json, for messages */
         bool optional;        /* where the kernel lacks the file, that is all right */
+        bool mutual;          /* some limits hold each other: what is refused (EINVAL) is tried
+                               * again when the rest is written */
+        bool second;          /* text follows the file's first word, which stays as it is */
 } ResourceWrite;
 
 typedef struct ResourcePlan {

@@ -593,6 +593,24 @@ def test_limits(machine):
                   b.id).ok()
     assert value("memory", "memory.limit_in_bytes", "memory.max") == [str(96 << 20)]
     assert value("pids", "pids.max", "pids.max") == ["44"]
+
+    def cpu():
+        if is_v2("cpu"):
+            return [*value("cpu", "", "cpu.max"), *value("cpu", "", "cpu.max.burst")]
+        return [text for name in ("quota", "period", "burst")
+                for text in value("cpu", f"cpu.cfs_{name}_us", "")]
+
+    # each alone leaves the others, and the order is right whatever the direction
+    assert cpu() == ["10000", "50000", "0"]
+    for options, then in ((("--cpu-period", "100000"), ["10000", "100000", "0"]),
+                          (("--cpu-quota", "80000", "--cpu-burst", "70000"),
+                           ["80000", "100000", "70000"]),
+                          (("--cpu-quota", "5000", "--cpu-period", "20000", "--cpu-burst", "4000"),
+                           ["5000", "20000", "4000"]),
+                          (("--cpu-quota", "60000", "--cpu-period", "100000"),
+                           ["60000", "100000", "4000"])):
+        b.machine.run("update", *options, b.id).ok()
+        assert cpu() == then
     b.machine.run("update", "-r", "-", b.id, input=b'{"memory": {"limit": 50331648}}').ok()
     assert value("memory", "memory.limit_in_bytes", "memory.max") == [str(48 << 20)]
     b.stop()

@@ -88,6 +88,16 @@ TEST(resources, cpu)
         p = plan(&r, all_v2);
         ASSERT_STREQ(text_of(&p, "cpu.max"), "max 200000");
         resource_plan_done(&p);
+        r.cpu.has_period = false;
+        p = plan(&r, all_v2);
+        ASSERT_STREQ(text_of(&p, "cpu.max"), "max");
+        resource_plan_done(&p);
+        r.cpu.has_period = true;
+        r.cpu.has_quota = false;
+        p = plan(&r, all_v2);
+        ASSERT_STREQ(text_of(&p, "cpu.max"), "200000");
+        ASSERT_TRUE(p.items[p.n - 1].second);
+        resource_plan_done(&p);
         r.cpu.has_quota = r.cpu.has_period = false;
         p = plan(&r, all_v2);
         ASSERT_NULL(text_of(&p, "cpu.max"));
