@@ -80,7 +80,7 @@ def main():
     selection = with_needs(chosen(arguments[1:] if full else arguments, parts.table()))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     supervise.become_subreaper()
-    results, broken, started = [], set(), time.monotonic()
+    results, broken = [], set()
     for part, names in selection:
         began = time.monotonic()
         result = run_part(part, names, full, broken)
@@ -88,9 +88,8 @@ def main():
         broken |= broken_builds(part, result)
         report.part(part, result)
         results.append((part, result))
-    whole = len(selection) >= len(parts.table())
-    if full and whole:
-        report.write_results(results, time.monotonic() - started)
+        if full and not names:
+            report.write_results(part, result, [row.name for row in parts.table()])
     sys.exit(report.total(results))
 
 

@@ -45,25 +45,53 @@ def total(results):
     return 1 if failed else 0
 
 
-def write_results(results, seconds):
-    """docs/results/check.md: the last run of ./check full."""
-    git = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], check=False,
-                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    lines = ["# The last run of `./check full`", "",
-             f"{time.strftime('%Y-%m-%d', time.gmtime())},"
-             f" commit {git.stdout.strip() or 'unknown'}, Linux {platform.release()}"
-             f" {platform.machine()}, {os.cpu_count()} cores, {seconds:.0f} s.", "",
-             "| part | passed | failed | skipped | seconds | budget |", "|---|---|---|---|---|---|"]
-    for entry, result in results:
-        lines.append(f"| {entry.name} | {result.passed} | {len(result.failed)} |"
-                     f" {len(result.skipped)} | {result.seconds:.0f} | {entry.budget} |")
-    for title, group in (("Failed", "failed"), ("Skipped", "skipped")):
-        entries = [pair for _, result in results for pair in getattr(result, group)]
+def _git(*arguments):
+    return subprocess.run(["git", "-C", ROOT, *arguments], check=False, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True).stdout.strip()
+
+
+def _commit():
+    changed = _git("status", "--porcelain", "--", ".", ":!docs/results")
+    return (_git("rev-parse", "--short", "HEAD") or "unknown") + (", changed" if changed else "")
+
+
+def _known_results(path, but):
+    """The rows of the file by part, and its lists without what is of the part `but`."""
+    rows, lists, title = {}, {"Failed": [], "Skipped": []}, None
+    try:
+        with open(path, encoding="utf-8") as known:
+            text = known.read().splitlines()
+    except OSError:
+        text = []
+    for line in text:
+        if line.startswith("## "):
+            title = line[3:]
+        elif line.startswith("| ") and not line.startswith("| part "):
+            rows[line.split(" | ")[0].removeprefix("| ")] = line
+        elif line.startswith(f"* `{but}/"):
+            continue
+        elif line.startswith("* ") and title in lists:
+            lists[title].append(line)
+    return rows, lists
+
+
+def write_results(entry, result, order):
+    """docs/results/check.md: each part's last run by ./check full. order: the parts' names."""
+    path = os.path.join(ROOT, "docs", "results", "check.md")
+    rows, lists = _known_results(path, entry.name)
+    rows[entry.name] = (f"| {entry.name} | {result.passed} | {len(result.failed)}"
+                        f" | {len(result.skipped)} | {result.seconds:.0f}"
+                        f" | {time.strftime('%Y-%m-%d', time.gmtime())}"
+                        f" | {_commit()} |")
+    lists["Failed"] += [f"* `{test}`" for test, _ in result.failed]
+    lists["Skipped"] += [f"* `{test}`: {text}" for test, text in result.skipped]
+    lines = ["# `./check full`, each part's last run", "",
+             f"On Linux {platform.release()} {platform.machine()}, {os.cpu_count()} processors.", "",
+             "| part | passed | failed | skipped | seconds | on | commit |",
+             "|---|---|---|---|---|---|---|", *(rows[name] for name in order if name in rows)]
+    for title, entries in lists.items():
         if entries:
-            lines += ["", f"## {title}", ""]
-            lines += [f"* `{test}`" + (f": {text}" if group == "skipped" else "")
-                      for test, text in entries]
-    folder = os.path.join(ROOT, "docs", "results")
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "check.md"), "w", encoding="utf-8") as out:
+            lines += ["", f"## {title}", "", *sorted(entries)]
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as out:
         out.write("\n".join(lines) + "\n")

@@ -3,6 +3,7 @@
 import array
 import json
 import os
+import pathlib
 import re
 import socket
 import subprocess
@@ -268,10 +269,14 @@ def test_events_until_the_end(up):
 
 def test_out_of_memory_is_told(up):
     child = up.machine.start_process("events", "--interval", "1h", up.id)
-    # the watch is there when the eventfd or inotify is
-    while not any("eventfd" in os.readlink(f"/proc/{child.pid}/fd/{fd}") or
-                  "inotify" in os.readlink(f"/proc/{child.pid}/fd/{fd}")
-                  for fd in os.listdir(f"/proc/{child.pid}/fd")):
+
+    def watches(fd):
+        try:
+            return os.readlink(fd).startswith(("anon_inode:[eventfd", "anon_inode:inotify"))
+        except FileNotFoundError:  # closed meanwhile
+            return False
+
+    while not any(watches(fd) for fd in pathlib.Path(f"/proc/{child.pid}/fd").iterdir()):
         assert child.poll() is None
     subprocess.run(["sleep", "0.1"], check=True)
     assert up.exec("/bin/probe", "alloc", "200").code == 137
