@@ -86,7 +86,7 @@ def write_results(entry, result, order):
     lists["Failed"] += [f"* `{test}`" for test, _ in result.failed]
     lists["Skipped"] += [f"* `{test}`: {text}" for test, text in result.skipped]
     lines = ["# `./check full`, each part's last run", "",
-             f"On Linux {platform.release()} {platform.machine()}, {os.cpu_count()} processors.", "",
+             f"Linux {platform.release()}, {platform.machine()}, {os.cpu_count()} processors.", "",
              "| part | passed | failed | skipped | seconds | on | commit |",
              "|---|---|---|---|---|---|---|"]
     lines += [rows[name] for name in order if name in rows]
