@@ -26,7 +26,6 @@ from variants import TABLE  # noqa: E402
 
 PREFIX = f"tare-test-diff-{os.getpid()}"
 WORKERS = 2
-NODES = ("null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun")
 UNIFIED = "/sys/fs/cgroup/unified"
 
 
@@ -70,26 +69,7 @@ def private_mounts():
     isolation.mount("none", "/", "none", isolation.MS_REC | isolation.MS_PRIVATE)
     if os.path.ismount(UNIFIED):
         subprocess.run(["umount", UNIFIED], check=True)
-    _private_devices()
-
-
-def _private_devices():
-    """A /dev of nodes of our own: a runtime that changes the owner of one changes only ours."""
-    new = tempfile.mkdtemp(prefix="dev-")
-    isolation.mount("tmpfs", new, "tmpfs", isolation.MS_NOSUID, "mode=755")
-    for name in NODES:
-        if os.path.exists(f"/dev/{name}"):
-            st = os.stat(f"/dev/{name}")
-            os.makedirs(os.path.dirname(f"{new}/{name}"), exist_ok=True)
-            os.mknod(f"{new}/{name}", st.st_mode, st.st_rdev)
-            os.chmod(f"{new}/{name}", st.st_mode & 0o7777)
-    for name, target in {"fd": "/proc/self/fd", "ptmx": "pts/ptmx"}.items():
-        os.symlink(target, f"{new}/{name}")
-    for name in ("pts", "shm"):
-        os.mkdir(f"{new}/{name}")
-        subprocess.run(["mount", "--bind", f"/dev/{name}", f"{new}/{name}"], check=True)
-    subprocess.run(["mount", "--move", new, "/dev"], check=True)
-    os.rmdir(new)
+    isolation.private_devices()
 
 
 def _own_cgroups():

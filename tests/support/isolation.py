@@ -5,10 +5,13 @@ import fcntl
 import os
 import shutil
 import socket
+import stat
 import struct
+import tempfile
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWNET = 0x20000, 0x4000000, 0x8000000, 0x40000000
-MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x4000, 0x40000
+MS_NOSUID, MS_NODEV, MS_BIND, MS_MOVE = 0x2, 0x4, 0x1000, 0x2000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
 PR_SET_CHILD_SUBREAPER = 36
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
 
@@ -59,11 +62,39 @@ def private_run():
         os.mkdir(os.path.join("/run", folder))
 
 
+def _copy_node(source, target):
+    st = os.lstat(source)
+    if stat.S_ISLNK(st.st_mode):
+        os.symlink(os.readlink(source), target)
+    elif stat.S_ISDIR(st.st_mode):
+        os.mkdir(target)
+        if os.path.ismount(source):
+            mount(source, target, "none", MS_BIND | MS_REC)
+        else:
+            for name in os.listdir(source):
+                _copy_node(f"{source}/{name}", f"{target}/{name}")
+    elif stat.S_ISCHR(st.st_mode) or stat.S_ISBLK(st.st_mode):
+        os.mknod(target, st.st_mode, st.st_rdev)
+        os.chown(target, st.st_uid, st.st_gid)
+        os.chmod(target, stat.S_IMODE(st.st_mode))
+
+
+def private_devices():
+    """A /dev of nodes of our own: a runtime that changes the owner of one changes only ours."""
+    new = tempfile.mkdtemp(prefix="dev-")
+    mount("tmpfs", new, "tmpfs", MS_NOSUID, "mode=755")
+    for name in os.listdir("/dev"):
+        _copy_node(f"/dev/{name}", f"{new}/{name}")
+    mount(new, "/dev", "none", MS_MOVE)
+    os.rmdir(new)
+
+
 def isolate():
-    """Own mounts (and /run), network with only loopback, IPC and host name for this process."""
+    """Own mounts (and /run, /dev), network with only loopback, IPC and host name."""
     unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
     mount("none", "/", "none", MS_REC | MS_PRIVATE)
     private_run()
+    private_devices()
     loopback_up()
 
 
