@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stream.h - the contract of src/stream: one client's session, as one process.
+ *
+ * tare-stream has a client's raw socket, a control socket to tared, and after its token was redeemed
+ * a channel to the pod's supervisor: docs/protocol/stream.md. It runs without privileges (no
+ * capability, a user of its own where the caller has one, seccomp, no file system), has one loop,
+ * and moves bytes both ways with back-pressure: a side that does not read stops the other side's
+ * reading, and nothing else. Memory of a session is bounded. Protocols are in src/wire. */
+#ifndef TARE_STREAM_STREAM_H
+#define TARE_STREAM_STREAM_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define STREAM_CLIENT_FD  3 /* the accepted connection */
+#define STREAM_CONTROL_FD 4 /* SOCK_SEQPACKET to tared */
+
+typedef struct StreamTls StreamTls; /* tare-stream-tls only */
+
+typedef struct StreamOptions {
+        int client_fd, control_fd;
+        uint64_t head_deadline_ms;  /* until the token is redeemed; 0: 10 s */
+        uint64_t setup_deadline_ms; /* until the client's streams are there; 0: 30 s */
+        StreamTls *tls;             /* NULL: plain */
+} StreamOptions;
+
+/* Runs the session to its end; takes the descriptors. 0, or err for the log. */
+int stream_run(const StreamOptions *opt, Err *err);
+
+#endif
