@@ -3,7 +3,10 @@
  *
  * grpc-server.h  gRPC over HTTP/2 cleartext (libnghttp2) on a unix socket, for grpc-go clients
  * grpc-client.h  the same from the other side, for the command line; blocking
- * pb-check.h     scan of a protobuf message before protobuf-c decodes it */
+ * pb-check.h     scan of a protobuf message before protobuf-c decodes it
+ * http1.h        HTTP/1.1 heads, of requests that are upgraded to one of the next two
+ * websocket.h    RFC 6455, either side
+ * spdy.h         SPDY/3.1, either side */
 #ifndef TARE_WIRE_WIRE_H
 #define TARE_WIRE_WIRE_H
 
