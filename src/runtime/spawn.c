@@ -20,10 +20,12 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/trace.h"
@@ -180,6 +182,8 @@ static int clone_direct(Setup *s, InitMain *init_main, Err *err)
         return r < 0 ? r : back;
 }
 
+/* With the init's pidfd, if there is one: only who clones has it for certain. A sibling's init may
+ * end, and be reaped by our parent, before we could ask for it by number. */
 typedef struct HelperAnswer {
         pid_t pid;
         Err err;
@@ -250,7 +254,7 @@ _Noreturn static void helper_main(Setup *s, int out, InitMain *init_main)
         if (r == 0)
                 r = clone_here(s, CLONE_PARENT, 0, init_main, &a.err);
         a.pid = s->pid;
-        _exit(io_write_full(out, &a, sizeof(a)) < 0 || r < 0);
+        _exit(io_send_fds(out, &a, sizeof(a), &s->pidfd, r == 0) < 0 || r < 0);
 }
 
 /* A sibling's helper is one too: what it clones is its parent's from the first moment. The parent
@@ -271,28 +275,32 @@ static pid_t clone_helper(Setup *s)
 static int clone_by_helper(Setup *s, InitMain *init_main, Err *err)
 {
         HelperAnswer a = { 0 };
-        int pipe_fds[2];
+        size_t n_fds = 1;
+        int pair[2];
 
-        if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-                return err_sys(err, errno, "make a pipe");
-        _cleanup_close_ int in = pipe_fds[0];
-        _cleanup_close_ int out = pipe_fds[1];
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return err_sys(err, errno, "make a socket pair");
+        _cleanup_close_ int in = pair[0];
+        _cleanup_close_ int out = pair[1];
         pid_t helper = clone_helper(s);
         if (helper < 0)
                 return err_sys(err, -helper, "fork");
         if (helper == 0)
                 helper_main(s, out, init_main);
         out = fd_close(out);
-        ssize_t n = read(in, &a, sizeof(a));
+        ssize_t n = io_recv_fds(in, &a, sizeof(a), &s->pidfd, &n_fds, 0);
         while (!s->sibling && waitpid(helper, NULL, __WALL) < 0 && errno == EINTR)
                 ;
         if (n != sizeof(a))
                 return err_set(err, ERR_INTERNAL, "the helper that joins namespaces died");
         if (a.err.kind != ERR_NONE)
                 return err_copy(err, &a.err);
+        if (n_fds != 1)
+                return err_set(err, ERR_INTERNAL, "the helper that joins namespaces gave no pidfd");
         s->pid = a.pid;
-        s->pidfd = pidfd_open_pid(a.pid); /* it waits for us: the number cannot be another's */
-        return s->pidfd < 0 ? err_sys(err, -s->pidfd, "open the init's pidfd") : 0;
+        return fault_point("runtime.spawn.answered")
+                       ? err_set(err, ERR_INTERNAL, "runtime.spawn.answered: fault injected")
+                       : 0;
 }
 
 int spawn_init(Setup *s, InitMain *init_main, Err *err)

@@ -74,6 +74,23 @@ def test_errors(running):
     only_the_writer(running)
 
 
+def test_an_init_reaped_before_its_creator_asks(make_pod):
+    """It fails at once, and any other child's end makes the shim reap it."""
+    pod = make_pod(env={"TARE_FAULT": "runtime.spawn.answered:1=ms:500"})
+    pod.sandbox()
+    pod.sh("a", "while :; do sleep 0.05; done")
+    proc = json.dumps(process(["/no-such-program"]))
+    number = pod.client.send_exec("a", proc)
+    for i in range(1000):
+        if number in pod.client.replies:
+            break
+        pod.prepare(f"x{i}")
+        pod.client.delete(f"x{i}")
+    with pytest.raises(ShimError, match="NOT_FOUND.*no-such-program"):
+        pod.client.wait(number)
+    pod.shutdown()
+
+
 def test_timeout(running):
     start = time.monotonic()
     with pytest.raises(ShimError, match="TIMEOUT.*300 ms"):
