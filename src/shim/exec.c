@@ -22,6 +22,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -35,6 +36,7 @@
 #include "shim/shim-internal.h"
 #include "sys/pidfd.h"
 
+#define MAKING_MS    2000 /* of grace at the timeout for a process that is being made */
 #define TREE_MAX     4096 /* processes of one exec that a timeout ends */
 #define TREE_ROUNDS  8    /* looks for new ones */
 #define TREE_END_MS  1000
@@ -139,6 +141,10 @@ static int exec_child(JobChild *jc, void *arg, Err *err)
         trace_end(&span, c->id);
         if (r < 0)
                 return r;
+        if (fault_point("shim.exec.made")) {
+                (void)pidfd_kill(made.pidfd, SIGKILL);
+                return err_set(err, ERR_INTERNAL, "fault at shim.exec.made");
+        }
         ExecMade result = { .pid = made.pid };
         return job_result(jc, &result, sizeof(result), &made.pidfd, 1, err);
 }
@@ -307,12 +313,17 @@ static void start_kill(Exec *e)
         e->killing = true;
 }
 
+/* A process that is being made is killed when we know it: to end its creator at once would leave
+ * one behind that nobody knows. */
 static void on_timeout(void *userdata)
 {
         Exec *e = userdata;
+        bool again = e->timed_out;
 
         e->timed_out = true;
-        if (e->creator)
+        if (e->creator && !again)
+                loop_timer_set(e->timer, clock_mono_ns() + MAKING_MS * NS_PER_MS);
+        else if (e->creator)
                 job_cancel(e->creator); /* exec_made() follows */
         else if (e->proc)
                 start_kill(e);

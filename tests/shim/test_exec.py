@@ -100,6 +100,16 @@ def test_timeout(running):
     only_the_writer(running)
 
 
+def test_timeout_while_it_is_made(make_pod):
+    """The process is killed, too, when it was not known yet."""
+    pod = make_pod(env={"TARE_FAULT": "shim.exec.made=ms:900"})
+    pod.sandbox()
+    pod.sh("a", "sleep 1000")
+    with pytest.raises(ShimError, match="TIMEOUT.*100 ms"):
+        pod.exec("a", ["sleep", "4321"], timeout_ms=100)
+    assert pod.cgroup_pids("a") == {pod.client.state().containers[0].pid}
+
+
 def test_timeout_ends_the_descendants(running):
     with pytest.raises(ShimError, match="TIMEOUT"):
         running.exec("a", ["sh", "-c", "sleep 4321 & (sleep 4322 & sleep 4323) & sleep 4324; true"],
