@@ -65,7 +65,7 @@ typedef struct WebSocketEvent {
 } WebSocketEvent;
 
 /* Reads one event from p[0..n), which it may change (unmask). *ret_used bytes were used: drop them
- * after the event. INVALID, after which websocket_failure_code() says what to close with. */
+ * after the event. INVALID: close with WEBSOCKET_PROTOCOL_ERROR. */
 int websocket_next(WebSocket *ws, uint8_t *p, size_t n, size_t *ret_used, WebSocketEvent *ret,
                    Err *err);
 
