@@ -72,11 +72,11 @@ def target(request, tmp_path, attack_program, racer):
     one = Target(name, path, tmp_path, attack_program, racer)
     if not one.is_tare and not works(one):
         pytest.skip(f"{name} runs no container on this machine")
-    mounts = pathlib.Path("/proc/self/mountinfo").read_text()
+    mounts = pathlib.Path("/proc/thread-self/mountinfo").read_text()
     yield one
     one.end()
     if one.is_tare:
-        assert pathlib.Path("/proc/self/mountinfo").read_text() == mounts, "mounts are left"
+        assert pathlib.Path("/proc/thread-self/mountinfo").read_text() == mounts, "mounts are left"
 
 
 def works(one):

@@ -43,7 +43,7 @@ def version(path):
 
 def hierarchies():
     found = []
-    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in pathlib.Path("/proc/thread-self/mountinfo").read_text().splitlines():
         left, _, right = line.partition(" - ")
         if right.split()[0] in ("cgroup", "cgroup2"):
             found.append(pathlib.Path(left.split()[4]))

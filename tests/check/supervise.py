@@ -77,7 +77,7 @@ def _left_processes():
 
 def _remove(folder):
     """A part's temporary folder; never through a mount that somebody made in it."""
-    with open("/proc/self/mountinfo", encoding="utf-8") as lines:
+    with open("/proc/thread-self/mountinfo", encoding="utf-8") as lines:
         inside = [line.split()[4] for line in lines if line.split()[4].startswith(folder + "/")]
     if inside:
         return f"{folder} is kept: there are mounts in it: {' '.join(inside)}"

@@ -75,7 +75,7 @@ def test_what_is_left_in_the_parts_namespaces():
     found = run_part("isolation.mount('tmpfs', '/mnt', 'tmpfs', 0);"
                      " open('/run/netns/tare-left', 'w').close()")
     assert "mount / /mnt" in texts(found) and "file /run/netns/tare-left" in texts(found)
-    with open("/proc/self/mountinfo", encoding="utf-8") as lines:
+    with open("/proc/thread-self/mountinfo", encoding="utf-8") as lines:
         assert not any(line.split()[4] == "/mnt" for line in lines)
 
 

@@ -45,7 +45,7 @@ def probe(tmp_path_factory):
 def hierarchies():
     """Mount points of cgroup hierarchies."""
     found = []
-    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in pathlib.Path("/proc/thread-self/mountinfo").read_text().splitlines():
         left, _, right = line.partition(" - ")
         if right.split()[0] in ("cgroup", "cgroup2"):
             found.append(pathlib.Path(left.split()[4]))
@@ -272,7 +272,7 @@ def processes_in_our_cgroups():
 @pytest.fixture
 def machine(tmp_path, probe):
     tmp_path.chmod(0o755)
-    mounts = set(pathlib.Path("/proc/self/mountinfo").read_text().splitlines())
+    mounts = set(pathlib.Path("/proc/thread-self/mountinfo").read_text().splitlines())
     m = Machine(tmp_path, probe)
     yield m
     m.prefix = []
@@ -287,7 +287,7 @@ def machine(tmp_path, probe):
         time.sleep(0.01)
     assert processes_in_our_cgroups() == []
     assert cgroup_dirs() == [], "cgroups are left"
-    others = set(pathlib.Path("/proc/self/mountinfo").read_text().splitlines()) ^ mounts
+    others = set(pathlib.Path("/proc/thread-self/mountinfo").read_text().splitlines()) ^ mounts
     assert not others, "mounts are left, or gone"
     left = [p.name for p in m.root.iterdir() if p.name != "@seccomp"] if m.root.exists() else []
     assert left == [], "state is left"

@@ -64,7 +64,7 @@ def snapshot(machine):
     bundle = {str(path) for path in machine.path.glob("leak*/rootfs/**/*")}
     return {
         "processes": reap(),
-        "mounts": pathlib.Path("/proc/self/mountinfo").read_text(),
+        "mounts": pathlib.Path("/proc/thread-self/mountinfo").read_text(),
         "cgroups": cgroup_dirs(),
         "namespaces": namespaces(),
         "descriptors": sorted(os.listdir("/proc/self/fd")),

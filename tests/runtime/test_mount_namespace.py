@@ -5,7 +5,7 @@ import subprocess
 
 
 def mounts():
-    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+    with open("/proc/thread-self/mountinfo", encoding="utf-8") as file:
         return file.read()
 
 

@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items):
 
 
 def cgroup_hierarchies():
-    with open("/proc/self/mountinfo") as f:
+    with open("/proc/thread-self/mountinfo") as f:
         for line in f:
             fields = line.split()
             kind = fields[fields.index("-") + 1]
@@ -207,7 +207,7 @@ class Pod:
         return pids
 
     def mounts(self):
-        with open("/proc/self/mountinfo") as f:
+        with open("/proc/thread-self/mountinfo") as f:
             return [line.split()[4] for line in f if self.folder + "/" in line]
 
     def shutdown(self):

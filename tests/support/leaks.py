@@ -10,7 +10,7 @@ STATE_FOLDERS = ("/run/netns", "/run/tare", "/var/lib/tare", "/var/lib/cni", "/v
 
 
 def cgroup_hierarchies():
-    with open("/proc/self/mountinfo", encoding="utf-8") as lines:
+    with open("/proc/thread-self/mountinfo", encoding="utf-8") as lines:
         for line in lines:
             fields = line.split()
             if fields[fields.index("-") + 1] in ("cgroup", "cgroup2"):
@@ -46,7 +46,7 @@ def remove_cgroups(makers):
 
 def mounts():
     """Of the calling process's namespace, without the numbers that change."""
-    with open("/proc/self/mountinfo", encoding="utf-8") as lines:
+    with open("/proc/thread-self/mountinfo", encoding="utf-8") as lines:
         return {"mount " + " ".join(line.split()[3:5]) for line in lines}
 
 

@@ -38,7 +38,7 @@ exec '{runtime}' --root '{work}/state' "$@"
 def hierarchies():
     """Mount points of cgroup hierarchies."""
     found = []
-    for line in pathlib.Path("/proc/self/mountinfo").read_text(encoding="ascii").splitlines():
+    for line in pathlib.Path("/proc/thread-self/mountinfo").read_text(encoding="ascii").splitlines():
         left, _, right = line.partition(" - ")
         if right.split()[0] in ("cgroup", "cgroup2"):
             found.append(left.split()[4])
