@@ -64,6 +64,7 @@ GrpcCall *pending_finish(Pending *p); /* frees it; the call is to be answered */
                 (to)->annotations = (void *)(from)->annotations;                                   \
         } while (0)
 
+Runtime__V1__PodSandboxStatus *cri_pod_status_message(Arena *a, const Pod *p);
 Runtime__V1__ContainerStatus *cri_container_status(Arena *a, Engine *e, const Container *c);
 Runtime__V1__ContainerState cri_container_state(const Container *c);
 
@@ -88,6 +89,7 @@ CRI_HANDLER(cri_reopen_log);
 CRI_HANDLER(cri_exec_sync);
 CRI_HANDLER(cri_container_stats);
 CRI_HANDLER(cri_list_container_stats);
+CRI_HANDLER(cri_get_events);
 CRI_HANDLER(cri_list_images);
 CRI_HANDLER(cri_image_status);
 CRI_HANDLER(cri_pull_image);

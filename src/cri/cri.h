@@ -13,4 +13,12 @@
 /* Of both services; userdata of the server is the Engine. */
 extern const GrpcMethod cri_methods[];
 
+/* GetContainerEvents: keeps what has happened lately, and the streams that listen. Made after the
+ * engine; freed after the server, before the engine. */
+typedef struct CriEvents CriEvents;
+CriEvents *cri_events_new(Engine *e, Loop *loop);
+/* The daemon is ending: tells the streams. */
+void cri_events_stop(CriEvents *ev);
+void cri_events_free(CriEvents *ev);
+
 #endif

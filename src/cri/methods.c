@@ -53,7 +53,7 @@ const GrpcMethod cri_methods[] = {
         RUNTIME(Status, status, cri_status),
         RUNTIME(CheckpointContainer, checkpoint_container, NULL),
         RPC(RuntimeService, GetContainerEvents, get_events_request, container_event_response, true,
-            NULL),
+            cri_get_events),
         RUNTIME(ListMetricDescriptors, list_metric_descriptors, NULL),
         RUNTIME(ListPodSandboxMetrics, list_pod_sandbox_metrics, NULL),
         RUNTIME_STREAM(StreamPodSandboxMetrics, stream_pod_sandbox_metrics, NULL),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pods.c - the pod sandbox RPCs. */
+#include "base/clock.h"
 #include "cri/cri-internal.h"
 
 static const ProtobufCMessage *run_reply(Arena *a, const char *id)
@@ -120,7 +121,7 @@ static Runtime__V1__LinuxPodSandboxStatus *linux_status(Arena *a, const Pod *p)
         return l;
 }
 
-static Runtime__V1__PodSandboxStatus *pod_status(Arena *a, const Pod *p)
+Runtime__V1__PodSandboxStatus *cri_pod_status_message(Arena *a, const Pod *p)
 {
         Runtime__V1__PodSandboxStatus *s = arena_message(a, Runtime__V1__PodSandboxStatus,
                                                          runtime__v1__pod_sandbox_status__init);
@@ -178,10 +179,11 @@ static char *verbose_info(Arena *a, const Pod *p)
 static void add_containers(Arena *a, Engine *e, const Pod *p,
                            Runtime__V1__PodSandboxStatusResponse *r)
 {
-        const Container *c;
+        const char *key;
+        void *c;
 
-        for (size_t i = 0; (c = engine_next_container(e, &i));)
-                if (c->pod == p)
+        for (size_t i = 0; map_next(p->containers, &i, &key, &c);)
+                if (((Container *)c)->state != CONTAINER_MAKING)
                         arena_push(a, r->containers_statuses, r->n_containers_statuses,
                                    cri_container_status(a, e, c));
 }
@@ -199,7 +201,8 @@ CRI_HANDLER(cri_pod_status)
                 grpc_call_fail(call, &err);
                 return;
         }
-        r.status = pod_status(&a, p);
+        r.status = cri_pod_status_message(&a, p);
+        r.timestamp = clock_real_ns();
         add_containers(&a, e, p, &r);
         if (q->verbose) {
                 Runtime__V1__PodSandboxStatusResponse__InfoEntry *info =

@@ -39,6 +39,7 @@ typedef struct Daemon {
         World *world;
         Engine *engine;
         GrpcServer *server;
+        CriEvents *events;
         const char *socket_path;
         LoopSource *stop_timer, *trim_timer;
         bool trim_armed;
@@ -250,12 +251,14 @@ static void on_signal(void *userdata, int signo)
         d->stopping = true;
         log_info("signal %d: ending; pods go on", signo);
         d->stop_timer = loop_add_timer(d->loop, clock_mono_ns() + STOP_GRACE_NS, on_stop_timer, d);
+        cri_events_stop(d->events);
         grpc_server_stop(d->server, drained, d);
 }
 
 static void daemon_free(Daemon *d)
 {
         grpc_server_free(d->server);
+        cri_events_free(d->events);
         engine_free(d->engine);
         world_linux_free(d->world);
         if (d->loop) {
@@ -298,6 +301,7 @@ static int start(Daemon *d, const DaemonOptions *opt, Err *err)
         fd = listen_on(d->socket_path, err);
         if (fd < 0)
                 return fd;
+        d->events = cri_events_new(d->engine, d->loop);
         d->server = grpc_server_new(d->loop, fd, cri_methods, d->engine);
         d->trim_timer = loop_add_timer(d->loop, 0, trim, d);
         grpc_server_set_observer(d->server, call_ended, d);

@@ -59,10 +59,13 @@ void container_exited(Engine *e, Container *c, const Tare__Shim__V1__ExitEvent *
 
         if (c->state == CONTAINER_EXITED)
                 return;
+        if (c->state == CONTAINER_CREATED) /* it ended before its start was answered */
+                engine_tell(e, ENGINE_STARTED, c->pod, c);
         set_exited(c, (int)ev->exit_code, reason, NULL, ev->finished_at);
         log_info("container=%s pod=%s exited with %d (%s)", c->id, c->pod->id, c->exit_code,
                  reason);
         save(e, c);
+        engine_tell(e, ENGINE_STOPPED, c->pod, c);
         wake_exit_waiter(c);
 }
 
@@ -114,6 +117,7 @@ static int started(Op *op, const Tare__Shim__V1__Reply *reply, Err *err)
         c->start_time = s->start_time;
         c->started_at = op->engine->world->now_real(op->engine->world);
         c->state = CONTAINER_RUNNING;
+        engine_tell(op->engine, ENGINE_STARTED, c->pod, c);
         return record_save_container(op->engine, c, false, err);
 }
 
@@ -172,6 +176,7 @@ static void start_finish(Op *op, const Err *err)
         set_exited(c, 128, "StartError", err->msg, op->engine->world->now_real(op->engine->world));
         c->started_at = 0;
         save(op->engine, c);
+        engine_tell(op->engine, ENGINE_STOPPED, c->pod, c);
 }
 
 static const OpStep start_steps[] = { { "start", start_start, NULL, 0 }, {} };
@@ -426,6 +431,8 @@ static void remove_finish(Op *op, const Err *err)
                 return;
         chain_ids = take_ptr(c->chain_ids);
         usage_forget(op->engine, c->id);
+        if (c->state != CONTAINER_MAKING)
+                engine_tell(op->engine, ENGINE_DELETED, c->pod, c);
         engine_container_free(op->engine, c);
         images_collect(op->engine, chain_ids, NULL);
 }

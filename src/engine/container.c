@@ -460,10 +460,13 @@ static void create_finish(Op *op, const Err *err)
 
         if (err) {
                 engine_container_free(e, take_ptr(d->c));
-        } else if (!op->waits) {
+                return;
+        }
+        if (!op->waits) {
                 d->c->unclaimed_ns = e->world->now_mono(e->world);
                 engine_arm_unclaimed(e);
         }
+        engine_tell(e, ENGINE_CREATED, d->c->pod, d->c);
 }
 
 static void create_free(void *data)

@@ -49,6 +49,8 @@ struct Engine {
         size_t n_name_waits;
         uint64_t next_ingest, next_exec;
         struct UsageSampler *usage;
+        EngineEventFn on_event; /* may be NULL */
+        void *event_data;
 };
 
 /* --- engine.c --- */
@@ -69,6 +71,10 @@ void engine_arm_unclaimed(Engine *e);
 /* A configured runtime by its handler name ("": the default). NOT_FOUND names the known ones. */
 int engine_find_runtime(const EngineConfig *c, const char *handler, const EngineRuntime **ret,
                         Err *err);
+
+void engine_tell(const Engine *e, EngineEvent event, const Pod *p, const Container *c);
+/* A ready pod is so no more. */
+void pod_not_ready(Pod *p);
 
 /* --- records.c --- */
 int record_save_pod(Engine *e, const Pod *p, bool with_request, Err *err);

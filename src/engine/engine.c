@@ -430,6 +430,23 @@ void engine_operations(Engine *e, const char *pod_id, bool recent,
         ops_describe(e->ops, pod_id, recent, ret);
 }
 
+void engine_set_events(Engine *e, EngineEventFn fn, void *data)
+{
+        e->on_event = fn;
+        e->event_data = data;
+}
+
+void *engine_event_data(const Engine *e)
+{
+        return e->event_data;
+}
+
+void engine_tell(const Engine *e, EngineEvent event, const Pod *p, const Container *c)
+{
+        if (e->on_event)
+                e->on_event(e->event_data, event, p, c);
+}
+
 bool engine_has_recursive_read_only(const Engine *e)
 {
         return e->node.recursive_read_only;

@@ -61,6 +61,19 @@ void engine_fs_usage(Engine *e, FsUsage *ret);
 void engine_operations(Engine *e, const char *pod_id, bool recent,
                        Tare__V1__ListOperationsResponse **ret);
 
+/* --- events --- */
+typedef enum EngineEvent {
+        ENGINE_CREATED,
+        ENGINE_STARTED,
+        ENGINE_STOPPED,
+        ENGINE_DELETED, /* the object is gone when the call returns */
+} EngineEvent;
+/* c NULL: of the pod itself. Called as it happens, in order; starts no verb from within. */
+typedef void (*EngineEventFn)(void *data, EngineEvent event, const Pod *p, const Container *c);
+/* One listener; data is what engine_event_data() gives. */
+void engine_set_events(Engine *e, EngineEventFn fn, void *data);
+void *engine_event_data(const Engine *e);
+
 /* --- verbs --- */
 EngineWait *engine_run_pod(Engine *e, const Runtime__V1__RunPodSandboxRequest *req, EngineDone done,
                            void *data);

@@ -281,7 +281,7 @@ static int down_commit(Op *op, Err *err)
         if (!p)
                 return 0;
         p->stopping = false;
-        p->state = POD_NOTREADY;
+        pod_not_ready(p);
         strv_free(p->ips);
         p->ips = NULL;
         return record_save_pod(op->engine, p, false, err);
@@ -346,6 +346,8 @@ static void remove_finish(Op *op, const Err *err)
 
         if (err || !d->pod)
                 return;
+        if (d->pod->state != POD_MAKING)
+                engine_tell(op->engine, ENGINE_DELETED, d->pod, NULL);
         engine_pod_free(op->engine, take_ptr(d->pod));
         pod_drop_own_cgroups(op->engine);
 }

@@ -39,6 +39,15 @@ char *pod_socket_path(const Pod *p)
 
 /* --- the supervisor --- */
 
+void pod_not_ready(Pod *p)
+{
+        bool was = p->state == POD_READY;
+
+        p->state = POD_NOTREADY;
+        if (was)
+                engine_tell(p->engine, ENGINE_STOPPED, p, NULL);
+}
+
 static void on_gone(void *data)
 {
         Pod *p = data;
@@ -53,7 +62,7 @@ static void on_gone(void *data)
         if (p->state == POD_READY && !p->stopping && !p->removing) {
                 log_warning("pod=%s its supervisor (pid %d) has died: the pod is not ready", p->id,
                             p->shim_pid);
-                p->state = POD_NOTREADY;
+                pod_not_ready(p);
         }
         for (size_t i = 0; map_next(p->containers, &i, &key, &value);)
                 container_lost(e, value);
@@ -76,7 +85,7 @@ static void on_exited(void *data, const Tare__Shim__V1__ExitEvent *ev)
         if (!str_empty(ev->container_id) || p->state != POD_READY || p->stopping)
                 return;
         log_warning("pod=%s the init of its PID namespace has died: the pod is not ready", p->id);
-        p->state = POD_NOTREADY;
+        pod_not_ready(p);
         (void)record_save_pod(p->engine, p, false, NULL); /* its state says so after a restart */
 }
 
@@ -330,6 +339,8 @@ static void run_finish(Op *op, const Err *err)
                 p->unclaimed_ns = e->world->now_mono(e->world);
                 engine_arm_unclaimed(e);
         }
+        engine_tell(e, ENGINE_CREATED, p, NULL);
+        engine_tell(e, ENGINE_STARTED, p, NULL);
 }
 
 const OpVerb verb_run_pod = { .name = "RunPodSandbox", .steps = run_steps, .finish = run_finish };

@@ -28,6 +28,7 @@ static void adopt_container(Container *c, const Tare__Shim__V1__ContainerState *
                 c->started_at = s->started_at;
                 if (record_save_container(e, c, false, &err) < 0)
                         log_error("container=%s its state cannot be recorded: %s", c->id, err.msg);
+                engine_tell(e, ENGINE_STARTED, c->pod, c);
         }
         if (c->state == CONTAINER_RUNNING && s->exit)
                 container_exited(e, c, s->exit);
@@ -44,7 +45,7 @@ static void adopted(void *data, const Tare__Shim__V1__Reply *reply, const Err *e
                 return; /* `gone` tells what has to be told */
         state = reply->state;
         if (state->pause_dead && p->state == POD_READY)
-                p->state = POD_NOTREADY;
+                pod_not_ready(p);
         for (size_t i = 0; i < state->n_containers; i++) {
                 Container *c = map_get(p->containers, state->containers[i]->container_id);
                 if (c)

@@ -86,6 +86,7 @@ void grpc_call_free(GrpcCall *call)
         if (call->state != CALL_ENDED)
                 c->server->n_calls--;
         loop_source_free(call->timer);
+        loop_source_free(call->drained_defer);
         drop_request(call);
         call->out_off = 0;
         drop_queue(call, true);
@@ -162,6 +163,15 @@ static void kick(GrpcCall *call)
         grpc_conn_wake(c);
 }
 
+static void on_drained(void *userdata)
+{
+        GrpcCall *call = userdata;
+
+        call->drained_defer = NULL;
+        if (call->state == CALL_RUNNING)
+                call->drained(call->data, call);
+}
+
 ssize_t grpc_call_read_out(GrpcCall *call, uint8_t *buf, size_t n, uint32_t *flags)
 {
         size_t done = 0;
@@ -192,8 +202,12 @@ ssize_t grpc_call_read_out(GrpcCall *call, uint8_t *buf, size_t n, uint32_t *fla
                         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
                 return (ssize_t)done;
         }
-        if (done > 0)
+        if (done > 0) {
+                if (call->drained && !call->drained_defer)
+                        call->drained_defer =
+                                loop_add_defer(call->conn->server->loop, on_drained, call);
                 return (ssize_t)done;
+        }
         call->deferred = true;
         return NGHTTP2_ERR_DEFERRED;
 }
@@ -210,6 +224,7 @@ static void end(GrpcCall *call, int code, const char *message)
                 call->message = grpc_message_encode(clean);
         }
         loop_source_free(take_ptr(call->timer));
+        loop_source_free(take_ptr(call->drained_defer));
         drop_request(call);
         s->n_calls--;
         if (s->observe)
@@ -529,6 +544,20 @@ int grpc_call_send(GrpcCall *call, const ProtobufCMessage *msg)
         if (r == 0)
                 kick(call);
         return r;
+}
+
+void grpc_call_open(GrpcCall *call, void (*drained)(void *data, GrpcCall *call))
+{
+        tare_assert(call->method->streaming);
+        if (call->state != CALL_RUNNING)
+                return;
+        call->drained = drained;
+        kick(call);
+}
+
+size_t grpc_call_queued(const GrpcCall *call)
+{
+        return call->out_bytes;
 }
 
 void grpc_call_reply(GrpcCall *call, const ProtobufCMessage *msg)

@@ -85,6 +85,8 @@ struct GrpcCall {
 
         void *data;
         GrpcCancelled cancelled;
+        void (*drained)(void *data, GrpcCall *call);
+        LoopSource *drained_defer;
 };
 
 typedef enum GrpcConnStage {

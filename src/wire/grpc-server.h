@@ -57,6 +57,12 @@ uint64_t grpc_call_deadline_ns(const GrpcCall *call); /* CLOCK_MONOTONIC; 0: non
  * the call is failed with RESOURCE_EXHAUSTED and -ENOBUFS returned. msg is packed at once; not
  * kept. */
 int grpc_call_send(GrpcCall *call, const ProtobufCMessage *msg);
+/* Streaming, for long answers: headers at once, though there is no message yet; and `drained` is
+ * called from the loop each time when all that was queued has gone to HTTP/2, that is, as fast as
+ * the client reads. It may send more, and end the call. */
+void grpc_call_open(GrpcCall *call, void (*drained)(void *data, GrpcCall *call));
+/* Bytes that have not gone to HTTP/2 yet. */
+size_t grpc_call_queued(const GrpcCall *call);
 /* Ends the call with status OK; msg NULL only for a streaming method. */
 void grpc_call_reply(GrpcCall *call, const ProtobufCMessage *msg);
 /* Ends the call with the status of err->kind and err->msg as grpc-message (percent-encoded). */

@@ -81,6 +81,18 @@ class Client:
         call, request = self._prepare(name)
         return call.future(fill(request, fields), timeout=deadline)
 
+    def stream(self, name, deadline=90, **fields):
+        """A server-streaming call: an iterator of messages with cancel()."""
+        path, method = self.methods[name]
+        answer = message_factory.MessageFactory().GetPrototype(method.output_type)
+        request = message_factory.MessageFactory().GetPrototype(method.input_type)
+        call = self.channel.unary_stream(
+            path,
+            request_serializer=lambda m: m.SerializeToString(),
+            response_deserializer=answer.FromString,
+        )
+        return call(fill(request, fields), timeout=deadline)
+
     def __getattr__(self, name):
         if name.startswith("_") or name not in self.methods:
             raise AttributeError(name)
