@@ -48,7 +48,7 @@ def run_suite(node, out):
     # its own temporary files are the node's
     env = dict(os.environ, TMPDIR=node.path("requests"))
     with open(os.path.join(out, "critest.log"), "w", encoding="utf-8") as log:
-        return subprocess.run(node._inside(*command), check=False, env=env,
+        return subprocess.run(node.inside_command(*command), check=False, env=env,
                               stdin=subprocess.DEVNULL, stdout=log,
                               stderr=subprocess.STDOUT).returncode
 

@@ -163,7 +163,7 @@ class Node:
         """Runs a program in the node's namespaces."""
         options.setdefault("stdin", subprocess.DEVNULL)
         return subprocess.run(
-            self._inside(*command),
+            self.inside_command(*command),
             check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -172,7 +172,7 @@ class Node:
             **options,
         )
 
-    def _inside(self, *command):
+    def inside_command(self, *command):
         return [
             "nsenter",
             "--target",
@@ -220,7 +220,7 @@ class Node:
     # --- the daemon ---
 
     def command(self, *more):
-        return self._inside(
+        return self.inside_command(
             os.path.join(self.build, "src/cmd/tared"), "--config", self.path("config.toml"), *more
         )
 
