@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "oci/runtime-spec.h"
 #include "runtime/runtime.h"
+#include "shim/stream.h"
 #include "sys/pidfd.h"
 
 #define LOG_SYNC_MS 200 /* an exit waits no longer for a slow log disk */
@@ -180,6 +181,7 @@ static void end_step_done(Container *c)
         c->pid = 0;
         container_close_stdio(c);
         tell_exit(c);
+        streams_container_exited(c);
         container_settled(c);
         container_unref(c);
 }

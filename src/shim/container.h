@@ -91,6 +91,10 @@ void container_settled(Container *c);
 void container_delete(Container *c, Call call);
 void container_fill_exit(const Container *c, Tare__Shim__V1__ExitEvent *ret);
 
+/* In a creator: the terminal's master, which is in the socket's buffer when runtime_create() or
+ * runtime_exec() has returned; or a negative errno. */
+int container_receive_master(int sock, Err *err);
+
 /* Jobs on the container's cgroup get its id, bundle and driver: */
 typedef struct ContainerRef {
         const char *id, *bundle;

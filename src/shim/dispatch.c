@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "shim/container.h"
 #include "shim/shim-internal.h"
+#include "shim/stream.h"
 
 typedef struct Handler {
         Tare__Shim__V1__Request__CallCase call;
@@ -29,6 +30,7 @@ static const Handler handlers[] = {
         { CALL(UPDATE_CONTAINER), shim_update_container, false },
         { CALL(RESIZE), shim_resize, false },
         { CALL(KILL_EXEC), shim_kill_exec, true },
+        { CALL(OPEN_STREAM), shim_open_stream, false },
 };
 
 int shim_check_id(const char *what, const char *id, Err *err)

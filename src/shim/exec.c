@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exec.c - Exec: a process beside a container's init, with descriptors that the client brought.
+/* exec.c - see exec.h, and the request Exec, whose descriptors the client brought.
  *
  *     creator forked --> runtime_exec() makes the process as our child --> watched --> reply at its
  * end
@@ -9,7 +9,10 @@
  * that goes away ends nothing.
  *
  * With process.terminal, the one descriptor (stdin) is a unix socket to which the runtime sends the
- * terminal's master, as to an OCI console socket: the shim is not in the data path. */
+ * terminal's master, as to an OCI console socket: the shim is not in the data path. A session's
+ * master comes through the creator's result. */
+#include "shim/exec.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -47,13 +51,15 @@ struct Exec {
         Exec *next;
         Container *c;
         char *id;
-        Call call;
+        ExecMadeFn made;
+        ExecDoneFn done; /* NULL: nobody waits */
+        void *userdata;
         Job *creator; /* NULL: it is done */
         Proc *proc;   /* NULL: not yet, or reaped */
         pid_t pid;
         LoopSource *timer;
         uint64_t timeout_ms;
-        bool timed_out, killing, exited;
+        bool timed_out, abandoned, killing, exited;
         int status;
 };
 
@@ -61,6 +67,8 @@ typedef struct ExecArg {
         const Container *c;
         const char *process_json, *runtime_root;
         int stdio[3];
+        bool keep_terminal;
+        uint32_t width, height;
 } ExecArg;
 
 typedef struct ExecMade {
@@ -81,6 +89,13 @@ static void exec_free(Exec *e)
         free(e);
 }
 
+static void exec_finish(Exec *e, int r, const Err *err)
+{
+        if (e->done)
+                e->done(e->userdata, r, err, process_exit_code(e->status), e->pid);
+        exec_free(e);
+}
+
 /* --- in the creator --- */
 
 static int read_process(const ExecArg *a, OciProcess **ret, Err *err)
@@ -91,6 +106,24 @@ static int read_process(const ExecArg *a, OciProcess **ret, Err *err)
         if (r >= 0)
                 r = oci_process_from_json(j, ret, err);
         return r;
+}
+
+/* The terminal goes to a socket pair of our own; *ret_master: the end where it will arrive. */
+static int keep_terminal(const ExecArg *a, OciProcess *process, RuntimeExec *opt, int *ret_master,
+                         Err *err)
+{
+        int pair[2];
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+                return err_sys(err, errno, "make a socket pair");
+        *ret_master = pair[0];
+        opt->console_fd = pair[1];
+        if (a->width > 0 && a->height > 0) {
+                process->has_console_size = true;
+                process->console_width = a->width;
+                process->console_height = a->height;
+        }
+        return 0;
 }
 
 static int fill_stdio(const ExecArg *a, bool terminal, RuntimeExec *opt, Err *err)
@@ -122,13 +155,17 @@ static int exec_child(JobChild *jc, void *arg, Err *err)
         RuntimeContext ctx = { .root = a->runtime_root, .systemd_cgroup = c->systemd_cgroup };
         RuntimeExec opt = RUNTIME_EXEC_INIT;
         RuntimeProcess made = { .pidfd = -EBADF };
+        _cleanup_close_ int receiver = -EBADF;
+        int fds[2];
         TraceSpan span = trace_begin("shim.exec");
 
         int r = oci_spec_read(AT_FDCWD, path, &spec, err);
         if (r >= 0)
                 r = read_process(a, &process, err);
         if (r >= 0)
-                r = fill_stdio(a, process->terminal, &opt, err);
+                r = process->terminal && a->keep_terminal
+                            ? keep_terminal(a, process, &opt, &receiver, err)
+                            : fill_stdio(a, process->terminal, &opt, err);
         if (r < 0)
                 return r;
         opt.init_pid = c->pid;
@@ -146,7 +183,13 @@ static int exec_child(JobChild *jc, void *arg, Err *err)
                 return err_set(err, ERR_INTERNAL, "fault at shim.exec.made");
         }
         ExecMade result = { .pid = made.pid };
-        return job_result(jc, &result, sizeof(result), &made.pidfd, 1, err);
+        fds[0] = made.pidfd;
+        fds[1] = receiver >= 0 ? container_receive_master(receiver, err) : -EBADF;
+        if (receiver >= 0 && fds[1] < 0) {
+                (void)pidfd_kill(made.pidfd, SIGKILL);
+                return fds[1];
+        }
+        return job_result(jc, &result, sizeof(result), fds, fds[1] >= 0 ? 2 : 1, err);
 }
 
 /* --- the end of a process tree, in a job --- */
@@ -236,11 +279,10 @@ static void answer_timeout(Exec *e)
 {
         Err err = {};
 
-        err_set(&err, ERR_TIMEOUT,
-                "exec in container '%s': it ran longer than %llu ms and was killed", e->c->id,
-                (unsigned long long)e->timeout_ms);
-        server_reply_err(e->shim->server, e->call, &err);
-        exec_free(e);
+        int r = err_set(&err, ERR_TIMEOUT,
+                        "exec in container '%s': it ran longer than %llu ms and was killed",
+                        e->c->id, (unsigned long long)e->timeout_ms);
+        exec_finish(e, r, &err);
 }
 
 /* Deferred: orphans of the killed tree that have come to us go before the reply. */
@@ -254,19 +296,12 @@ static void finish_timeout(void *userdata)
 
 static void exec_ended(Exec *e)
 {
-        if (e->timed_out) {
-                if (!e->killing)
-                        loop_add_defer(e->shim->loop, finish_timeout, e);
-                return;
-        }
-        Reply reply = TARE__SHIM__V1__REPLY__INIT;
-        Tare__Shim__V1__ExecReply exec = TARE__SHIM__V1__EXEC_REPLY__INIT;
-        exec.exit_code = process_exit_code(e->status);
-        exec.pid = e->pid;
-        reply.result_case = TARE__SHIM__V1__REPLY__RESULT_EXEC;
-        reply.exec = &exec;
-        server_reply(e->shim->server, e->call, &reply);
-        exec_free(e);
+        if (e->killing)
+                return; /* kill_done() comes here again */
+        if (e->timed_out)
+                loop_add_defer(e->shim->loop, finish_timeout, e);
+        else
+                exec_finish(e, 0, NULL);
 }
 
 static void on_exec_exit(void *userdata, int status)
@@ -284,7 +319,7 @@ static void kill_done(void *userdata, JobResult *res)
         Exec *e = userdata;
 
         if (res->r < 0) {
-                log_warning("ctr=%s exec pid %d after its timeout: %s, ignoring", e->c->id, e->pid,
+                log_warning("ctr=%s end of exec pid %d: %s, ignoring", e->c->id, e->pid,
                             res->err.msg);
                 if (e->proc)
                         (void)pidfd_kill(proc_pidfd(e->proc), SIGKILL);
@@ -329,6 +364,17 @@ static void on_timeout(void *userdata)
                 start_kill(e);
 }
 
+static void creation_failed(Exec *e, JobResult *res)
+{
+        bool ended = !e->c->init || proc_is_ending(e->c->init);
+
+        (void)err_wrap(&res->err, res->r, "exec in container '%s'%s", e->c->id,
+                       ended ? ", which has ended" : "");
+        if (ended) /* whatever it was that failed for that reason */
+                res->err.kind = ERR_PRECONDITION;
+        exec_finish(e, res->r, &res->err);
+}
+
 static void exec_made(void *userdata, JobResult *res)
 {
         Exec *e = userdata;
@@ -340,22 +386,93 @@ static void exec_made(void *userdata, JobResult *res)
                 return;
         }
         if (res->r < 0) {
-                bool ended = !e->c->init || proc_is_ending(e->c->init);
-                (void)err_wrap(&res->err, res->r, "exec in container '%s'%s", e->c->id,
-                               ended ? ", which has ended" : "");
-                if (ended) /* whatever it was that failed for that reason */
-                        res->err.kind = ERR_PRECONDITION;
-                server_reply_err(e->shim->server, e->call, &res->err);
-                exec_free(e);
+                creation_failed(e, res);
                 return;
         }
-        tare_assert(res->len == sizeof(made) && res->n_fds == 1);
+        tare_assert(res->len == sizeof(made) && res->n_fds >= 1 && res->n_fds <= 2);
         memcpy(&made, res->data, sizeof(made));
         e->pid = made.pid;
         e->proc = proc_track(e->shim->procs, made.pid, take_fd(res->fds[0]), on_exec_exit, e);
-        if (e->timed_out)
+        if (e->timed_out || e->abandoned)
                 start_kill(e);
+        else if (e->made) /* it may abandon e, but e is there until its end is reported */
+                e->made(e->userdata, res->n_fds == 2 ? take_fd(res->fds[1]) : -EBADF);
 }
+
+int exec_check(Shim *s, const char *container_id, Container **ret, Err *err)
+{
+        Container *c;
+
+        int r = container_get(s, container_id, &c, err);
+        if (r < 0)
+                return r;
+        if (!c->init)
+                return err_set(err, ERR_PRECONDITION, "container '%s' is not running (%s)", c->id,
+                               container_state_name(c));
+        if (s->n_execs >= SHIM_EXECS_MAX)
+                return err_set(err, ERR_NO_SPACE, "a pod has at most %d execs at a time",
+                               SHIM_EXECS_MAX);
+        *ret = c;
+        return 0;
+}
+
+int exec_start(Shim *s, const ExecOptions *opt, Exec **ret, Err *err)
+{
+        ExecArg arg = { .c = opt->c,
+                        .process_json = opt->process_json,
+                        .runtime_root = s->opt->state_dir,
+                        .stdio = { opt->stdio[0], opt->stdio[1], opt->stdio[2] },
+                        .keep_terminal = opt->keep_terminal,
+                        .width = opt->width,
+                        .height = opt->height };
+        Exec *e = xnew(Exec);
+        *e = (Exec){ .shim = s,
+                     .next = s->execs,
+                     .c = container_ref(opt->c),
+                     .id = xstrdup(opt->id),
+                     .made = opt->made,
+                     .done = opt->done,
+                     .userdata = opt->userdata,
+                     .timeout_ms = opt->timeout_ms };
+        s->execs = e;
+        s->n_execs++;
+        JobSpec job = { .name = "exec",
+                        .fn = exec_child,
+                        .arg = &arg,
+                        .keep = { arg.stdio[0], arg.stdio[1], arg.stdio[2] },
+                        .n_keep = 3,
+                        .deadline_ms = s->deadline_ms,
+                        .creates = true,
+                        .done = exec_made,
+                        .userdata = e };
+        int r = job_start(s->loop, s->procs, &job, &e->creator, err);
+        if (r < 0) {
+                exec_free(e);
+                return r;
+        }
+        if (opt->timeout_ms > 0)
+                e->timer = loop_add_timer(s->loop, clock_mono_ns() + opt->timeout_ms * NS_PER_MS,
+                                          on_timeout, e);
+        if (ret)
+                *ret = e;
+        return 0;
+}
+
+void exec_abandon(Exec *e)
+{
+        e->done = NULL;
+        e->made = NULL;
+        e->abandoned = true;
+        if (e->proc && !e->killing)
+                start_kill(e); /* else exec_made() does: a creator that dies could leave it */
+}
+
+/* --- the requests --- */
+
+typedef struct ExecCall {
+        Shim *shim;
+        Call call;
+} ExecCall;
 
 static Exec *find_exec(const Shim *s, const Container *c, const char *id)
 {
@@ -368,75 +485,64 @@ static Exec *find_exec(const Shim *s, const Container *c, const char *id)
 static int check_request(Shim *s, const Tare__Shim__V1__ExecRequest *req, const Frame *frame,
                          Container **ret, Err *err)
 {
-        Container *c;
         size_t n = (size_t)req->has_stdin + req->has_stdout + req->has_stderr;
 
-        int r = container_get(s, req->container_id, &c, err);
+        int r = exec_check(s, req->container_id, ret, err);
         if (r < 0)
                 return r;
-        if (!c->init)
-                return err_set(err, ERR_PRECONDITION, "container '%s' is not running (%s)", c->id,
-                               container_state_name(c));
         if (frame->n_fds != n)
                 return err_set(err, ERR_INVALID, "exec: %zu descriptors came, %zu are announced",
                                frame->n_fds, n);
-        if (!str_empty(req->exec_id)) {
-                r = shim_check_id("exec id", req->exec_id, err);
-                if (r < 0)
-                        return r;
-                if (find_exec(s, c, req->exec_id))
-                        return err_set(err, ERR_EXISTS, "exec '%s' runs in container '%s' already",
-                                       req->exec_id, c->id);
-        }
-        if (s->n_execs >= SHIM_EXECS_MAX)
-                return err_set(err, ERR_NO_SPACE, "a pod has at most %d execs at a time",
-                               SHIM_EXECS_MAX);
-        *ret = c;
+        if (str_empty(req->exec_id))
+                return 0;
+        r = shim_check_id("exec id", req->exec_id, err);
+        if (r < 0)
+                return r;
+        if (find_exec(s, *ret, req->exec_id))
+                return err_set(err, ERR_EXISTS, "exec '%s' runs in container '%s' already",
+                               req->exec_id, (*ret)->id);
         return 0;
+}
+
+static void answer_exec(void *userdata, int r, const Err *err, unsigned exit_code, pid_t pid)
+{
+        _cleanup_free_ ExecCall *ec = userdata;
+        Reply reply = TARE__SHIM__V1__REPLY__INIT;
+        Tare__Shim__V1__ExecReply exec = TARE__SHIM__V1__EXEC_REPLY__INIT;
+
+        if (r < 0) {
+                server_reply_err(ec->shim->server, ec->call, err);
+                return;
+        }
+        exec.exit_code = exit_code;
+        exec.pid = pid;
+        reply.result_case = TARE__SHIM__V1__REPLY__RESULT_EXEC;
+        reply.exec = &exec;
+        server_reply(ec->shim->server, ec->call, &reply);
 }
 
 int shim_exec(Shim *s, Call call, const Request *request, Frame *frame, Err *err)
 {
         const Tare__Shim__V1__ExecRequest *req = request->exec;
         const bool has[3] = { req->has_stdin, req->has_stdout, req->has_stderr };
-        Container *c = NULL;
+        ExecOptions opt = { .process_json = req->process_json,
+                            .id = req->exec_id,
+                            .timeout_ms = req->timeout_ms,
+                            .done = answer_exec };
         size_t next = 0;
 
-        int r = check_request(s, req, frame, &c, err);
+        int r = check_request(s, req, frame, &opt.c, err);
         if (r < 0)
                 return r;
-        ExecArg arg = { .c = c,
-                        .process_json = req->process_json,
-                        .runtime_root = s->opt->state_dir };
         for (int i = 0; i < 3; i++)
-                arg.stdio[i] = has[i] ? frame->fds[next++] : -EBADF;
-        Exec *e = xnew(Exec);
-        *e = (Exec){ .shim = s,
-                     .next = s->execs,
-                     .c = container_ref(c),
-                     .id = xstrdup(req->exec_id),
-                     .call = call,
-                     .timeout_ms = req->timeout_ms };
-        s->execs = e;
-        s->n_execs++;
-        JobSpec job = { .name = "exec",
-                        .fn = exec_child,
-                        .arg = &arg,
-                        .keep = { arg.stdio[0], arg.stdio[1], arg.stdio[2] },
-                        .n_keep = 3,
-                        .deadline_ms = s->deadline_ms,
-                        .creates = true,
-                        .done = exec_made,
-                        .userdata = e };
-        r = job_start(s->loop, s->procs, &job, &e->creator, err);
-        if (r < 0) {
-                exec_free(e);
-                return r;
-        }
-        if (req->timeout_ms > 0)
-                e->timer = loop_add_timer(s->loop, clock_mono_ns() + req->timeout_ms * NS_PER_MS,
-                                          on_timeout, e);
-        return 0;
+                opt.stdio[i] = has[i] ? frame->fds[next++] : -EBADF;
+        ExecCall *ec = xnew(ExecCall);
+        *ec = (ExecCall){ .shim = s, .call = call };
+        opt.userdata = ec;
+        r = exec_start(s, &opt, NULL, err);
+        if (r < 0)
+                free(ec);
+        return r;
 }
 
 int shim_kill_exec(Shim *s, Call call, const Request *request, Frame *frame, Err *err)

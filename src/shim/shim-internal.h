@@ -46,6 +46,7 @@ typedef struct Sandbox {
 
 typedef struct Container Container;
 typedef struct Exec Exec;
+typedef struct Stream Stream;
 
 typedef struct Shim {
         const ShimOptions *opt;
@@ -60,6 +61,8 @@ typedef struct Shim {
         size_t n_containers;
         Exec *execs;
         size_t n_execs;
+        Stream *streams;
+        size_t n_streams;
         bool ending, undoing; /* Shutdown: under way; at its last step */
         Call *end_calls;      /* who waits for the end; nobody when a signal asked */
         size_t n_end_calls;

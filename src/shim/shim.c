@@ -26,6 +26,7 @@
 #include "shim/job.h"
 #include "shim/sandbox.h"
 #include "shim/shim-internal.h"
+#include "shim/stream.h"
 #include "sys/cgroup.h"
 
 #define POD_ID_MAX   128
@@ -283,6 +284,15 @@ static void on_term(void *userdata, int signo)
                 shim_begin_shutdown(s);
 }
 
+static void end_streams(Shim *s)
+{
+        Err err = {};
+
+        err_set(&err, ERR_CANCELED, "the pod has been removed");
+        streams_fail(s, _STREAM_KIND_MAX, &err);
+        streams_fail(s, _STREAM_KIND_MAX, &err); /* what their workers have not made room for */
+}
+
 int shim_run(const ShimOptions *opt, Err *err)
 {
         if (opt->undo || opt->undo_containers) {
@@ -312,6 +322,7 @@ int shim_run(const ShimOptions *opt, Err *err)
 
         (void)loop_run(s.loop);
 
+        end_streams(&s);
         log_client_free(s.logs); /* the writer ends */
         uint64_t end = clock_mono_ns() + REAP_MS * NS_PER_MS;
         while (procs_any(s.procs) && clock_mono_ns() < end)

@@ -10,7 +10,8 @@
  *     server.h      connections, replies, events      frame.h       bytes to messages
  *     proc.h        children, orphans                 job.h         what may block, in a child
  *     sandbox.h     namespaces, pins, pause process   record.h      the state folder
- *     container.h   life of a container               exec.c        processes beside it
+ *     container.h   life of a container               exec.h        processes beside it
+ *     stream.h      sessions of stream workers        stream-command.h  what they say
  *     log-client.h  hand on the log writer            log-writer.h  its process
  *     log-format.h  the CRI log format                sysctl.h      names a pod may set */
 #ifndef TARE_SHIM_SHIM_H

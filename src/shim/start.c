@@ -44,8 +44,7 @@ typedef struct Started {
 
 /* --- the creator --- */
 
-/* The master is in the socket's buffer when runtime_create() has returned. */
-static int receive_master(int sock, Err *err)
+int container_receive_master(int sock, Err *err)
 {
         char name[64];
         int fd = -EBADF;
@@ -88,7 +87,7 @@ static int create(JobChild *jc, const StartArg *a, const OciSpec *spec, Started 
         ret->start_time = made.start_time;
         ret_fds[0] = made.pidfd;
         if (c->io.tty) {
-                ret_fds[1] = receive_master(receiver, err);
+                ret_fds[1] = container_receive_master(receiver, err);
                 return ret_fds[1] < 0 ? ret_fds[1] : 0;
         }
         return 0;

@@ -2,6 +2,7 @@
 """A client of the shim protocol (docs/protocol/shim.md), and what starts a shim: for tests."""
 import array
 import fcntl
+import importlib
 import os
 import select
 import socket
@@ -15,22 +16,21 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 HEADER = struct.Struct("<II")
 
 
-def _load_protocol():
-    """shim_pb2, made by protoc in a folder that is gone when it has been imported."""
+def load_protocol(name):
+    """NAME_pb2, made by protoc in a folder that is gone when it has been imported."""
     with tempfile.TemporaryDirectory(prefix="tare-test-proto-") as out:
-        source = os.path.join(ROOT, "proto", "tare", "shim", "v1")
-        subprocess.run(["protoc", f"--proto_path={source}", f"--python_out={out}", "shim.proto"],
+        source = os.path.join(ROOT, "proto", "tare", name, "v1")
+        subprocess.run(["protoc", f"--proto_path={source}", f"--python_out={out}", f"{name}.proto"],
                        check=True)
         sys.path.insert(0, out)
         sys.dont_write_bytecode = True
         try:
-            import shim_pb2
-            return shim_pb2
+            return importlib.import_module(f"{name}_pb2")
         finally:
             sys.path.remove(out)
 
 
-pb = _load_protocol()
+pb = load_protocol("shim")
 
 
 class ShimError(Exception):
