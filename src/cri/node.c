@@ -38,15 +38,24 @@ static Runtime__V1__RuntimeHandler *handler(Arena *a, const char *name, bool rro
         return h;
 }
 
-static void add_info(Arena *a, Runtime__V1__StatusResponse *r, const EngineConfig *config)
+static void add_info(Arena *a, Runtime__V1__StatusResponse *r, const char *key, const char *value)
 {
         Runtime__V1__StatusResponse__InfoEntry *info =
                 arena_message(a, Runtime__V1__StatusResponse__InfoEntry,
                               runtime__v1__status_response__info_entry__init);
 
-        info->key = (char *)"config";
-        info->value = (char *)config->effective_json;
+        info->key = (char *)key;
+        info->value = (char *)value;
         arena_push(a, r->info, r->n_info, info);
+}
+
+static const char *streams_json(Arena *a, const Engine *e)
+{
+        EngineStreamCounts n;
+
+        engine_stream_counts(e, &n);
+        return arena_printf(a, "{\"sessions\":%zu,\"connections\":%zu,\"tokens\":%zu}", n.sessions,
+                            n.connections, n.tokens);
 }
 
 CRI_HANDLER(cri_status)
@@ -75,8 +84,10 @@ CRI_HANDLER(cri_status)
                            handler(&a, config->runtimes[i].name, rro));
         features.supplemental_groups_policy = true;
         r.features = &features;
-        if (q->verbose)
-                add_info(&a, &r, config);
+        if (q->verbose) {
+                add_info(&a, &r, "config", config->effective_json);
+                add_info(&a, &r, "streams", streams_json(&a, e));
+        }
         grpc_call_reply(call, &r.base);
 }
 

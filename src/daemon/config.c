@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config.c - the configuration of tared: one table for parser, defaults, checks and reference. */
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -70,7 +71,15 @@ static const Key keys[] = {
         { "stream", "address", KEY_STR, AT(stream_address), "127.0.0.1", NULL, false, 0, 0,
           "Address of the streaming server (exec, attach, port-forward)." },
         { "stream", "port", KEY_INT, AT(stream_port), "0", NULL, false, 0, 65535,
-          "Its port; 0: any free one." },
+          "Its port; 0: any free one, and the same one again after a restart of the daemon." },
+        { "stream", "tls_cert", KEY_STR, AT(stream_tls_cert), "", NULL, true, 0, 0,
+          "Certificate (PEM, with what leads to its root): streams are served by TLS. Read anew for "
+          "every client. Empty: without TLS." },
+        { "stream", "tls_key", KEY_STR, AT(stream_tls_key), "", NULL, true, 0, 0,
+          "Its private key (PEM)." },
+        { "stream", "tls_client_ca", KEY_STR, AT(stream_tls_client_ca), "", NULL, true, 0, 0,
+          "Certificates (PEM) of which one must have signed that of the client. Empty: clients need "
+          "none." },
         { "metrics", "address", KEY_STR, AT(metrics_address), "", NULL, false, 0, 0,
           "HOST:PORT for Prometheus metrics; empty: off." },
 };
@@ -294,8 +303,31 @@ int daemon_config_parse(DaemonConfig *c, const char *text, size_t len, const cha
         return r;
 }
 
+static int check_streams(const DaemonConfig *c, Err *err)
+{
+        unsigned char bytes[16];
+        bool tls = !str_empty(c->stream_tls_cert);
+
+        if (inet_pton(AF_INET, c->stream_address, bytes) != 1 &&
+            inet_pton(AF_INET6, c->stream_address, bytes) != 1)
+                return err_set(err, ERR_INVALID,
+                               "stream.address \"%s\": expected an IP address of this node",
+                               c->stream_address);
+        if (tls != !str_empty(c->stream_tls_key))
+                return err_set(err, ERR_INVALID,
+                               "stream.tls_cert and stream.tls_key: the one needs the other");
+        if (!tls && !str_empty(c->stream_tls_client_ca))
+                return err_set(err, ERR_INVALID,
+                               "stream.tls_client_ca: needs stream.tls_cert and stream.tls_key");
+        return 0;
+}
+
 int daemon_config_check(const DaemonConfig *c, Err *err)
 {
+        int r = check_streams(c, err);
+
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < c->n_runtimes; i++)
                 if (!str_eq(c->runtimes[i].kind, "builtin"))
                         return err_set(err, ERR_UNSUPPORTED,

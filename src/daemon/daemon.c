@@ -22,6 +22,7 @@
 #include "base/path.h"
 #include "base/trace.h"
 #include "cri/cri.h"
+#include "daemon/daemon-internal.h"
 #include "sys/cgroup.h"
 #include "sys/memfd.h"
 #include "wire/grpc-server.h"
@@ -34,7 +35,7 @@ typedef struct Daemon {
         DaemonConfig config;
         EngineConfig engine_config;
         EngineRuntime runtimes[DAEMON_RUNTIMES_MAX];
-        char *effective_json, *image_worker;
+        char *effective_json, *image_worker, **stream_worker;
         Loop *loop;
         World *world;
         Engine *engine;
@@ -47,7 +48,7 @@ typedef struct Daemon {
 } Daemon;
 
 /* The other programs lie beside this one. */
-static int beside(const char *name, char **ret, Err *err)
+static int path_beside(const char *name, char **ret, Err *err)
 {
         char self[4096];
         ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -58,9 +59,16 @@ static int beside(const char *name, char **ret, Err *err)
         self[n] = 0;
         slash = strrchr(self, '/');
         *ret = xasprintf("%.*s/%s", (int)(slash - self), self, name);
-        if (access(*ret, R_OK) < 0)
-                return err_sys(err, errno, "program '%s', which belongs to tared", *ret);
         return 0;
+}
+
+static int beside(const char *name, char **ret, Err *err)
+{
+        int r = path_beside(name, ret, err);
+
+        if (r == 0 && access(*ret, R_OK) < 0)
+                return err_sys(err, errno, "program '%s', which belongs to tared", *ret);
+        return r;
 }
 
 static int seal(const char *name, int *ret, Err *err)
@@ -72,6 +80,32 @@ static int seal(const char *name, int *ret, Err *err)
                 return r;
         *ret = memfd_from_file(path, name);
         return *ret < 0 ? err_sys(err, -*ret, "copy '%s' to sealed memory", path) : 0;
+}
+
+/* The worker of streams; the one that speaks TLS has OpenSSL with it and starts slower. */
+static int stream_worker(const DaemonConfig *c, char ***ret, Err *err)
+{
+        const struct {
+                const char *option, *value;
+        } options[] = {
+                { "--tls-cert", c->stream_tls_cert },
+                { "--tls-key", c->stream_tls_key },
+                { "--tls-client-ca", c->stream_tls_client_ca },
+        };
+        char *path = NULL;
+        int r = path_beside(str_empty(c->stream_tls_cert) ? "tare-stream" : "tare-stream-tls",
+                            &path, err);
+
+        if (r < 0)
+                return r;
+        strv_push_take(ret, path);
+        for (size_t i = 0; i < array_len(options); i++) {
+                if (str_empty(options[i].value))
+                        continue;
+                strv_push(ret, options[i].option);
+                strv_push(ret, options[i].value);
+        }
+        return 0;
 }
 
 static bool uses_systemd(const DaemonConfig *c)
@@ -103,6 +137,8 @@ static int engine_config_fill(Daemon *d, Err *err)
 
         if (r == 0)
                 r = beside("tare-image", &d->image_worker, err);
+        if (r == 0)
+                r = stream_worker(c, &d->stream_worker, err);
         d->effective_json = daemon_config_json(c);
         d->engine_config = (EngineConfig){
                 .root = c->root,
@@ -122,6 +158,7 @@ static int engine_config_fill(Daemon *d, Err *err)
                 .runtimes = d->runtimes,
                 .n_runtimes = c->n_runtimes,
                 .image_worker = d->image_worker,
+                .stream_worker = d->stream_worker,
                 .shim_fd = -EBADF,
                 .pause_fd = -EBADF,
                 .effective_json = d->effective_json,
@@ -270,6 +307,7 @@ static void daemon_free(Daemon *d)
         fd_close(d->engine_config.pause_fd);
         free(d->effective_json);
         free(d->image_worker);
+        strv_free(d->stream_worker);
         daemon_config_done(&d->config);
         free(d);
 }
@@ -296,6 +334,8 @@ static int start(Daemon *d, const DaemonOptions *opt, Err *err)
         d->loop = loop_new();
         d->world = world_linux_new(d->loop, err);
         r = engine_new(&d->engine_config, d->world, &d->engine, err);
+        if (r == 0)
+                r = daemon_serve_streams(&d->config, d->engine, err);
         if (r < 0)
                 return r;
         fd = listen_on(d->socket_path, err);

@@ -25,7 +25,8 @@ typedef struct DaemonConfig {
         char *cni_conf_dir, *cni_cache_dir, **cni_bin_dirs;
         int64_t cni_timeout_s;
         char *registry_config;
-        char *stream_address, *metrics_address;
+        char *stream_address, *stream_tls_cert, *stream_tls_key, *stream_tls_client_ca;
+        char *metrics_address;
         int64_t stream_port;
         DaemonRuntime runtimes[DAEMON_RUNTIMES_MAX];
         size_t n_runtimes;

@@ -48,7 +48,7 @@ static Container *container_of(Op *op)
         return engine_container(op->engine, op->subject);
 }
 
-static int check_running(const Container *c, const char *id, const char *what, Err *err)
+int container_check_running(const Container *c, const char *id, const char *what, Err *err)
 {
         if (!c)
                 return err_set(err, ERR_NOT_FOUND, "no container \"%s\"", id);
@@ -152,7 +152,8 @@ static int read_spec(Engine *e, const Container *c, OciSpec **ret, Err *err)
         return r < 0 ? r : oci_spec_parse(text, strlen(text), ret, err);
 }
 
-static int process_json(Engine *e, const Container *c, char *const *argv, char **ret, Err *err)
+int container_process_json(Engine *e, const Container *c, char *const *argv, bool tty, char **ret,
+                           Err *err)
 {
         _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
         _cleanup_(oci_process_freep) OciProcess *process = NULL;
@@ -160,7 +161,7 @@ static int process_json(Engine *e, const Container *c, char *const *argv, char *
         int r = read_spec(e, c, &spec, err);
 
         if (r == 0)
-                r = spec_exec_process(spec, argv, false, &process, err);
+                r = spec_exec_process(spec, argv, tty, &process, err);
         if (r < 0)
                 return r;
         j = oci_process_to_json(process);
@@ -199,11 +200,11 @@ static int exec_run(Op *op, Err *err)
         _cleanup_close_ int out = -EBADF, err_out = -EBADF;
         _cleanup_free_ char *json = NULL;
         char exec_id[32];
-        int r = check_running(c, op->subject, "nothing can be executed in it", err);
+        int r = container_check_running(c, op->subject, "nothing can be executed in it", err);
 
         x->op = op;
         if (r == 0)
-                r = process_json(op->engine, c, x->argv, &json, err);
+                r = container_process_json(op->engine, c, x->argv, false, &json, err);
         if (r == 0)
                 r = open_output(x, &x->out, &out, err);
         if (r == 0)
@@ -280,7 +281,7 @@ static int reopen_run(Op *op, Err *err)
         Container *c = container_of(op);
         Tare__Shim__V1__Request req = TARE__SHIM__V1__REQUEST__INIT;
         Tare__Shim__V1__ReopenLogRequest reopen = TARE__SHIM__V1__REOPEN_LOG_REQUEST__INIT;
-        int r = check_running(c, op->subject, "its log cannot be opened anew", err);
+        int r = container_check_running(c, op->subject, "its log cannot be opened anew", err);
 
         if (r < 0)
                 return r;
@@ -390,7 +391,7 @@ static int update_run(Op *op, Err *err)
         if (c->state == CONTAINER_CREATED)
                 return update_keep(op, NULL, err);
         if (!c->pod->supervisor)
-                return check_running(c, op->subject, "its supervisor has ended", err);
+                return container_check_running(c, op->subject, "its supervisor has ended", err);
         j = oci_resources_to_json(next);
         text = json_print(j);
         update.container_id = c->id;

@@ -51,6 +51,7 @@ struct Engine {
         struct UsageSampler *usage;
         EngineEventFn on_event; /* may be NULL */
         void *event_data;
+        struct Streams *streams;
 };
 
 /* --- engine.c --- */
@@ -121,6 +122,11 @@ void container_lost(Engine *e, Container *c);
 int container_shim_delete(Op *op, Container *c, Err *err);
 int container_files_gone(Container *c, Err *err);
 EngineWait *container_remove(Container *c, EngineDone done, void *data);
+
+int container_check_running(const Container *c, const char *id, const char *what, Err *err);
+/* The runtime-spec process of an exec. */
+int container_process_json(Engine *e, const Container *c, char *const *argv, bool tty, char **ret,
+                           Err *err);
 
 /* --- calls to the supervisor from a step --- */
 /* The reply's part that a step wants; NULL: nothing to look at. */

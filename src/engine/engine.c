@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "engine/engine-internal.h"
+#include "engine/stream-internal.h"
 
 static int make_folders(const EngineConfig *c, Err *err)
 {
@@ -64,6 +65,8 @@ int engine_new(const EngineConfig *config, World *world, Engine **ret, Err *err)
         if (r == 0)
                 r = record_load_runtime(e, err);
         if (r == 0)
+                r = streams_new(e, err);
+        if (r == 0)
                 r = recover(e, err);
         if (r < 0) {
                 engine_free(e);
@@ -83,6 +86,7 @@ void engine_free(Engine *e)
                 return;
         ops_free(e->ops);
         e->ops = NULL;
+        streams_free(e->streams);
         for (size_t i = 0; map_next(e->containers, &i, &key, &value);)
                 engine_container_free(e, value);
         for (size_t i = 0; map_next(e->pods, &i, &key, &value);)

@@ -106,6 +106,24 @@ typedef void (*EngineExecDone)(void *data, const EngineExecResult *result, const
 EngineWait *engine_exec_sync(Engine *e, const char *id, char *const *argv, int64_t timeout_s,
                              EngineExecDone done, void *data);
 
+/* --- streams: docs/protocol/stream.md --- */
+/* Checks the request; the URL at which its client is served, once, within a minute. Freed by the
+ * caller. */
+int engine_exec(Engine *e, const Runtime__V1__ExecRequest *req, char **ret_url, Err *err);
+int engine_attach(Engine *e, const Runtime__V1__AttachRequest *req, char **ret_url, Err *err);
+int engine_port_forward(Engine *e, const Runtime__V1__PortForwardRequest *req, char **ret_url,
+                        Err *err);
+/* The port at which an earlier daemon of this boot served them; 0: none. */
+unsigned engine_stream_port(Engine *e);
+/* Serves who connects to listen_fd (taken). base_url: "http://127.0.0.1:1234". */
+int engine_serve_streams(Engine *e, int listen_fd, unsigned port, const char *base_url, Err *err);
+typedef struct EngineStreamCounts {
+        size_t tokens;      /* given, and not used yet */
+        size_t connections; /* that have not shown a token yet */
+        size_t sessions;    /* begun by this daemon, and not ended */
+} EngineStreamCounts;
+void engine_stream_counts(const Engine *e, EngineStreamCounts *ret);
+
 /* The client is gone: done will not be called. */
 void engine_wait_cancel(EngineWait *w);
 

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "engine/stream-internal.h"
 #include "sys/pidfd.h"
 #include "sys/spawn.h"
 
@@ -317,6 +318,9 @@ World *world_linux_new(Loop *loop, Err *err)
                 .exec_cancel = world_exec_cancel,
                 .exec_pid = world_exec_pid,
                 .start_supervisor = start_supervisor,
+                .start_stream = world_start_stream,
+                .end_stream = world_end_stream,
+                .forget_stream = world_forget_stream,
         };
         return w;
 }

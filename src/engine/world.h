@@ -36,6 +36,7 @@ typedef struct EngineConfig {
         EngineRuntime *runtimes;
         size_t n_runtimes;
         const char *image_worker;   /* path of tare-image */
+        char *const *stream_worker; /* command line of tare-stream; its path first */
         int shim_fd, pause_fd;      /* sealed memfds; -EBADF in a simulation */
         const char *effective_json; /* the whole configuration, for `crictl info` */
 } EngineConfig;
@@ -58,6 +59,8 @@ typedef struct WorldExec {
 } WorldExec;
 typedef struct WorldProcess WorldProcess;
 
+typedef struct WorldStream WorldStream;
+
 typedef struct WorldOps World;
 struct WorldOps {
         Loop *loop;
@@ -71,6 +74,12 @@ struct WorldOps {
         /* Starts the pod supervisor: a listening socket at socket_path is its descriptor 3. */
         int (*start_supervisor)(World *w, const EngineConfig *c, const char *pod_id,
                                 const char *dir, const char *socket_path, pid_t *ret_pid, Err *err);
+        /* Starts a stream worker, in the supervisors' cgroup: a client's socket is its descriptor
+         * 3, its control socket 4 (both borrowed). `ended` comes once, when it was reaped. */
+        WorldStream *(*start_stream)(World *w, const EngineConfig *c, int client_fd, int control_fd,
+                                     void (*ended)(void *data), void *data, Err *err);
+        void (*end_stream)(WorldStream *s);    /* SIGKILL; `ended` follows */
+        void (*forget_stream)(WorldStream *s); /* the process goes on; no `ended` */
 };
 
 World *world_linux_new(Loop *loop, Err *err);

@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,10 +33,8 @@ static const char *const migrations[] = {
 };
 
 static const char *const kind_names[_STORE_KIND_MAX] = {
-        [STORE_POD] = "pod",
-        [STORE_CONTAINER] = "container",
-        [STORE_IMAGE] = "image",
-        [STORE_LAYER] = "layer",
+        [STORE_POD] = "pod",     [STORE_CONTAINER] = "container",       [STORE_IMAGE] = "image",
+        [STORE_LAYER] = "layer", [STORE_STREAM_TOKEN] = "stream-token", [STORE_SETTING] = "setting",
 };
 
 static int fail(Store *s, const char *doing, Err *err)
@@ -140,6 +139,17 @@ static int prepare(Store *s, Err *err)
         return 0;
 }
 
+/* For root alone: environments of containers are in the rows. SQLite gives its log the same mode.
+ */
+static int make_private(const char *path, Err *err)
+{
+        _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+        if (fd < 0 || fchmod(fd, 0600) < 0)
+                return err_sys(err, errno, "open '%s'", path);
+        return 0;
+}
+
 int store_open(const char *path, bool durable, Store **ret, Err *err)
 {
         _cleanup_(store_freep) Store *s = xnew(Store);
@@ -148,6 +158,8 @@ int store_open(const char *path, bool durable, Store **ret, Err *err)
         s->path = xstrdup(path);
         s->lock_fd = -EBADF;
         r = take_lock(s, err);
+        if (r == 0)
+                r = make_private(path, err);
         if (r < 0)
                 return r;
         if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=

@@ -26,6 +26,8 @@ typedef enum StoreKind {
         STORE_CONTAINER,
         STORE_IMAGE,
         STORE_LAYER,
+        STORE_STREAM_TOKEN,
+        STORE_SETTING, /* one value that the daemon is to find again */
         _STORE_KIND_MAX
 } StoreKind;
 

@@ -376,6 +376,25 @@ int cgroup_open_dir(const Cgroup *cg, const char *controller)
         return fd < 0 ? -errno : fd;
 }
 
+int cgroup_open_joins(const Cgroup *cg, int *ret_fds, size_t room)
+{
+        const CgroupHierarchies *all = cgroup_hierarchies();
+        size_t n = 0;
+        int fd = 0;
+
+        for (size_t i = 0; fd >= 0 && i < all->n; i++) {
+                if (all->items[i].v2)
+                        continue;
+                fd = n < room ? cgroup_file_open(&all->items[i], cg->rel, "tasks", O_WRONLY)
+                              : -E2BIG;
+                if (fd >= 0)
+                        ret_fds[n++] = fd;
+        }
+        while (fd < 0 && n > 0)
+                close(ret_fds[--n]);
+        return fd < 0 ? fd : (int)n;
+}
+
 int cgroup_write(const Cgroup *cg, const char *controller, const char *file, const char *text)
 {
         const CgroupHierarchy *h = cgroup_hierarchy_of(controller);

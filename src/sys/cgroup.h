@@ -52,6 +52,9 @@ bool cgroup_exists(const Cgroup *cg); /* in any hierarchy */
 int cgroup_join(const Cgroup *cg, pid_t pid, Err *err);
 /* All but v2: for a process that clone3 has put there. */
 int cgroup_join_rest(const Cgroup *cg, pid_t pid, Err *err);
+/* Opens the files by which a process that writes "0" to them joins it, in every hierarchy but v2
+ * (for that: cgroup_open_dir()). Their count; -ENOENT: it is not there. */
+int cgroup_open_joins(const Cgroup *cg, int *ret_fds, size_t room);
 /* That the process is in it, in every hierarchy that limits something, as the kernel says. */
 int cgroup_verify(const Cgroup *cg, pid_t pid, Err *err);
 /* Folder in the hierarchy of a controller, for CLONE_INTO_CGROUP and watches. -errno */

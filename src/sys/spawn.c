@@ -94,6 +94,9 @@ IN_CHILD static int move_fds(const Child *c, int *ret_exec_fd)
                 return -1;
         if (c->join_cgroup && join_cgroup(o->cgroup_fd) < 0)
                 return -1;
+        for (size_t i = 0; i < o->n_join_fds; i++)
+                if (write(o->join_fds[i], "0", 1) != 1)
+                        return -1;
         for (int i = 0; i < n; i++)
                 if (dup2(high[i], i) < 0)
                         return -1;

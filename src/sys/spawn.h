@@ -24,6 +24,8 @@ typedef struct Spawn {
         size_t n_fds;      /* at most SPAWN_FDS_MAX */
         int dir_fd;        /* working folder; -EBADF: the caller's */
         int cgroup_fd; /* folder of a cgroup it starts in, either version; -EBADF: the caller's */
+        const int *join_fds; /* of cgroup_open_joins(): it starts in these cgroups, too */
+        size_t n_join_fds;
         bool new_session; /* setsid() */
         bool new_group;   /* setpgid(0, 0); implied by new_session */
         int death_signal; /* signal when the calling thread dies; 0: none */

@@ -29,7 +29,7 @@ SANITIZERS = {
 }
 SEED = os.environ.get("TARE_SEED") or str(time.time_ns() % 1000000)  # of all that draws
 # Folders whose tests share nothing; elsewhere those of a file share what is slow to make.
-APART = ("fault",)
+APART = ("fault", "streams")
 # also run against the sanitizer build
 BEHAVIOUR = ("wire", "runtime", "shim", "image", "registry", "network", "cri")
 
@@ -251,17 +251,18 @@ TABLE = [
     Part("corpus", 100, ("asan", "clang"), run_corpus, "fuzz corpora, then seconds of each fuzzer"),
     Part("toml", 10, ("release",), run_toml, "the public toml-test suite"),
     behaviour("wire", 25, "our gRPC server against grpc-go"),
-    behaviour("runtime", 90, "the OCI runtime"),
-    behaviour("validation", 50, "runtime-tools' validation programs"),
-    behaviour("differential", 80, "the same bundles through tare-runtime, runc and crun"),
-    behaviour("attack", 70, "the attacks of docs/attacks.md"),
+    behaviour("runtime", 75, "the OCI runtime"),
+    behaviour("validation", 40, "runtime-tools' validation programs"),
+    behaviour("differential", 65, "the same bundles through tare-runtime, runc and crun"),
+    behaviour("attack", 45, "the attacks of docs/attacks.md"),
     behaviour("shim", 60, "the pod supervisor by its protocol"),
     behaviour("image", 60, "the image worker"),
-    behaviour("registry", 40, "the registry client"),
+    behaviour("registry", 30, "the registry client"),
     behaviour("network", 30, "CNI"),
     behaviour("cri", 120, "the daemon as its clients see it"),
+    behaviour("streams", 90, "exec, attach and port-forward, by clients of others"),
     Part("critest", 110, ("release",), run_critest, "the CRI conformance suite", folder="cri"),
-    behaviour("dropin", 90, "the OCI runtime below podman, docker and containerd"),
+    behaviour("dropin", 75, "the OCI runtime below podman, docker and containerd"),
     Part("vm", 330, ("release",), run_vm, "cgroup v2 and systemd, in a virtual machine",
          folder="vm"),
     behaviour("e2e", 40, "a node from install to removal"),

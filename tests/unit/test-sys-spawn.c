@@ -241,6 +241,31 @@ static void probe_in_cgroup(Cgroup *cg, const char *controller)
         ASSERT_CONTAINS(text, want);
 }
 
+/* All hierarchies at once, as the stream workers start. */
+static void probe_in_all(Cgroup *cg)
+{
+        int status = 0, joins[32];
+        char *const argv[] = { "cat", "/proc/self/cgroup", NULL };
+        Spawn opt = SPAWN_INIT;
+
+        int n = cgroup_open_joins(cg, joins, array_len(joins));
+        ASSERT_OK(n);
+        _cleanup_close_ int dir = cgroup_mount_point("") ? cgroup_open_dir(cg, "") : -EBADF;
+        opt.path = "/bin/cat";
+        opt.argv = argv;
+        opt.cgroup_fd = dir;
+        opt.join_fds = joins;
+        opt.n_join_fds = (size_t)n;
+        _cleanup_free_ char *text = run_output(&opt, &status);
+        ASSERT_EQ(status, 0);
+        for (int i = 0; i < n; i++)
+                close(joins[i]);
+        _cleanup_strv_ char **lines = strv_split(text, "\n");
+        for (size_t i = 0; lines[i]; i++)
+                if (n > 0 || str_skip_prefix(lines[i], "0:"))
+                        ASSERT_TRUE(str_has_suffix(lines[i], cgroup_path(cg)));
+}
+
 TEST(spawn, in_a_cgroup)
 {
         Err err = { 0 };
@@ -258,6 +283,7 @@ TEST(spawn, in_a_cgroup)
                 probe_in_cgroup(cg, "");
         if (cgroup_has_controller("pids") && !cgroup_controller_is_v2("pids"))
                 probe_in_cgroup(cg, "pids");
+        probe_in_all(cg);
         ASSERT_OK_ERR(cgroup_remove(cg, 5000, &err), err);
         cgroup_free(cg);
 }
