@@ -26,12 +26,14 @@ typedef enum ContainerPhase {
         CONTAINER_DELETING,
 } ContainerPhase;
 
-/* The container's stdin, and its terminal: what attach will use. */
+/* The container's stdin, and its terminal: what attach uses. Both do not block: their open files
+ * are shared with workers, and not with the container. */
 typedef struct ContainerStdio {
         int stdin_fd;  /* writing end of its stdin; -EBADF: /dev/null or a terminal */
         int master_fd; /* of its terminal */
         bool tty;
         bool want_stdin; /* a pipe, whose writing end stays here */
+        bool stdin_once; /* which is closed when one who sent input has ended it */
         bool has_log;
         uint32_t log; /* of log-client.h, when has_log */
 } ContainerStdio;

@@ -29,6 +29,9 @@
 #define ATTACH_MS  600000 /* nobody waits for it: it may be behind a slow disk for long */
 #define RESTART_MS 1000   /* a writer that lived shorter: the next one waits so long */
 #define PIPE_BYTES (256 << 10)
+#define TAP_PIPE_BYTES                                                                             \
+        (1 << 20) /* of readers that are slower than their container, for a while                  \
+                   */
 
 typedef struct LogEntry {
         struct LogEntry *next;
@@ -41,11 +44,20 @@ typedef struct LogEntry {
         int fds[LOG_STREAMS];
 } LogEntry;
 
+typedef struct Tap {
+        struct Tap *next;
+        uint32_t id, log;
+        bool opened;
+        LogTapFn ended;
+        void *userdata;
+} Tap;
+
 typedef struct LogCall {
         struct LogCall *next;
         LogClient *client;
         LogOp op;
-        uint32_t log;
+        uint32_t log, tap;
+        int tap_fds[LOG_STREAMS]; /* TAP: until it has been answered */
         uint64_t token;
         bool sent;
         LoopSource *timer;
@@ -57,12 +69,13 @@ struct LogClient {
         Loop *loop;
         Procs *procs;
         LogEntry *entries;
+        Tap *taps;
         LogCall *calls;
         Proc *writer;
         int sock;
         LoopSource *source, *restart;
         uint64_t started_ns;
-        uint32_t last_log;
+        uint32_t last_log, last_tap;
         uint64_t last_token;
 };
 
@@ -106,8 +119,51 @@ static void call_free(LogCall *call)
         while (*link != call)
                 link = &(*link)->next;
         *link = call->next;
+        for (int i = 0; i < LOG_STREAMS; i++)
+                fd_close(call->tap_fds[i]);
         loop_source_free(call->timer);
         free(call);
+}
+
+static Tap *find_tap(const LogClient *lc, uint32_t tap)
+{
+        for (Tap *t = lc->taps; t; t = t->next)
+                if (t->id == tap)
+                        return t;
+        return NULL;
+}
+
+static void tap_free(LogClient *lc, Tap *t)
+{
+        Tap **link = &lc->taps;
+
+        while (*link != t)
+                link = &(*link)->next;
+        *link = t->next;
+        free(t);
+}
+
+static void tap_end(LogClient *lc, Tap *t, LogTapEnd why)
+{
+        LogTapFn ended = t->ended;
+        void *userdata = t->userdata;
+
+        tap_free(lc, t);
+        ended(userdata, why);
+}
+
+/* A tap that failed is forgotten by both. */
+static void tap_opened(LogClient *lc, uint32_t tap, bool failed)
+{
+        Tap *t = find_tap(lc, tap);
+
+        if (t && failed) {
+                tap_free(lc, t);
+                call_add(lc, LOG_OP_TAP_CLOSE, 0, ATTACH_MS, NULL, NULL)->tap = tap;
+                send_calls(lc);
+        } else if (t) {
+                t->opened = true;
+        }
 }
 
 /* The container waits on its pipe meanwhile: the reading ends stay open here. */
@@ -124,11 +180,13 @@ static void call_finish(LogCall *call, const Err *err)
         LogDoneFn done = call->done;
         void *userdata = call->userdata;
         LogOp op = call->op;
-        uint32_t log = call->log;
+        uint32_t log = call->log, tap = call->tap;
         bool failed = err->kind != ERR_NONE;
         LogEntry *e = find_entry(lc, log);
 
         call_free(call);
+        if (op == LOG_OP_TAP)
+                tap_opened(lc, tap, failed);
         if (e && failed && e->opened && (op == LOG_OP_OPEN || op == LOG_OP_STREAMS)) {
                 entry_try_again(lc, e, err);
         } else if (e && op == LOG_OP_OPEN) {
@@ -149,8 +207,10 @@ static void call_finish(LogCall *call, const Err *err)
 static void on_deadline(void *userdata)
 {
         static const char *const names[_LOG_OP_MAX] = {
-                [LOG_OP_OPEN] = "open", [LOG_OP_STREAMS] = "streams", [LOG_OP_REOPEN] = "reopen",
-                [LOG_OP_SYNC] = "sync", [LOG_OP_CLOSE] = "close",
+                [LOG_OP_OPEN] = "open",         [LOG_OP_STREAMS] = "streams",
+                [LOG_OP_REOPEN] = "reopen",     [LOG_OP_SYNC] = "sync",
+                [LOG_OP_CLOSE] = "close",       [LOG_OP_TAP] = "attach",
+                [LOG_OP_TAP_FINISH] = "finish", [LOG_OP_TAP_CLOSE] = "detach",
         };
         LogCall *call = userdata;
         Err err = {};
@@ -171,6 +231,8 @@ static LogCall *call_add(LogClient *lc, LogOp op, uint32_t log, unsigned timeout
         call->op = op;
         call->log = log;
         call->token = ++lc->last_token;
+        for (int i = 0; i < LOG_STREAMS; i++)
+                call->tap_fds[i] = -EBADF;
         call->done = done;
         call->userdata = userdata;
         call->timer = loop_add_timer(lc->loop, clock_mono_ns() + timeout_ms * NS_PER_MS,
@@ -185,23 +247,27 @@ static LogCall *call_add(LogClient *lc, LogOp op, uint32_t log, unsigned timeout
 static int call_send(LogClient *lc, const LogCall *call)
 {
         const LogEntry *e = find_entry(lc, call->log);
+        const int *from = call->op == LOG_OP_TAP            ? call->tap_fds
+                          : e && call->op == LOG_OP_STREAMS ? e->fds
+                                                            : NULL;
         _cleanup_free_ LogCommand *c = xnew(LogCommand);
         int fds[LOG_STREAMS];
         size_t n_fds = 0, path_len = e ? strlen(e->path) : 0;
 
         c->op = call->op;
         c->log = call->log;
+        c->tap = call->tap;
         c->token = call->token;
         c->tty = e && e->tty;
         c->max_line = e ? e->max_line : LOG_LINE_DEFAULT;
         c->given = e ? e->given : 0;
         if (e)
                 memcpy(c->path, e->path, path_len + 1);
-        for (int i = 0; e && call->op == LOG_OP_STREAMS && i < LOG_STREAMS; i++) {
-                if (e->fds[i] < 0)
+        for (int i = 0; from && i < LOG_STREAMS; i++) {
+                if (from[i] < 0)
                         continue;
                 c->streams |= 1U << i;
-                fds[n_fds++] = e->fds[i];
+                fds[n_fds++] = from[i];
         }
         ssize_t n = io_send_fds(lc->sock, c, offsetof(LogCommand, path) + path_len + 1, fds, n_fds);
         return n < 0 ? (int)n : 0;
@@ -235,13 +301,23 @@ static void call_start(LogClient *lc)
 
 /* --- the writer --- */
 
+static void on_news(LogClient *lc, const LogAnswer *a)
+{
+        LogEntry *e = a->news == LOG_NEWS_ENDED ? find_entry(lc, a->log) : NULL;
+        Tap *t = a->news != LOG_NEWS_ENDED ? find_tap(lc, a->tap) : NULL;
+
+        if (e)
+                entry_close_fds(e);
+        if (t)
+                tap_end(lc, t, a->news == LOG_NEWS_TAP_DONE ? LOG_TAP_DONE : LOG_TAP_BEHIND);
+}
+
 static void on_answer(LogClient *lc, const LogAnswer *a)
 {
         LogEntry *e = find_entry(lc, a->log);
 
-        if (a->ended) {
-                if (e)
-                        entry_close_fds(e);
+        if (a->news != LOG_NEWS_NONE) {
+                on_news(lc, a);
                 return;
         }
         if (a->lost > 0)
@@ -297,6 +373,22 @@ static void on_restart(void *userdata)
         send_calls(lc);
 }
 
+/* What the writer kept for them is lost, and output is never dropped silently. One that it has not
+ * heard of yet goes to the next writer. */
+static void lose_taps(LogClient *lc)
+{
+        Tap *t = lc->taps;
+
+        while (t) {
+                if (!t->opened) {
+                        t = t->next;
+                        continue;
+                }
+                tap_end(lc, t, LOG_TAP_LOST);
+                t = lc->taps; /* its end may have ended others */
+        }
+}
+
 static void on_writer_exit(void *userdata, int status)
 {
         LogClient *lc = userdata;
@@ -319,6 +411,7 @@ static void on_writer_exit(void *userdata, int status)
                 loop_timer_set(lc->restart, clock_mono_ns() + RESTART_MS * NS_PER_MS);
         else
                 on_restart(lc);
+        lose_taps(lc);
 }
 
 static void writer_start(LogClient *lc)
@@ -366,6 +459,8 @@ void log_client_free(LogClient *lc)
         proc_forget(lc->writer);
         while (lc->calls)
                 call_free(lc->calls);
+        while (lc->taps)
+                tap_free(lc, lc->taps);
         while (lc->entries)
                 entry_free(lc, lc->entries);
         loop_source_free(lc->source);
@@ -449,6 +544,49 @@ void log_client_sync(LogClient *lc, uint32_t log, unsigned timeout_ms, LogDoneFn
 void log_client_close(LogClient *lc, uint32_t log, LogDoneFn done, void *userdata)
 {
         start_command(lc, LOG_OP_CLOSE, log, COMMAND_MS, done, userdata);
+}
+
+uint32_t log_client_tap(LogClient *lc, uint32_t log, int out, int err_fd, LogDoneFn done,
+                        LogTapFn ended, void *userdata)
+{
+        Tap *t = xnew(Tap);
+
+        *t = (Tap){ .next = lc->taps,
+                    .id = ++lc->last_tap,
+                    .log = log,
+                    .ended = ended,
+                    .userdata = userdata };
+        lc->taps = t;
+        LogCall *call = call_add(lc, LOG_OP_TAP, log, COMMAND_MS, done, userdata);
+        call->tap = t->id;
+        call->tap_fds[0] = out;
+        call->tap_fds[1] = err_fd;
+        for (int i = 0; i < LOG_STREAMS; i++)
+                if (call->tap_fds[i] >= 0)
+                        (void)fcntl(call->tap_fds[i], F_SETPIPE_SZ, TAP_PIPE_BYTES);
+        uint32_t id = t->id;
+        call_start(lc);
+        return id;
+}
+
+void log_client_finish_tap(LogClient *lc, uint32_t tap)
+{
+        call_add(lc, LOG_OP_TAP_FINISH, 0, ATTACH_MS, NULL, NULL)->tap = tap;
+        call_start(lc);
+}
+
+void log_client_close_tap(LogClient *lc, uint32_t tap)
+{
+        Tap *t = find_tap(lc, tap);
+
+        if (!t)
+                return;
+        tap_free(lc, t);
+        for (LogCall *call = lc->calls; call; call = call->next)
+                if (call->op == LOG_OP_TAP && call->tap == tap)
+                        call->done = NULL;
+        call_add(lc, LOG_OP_TAP_CLOSE, 0, ATTACH_MS, NULL, NULL)->tap = tap;
+        call_start(lc);
 }
 
 int log_client_writer_pid(const LogClient *lc)

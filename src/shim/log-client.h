@@ -43,6 +43,23 @@ void log_client_sync(LogClient *lc, uint32_t log, unsigned timeout_ms, LogDoneFn
                      void *userdata);
 /* The rest is written and the log forgotten; done may be NULL. */
 void log_client_close(LogClient *lc, uint32_t log, LogDoneFn done, void *userdata);
+
+/* Who reads along. */
+typedef enum LogTapEnd {
+        LOG_TAP_DONE,   /* after log_client_finish_tap() */
+        LOG_TAP_BEHIND, /* its reader is too slow */
+        LOG_TAP_LOST,   /* the writer ended, and with it what it kept for the reader */
+} LogTapEnd;
+typedef void (*LogTapFn)(void *userdata, LogTapEnd why);
+/* Takes the writing ends of pipes; -EBADF: that stream is not wanted. What the writer reads of the
+ * log after `done` goes there, too; their end is the stream's end. `ended` comes once, after `done`
+ * without an error; the tap is gone then. Returns its id. */
+uint32_t log_client_tap(LogClient *lc, uint32_t log, int out, int err_fd, LogDoneFn done,
+                        LogTapFn ended, void *userdata);
+/* The container has ended: `ended` comes when its reader has made room for what is left. */
+void log_client_finish_tap(LogClient *lc, uint32_t tap);
+/* Neither `done` nor `ended` comes any more. Id 0 and one that is gone are fine. */
+void log_client_close_tap(LogClient *lc, uint32_t tap);
 /* 0: there is none */
 int log_client_writer_pid(const LogClient *lc);
 

@@ -18,11 +18,14 @@ typedef enum LogOp {
         LOG_OP_REOPEN,  /* the file at the path is another one now */
         LOG_OP_SYNC,    /* what is in the pipes goes to the file */
         LOG_OP_CLOSE,   /* the same, and the log is forgotten */
+        LOG_OP_TAP,     /* descriptors to write what is read from now on to, as well: see streams */
+        LOG_OP_TAP_FINISH, /* what is in the pipes is the last that it gets: TAP_DONE follows */
+        LOG_OP_TAP_CLOSE,  /* it gets no more */
         _LOG_OP_MAX
 } LogOp;
 
 typedef struct LogCommand {
-        uint32_t op, log;
+        uint32_t op, log, tap;
         uint64_t token;
         uint32_t max_line;
         uint32_t streams; /* bit i: descriptor of stream i comes along */
@@ -31,9 +34,16 @@ typedef struct LogCommand {
         char path[PATH_MAX]; /* empty: output is discarded. Sent up to its NUL. */
 } LogCommand;
 
+typedef enum LogNews {
+        LOG_NEWS_NONE,       /* an answer */
+        LOG_NEWS_ENDED,      /* all streams of the log are at their end */
+        LOG_NEWS_TAP_DONE,   /* all that it is to get is in the tap's pipes */
+        LOG_NEWS_TAP_BEHIND, /* its reader is too slow: the tap is closed */
+} LogNews;
+
 typedef struct LogAnswer {
-        uint32_t log;
-        bool ended;        /* no answer but news: all streams are at their end */
+        uint32_t log, tap;
+        LogNews news;
         uint64_t token;    /* of the command */
         uint64_t lost;     /* CLOSE: bytes that could not be written */
         uint64_t failures; /* writes that failed and were tried again */

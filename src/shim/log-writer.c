@@ -33,6 +33,7 @@
 #include "base/str.h"
 #include "shim/job.h"
 #include "shim/log-format.h"
+#include "shim/log-tap.h"
 #include "shim/log-wire-internal.h"
 #include "sys/inroot.h"
 
@@ -53,6 +54,13 @@
 
 typedef struct Writer Writer;
 typedef struct LogFile LogFile;
+
+/* One who reads along. It stays after its log has been closed, until all is in its pipes. */
+typedef struct TapEntry {
+        struct TapEntry *next;
+        LogTap *tap;
+        bool to_finish; /* when the file does not fail any more: there is more to read */
+} TapEntry;
 
 typedef struct LogStream {
         LogFile *file;
@@ -86,6 +94,7 @@ struct Writer {
         int sock;
         LoopSource *control, *trim;
         LogFile *first;
+        TapEntry *taps;
         char *in, *out;
         bool orphan; /* the shim has gone */
 };
@@ -218,6 +227,52 @@ static size_t file_write(LogFile *f, const char *stream, const char *in, size_t 
         return done;
 }
 
+/* --- taps --- */
+
+static void tap_entry_free(Writer *w, TapEntry *e)
+{
+        TapEntry **link = &w->taps;
+
+        while (*link != e)
+                link = &(*link)->next;
+        *link = e->next;
+        log_tap_free(e->tap);
+        free(e);
+}
+
+static TapEntry *find_tap(const Writer *w, uint32_t id)
+{
+        for (TapEntry *e = w->taps; e; e = e->next)
+                if (log_tap_id(e->tap) == id)
+                        return e;
+        return NULL;
+}
+
+static void on_tap_end(void *userdata, LogTap *t, LogNews why)
+{
+        Writer *w = userdata;
+        LogAnswer a = { .log = log_tap_log(t), .tap = log_tap_id(t), .news = why };
+
+        answer(w, &a);
+        tap_entry_free(w, find_tap(w, a.tap));
+}
+
+/* n 0: the stream's end. */
+static void feed_taps(const LogStream *s, const char *p, size_t n)
+{
+        int stream = (int)(s - s->file->streams);
+
+        for (TapEntry *e = s->file->writer->taps, *next; e; e = next) {
+                next = e->next;
+                if (log_tap_log(e->tap) != s->file->id)
+                        continue;
+                if (n > 0)
+                        log_tap_write(e->tap, stream, p, n);
+                else
+                        log_tap_end_stream(e->tap, stream);
+        }
+}
+
 /* --- streams --- */
 
 static void keep_tail(LogStream *s, const char *p, size_t n)
@@ -252,7 +307,7 @@ static void stream_end(LogStream *s)
         if (!all_ended(f) || f->closing)
                 return;
         f->fd = fd_close(f->fd); /* a rotated file's blocks are not ours to keep */
-        LogAnswer a = { .log = f->id, .ended = true, .failures = f->failures };
+        LogAnswer a = { .log = f->id, .news = LOG_NEWS_ENDED, .failures = f->failures };
         answer(f->writer, &a);
 }
 
@@ -280,15 +335,19 @@ static bool stream_read(LogStream *s, size_t *ret_got)
                 return false;
         if (n <= 0) { /* a terminal without processes: EIO */
                 s->eof = true;
+                feed_taps(s, NULL, 0);
                 loop_fd_set_events(s->source, 0);
                 stream_write(s, s->tail, s->len, true);
                 return false;
         }
-        if (s->len)
-                memcpy(w->in, s->tail, s->len);
+        size_t old = s->len;
+        if (old)
+                memcpy(w->in, s->tail, old);
         if (s->len + (size_t)n > OUT_BATCH / 4)
                 loop_timer_set(w->trim, clock_mono_ns() + TRIM_MS * NS_PER_MS);
         stream_write(s, w->in, s->len + (size_t)n, false);
+        if (w->taps) /* after: what a reader has seen is in the log */
+                feed_taps(s, w->in + old, (size_t)n);
         *ret_got = (size_t)n;
         return true;
 }
@@ -361,6 +420,24 @@ static LogFile *find_file(const Writer *w, uint32_t id)
         return NULL;
 }
 
+/* Of taps whose container has ended: what is in its pipes now is their last. */
+static void finish_taps(Writer *w, uint32_t log)
+{
+        LogFile *f = find_file(w, log);
+
+        for (int i = 0; f && i < LOG_STREAMS; i++)
+                stream_drain(&f->streams[i]);
+        if (f && f->failing) /* there is more, for later */
+                return;
+        for (TapEntry *e = w->taps, *next; e; e = next) {
+                next = e->next;
+                if (!e->to_finish || log_tap_log(e->tap) != log)
+                        continue;
+                e->to_finish = false;
+                log_tap_finish(e->tap);
+        }
+}
+
 static void file_free(LogFile *f)
 {
         LogFile **link = &f->writer->first;
@@ -368,6 +445,7 @@ static void file_free(LogFile *f)
         while (*link != f)
                 link = &(*link)->next;
         *link = f->next;
+        finish_taps(f->writer, f->id);
         for (int i = 0; i < LOG_STREAMS; i++) {
                 LogStream *s = &f->streams[i];
                 loop_source_free(s->source);
@@ -428,6 +506,7 @@ static void on_retry(void *userdata)
                 for (int i = 0; i < LOG_STREAMS; i++)
                         if (f->streams[i].source && !f->streams[i].eof)
                                 loop_fd_set_events(f->streams[i].source, EPOLLIN);
+                finish_taps(w, f->id);
         }
         if (f->closing)
                 close_step(f);
@@ -512,12 +591,56 @@ static void op_close(LogFile *f, uint64_t token)
         close_step(f);
 }
 
+static void op_tap(Writer *w, LogFile *f, const LogCommand *c, int *fds, size_t n_fds)
+{
+        int mine[LOG_STREAMS];
+        size_t next = 0;
+
+        if (find_tap(w, c->tap)) /* said again */
+                return;
+        for (int i = 0; i < LOG_STREAMS; i++) {
+                mine[i] = -EBADF;
+                if ((c->streams & (1U << i)) && next < n_fds) {
+                        mine[i] = take_fd(fds[next]);
+                        next++;
+                }
+        }
+        TapEntry *e = xnew(TapEntry);
+        e->tap = log_tap_new(w->loop, c->tap, f->id, mine, on_tap_end, w);
+        e->next = w->taps;
+        w->taps = e;
+        for (int i = 0; i < LOG_STREAMS; i++)
+                if (f->streams[i].fd < 0 || f->streams[i].eof)
+                        log_tap_end_stream(e->tap, i);
+}
+
+/* On a tap that is there: its log may have been closed. */
+static void obey_for_tap(Writer *w, const LogCommand *c)
+{
+        LogAnswer a = { .log = c->log, .tap = c->tap, .token = c->token };
+        TapEntry *e = find_tap(w, c->tap);
+
+        answer(w, &a);
+        if (!e)
+                return;
+        if (c->op == LOG_OP_TAP_CLOSE) {
+                tap_entry_free(w, e);
+                return;
+        }
+        e->to_finish = true;
+        finish_taps(w, log_tap_log(e->tap));
+}
+
 static void obey(Writer *w, const LogCommand *c, int *fds, size_t n_fds)
 {
-        LogAnswer a = { .log = c->log, .token = c->token };
+        LogAnswer a = { .log = c->log, .tap = c->tap, .token = c->token };
         LogFile *f = find_file(w, c->log);
         int r = 0;
 
+        if (c->op == LOG_OP_TAP_FINISH || c->op == LOG_OP_TAP_CLOSE) {
+                obey_for_tap(w, c);
+                return;
+        }
         if (!f && c->op != LOG_OP_OPEN) {
                 if (c->op != LOG_OP_CLOSE)
                         r = err_set(&a.err, ERR_NOT_FOUND, "log writer: no log %u", c->log);
@@ -539,6 +662,9 @@ static void obey(Writer *w, const LogCommand *c, int *fds, size_t n_fds)
         case LOG_OP_SYNC:
                 for (int i = 0; i < LOG_STREAMS; i++)
                         stream_drain(&f->streams[i]);
+                break;
+        case LOG_OP_TAP:
+                op_tap(w, f, c, fds, n_fds);
                 break;
         default:
                 op_close(f, c->token); /* answers by itself */

@@ -13,6 +13,7 @@
  *     container.h   life of a container               exec.h        processes beside it
  *     stream.h      sessions of stream workers        stream-command.h  what they say
  *     log-client.h  hand on the log writer            log-writer.h  its process
+ *     log-tap.h     who reads along with a log
  *     log-format.h  the CRI log format                sysctl.h      names a pod may set */
 #ifndef TARE_SHIM_SHIM_H
 #define TARE_SHIM_SHIM_H

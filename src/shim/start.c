@@ -231,6 +231,7 @@ static void start_done(void *userdata, JobResult *res)
         c->slice_oom_kills_at_start = made.slice_oom_kills;
         if (c->io.tty) {
                 c->io.master_fd = take_fd(res->fds[1]);
+                (void)io_set_nonblock(c->io.master_fd, true);
                 int for_log = io_dup(c->io.master_fd);
                 log_client_attach(c->shim->logs, c->io.log, for_log, -EBADF);
         }
@@ -260,6 +261,8 @@ static int make_stdio(Container *c, int stdio[3], int out[2], Err *err)
 
         if (c->io.want_stdin)
                 r = make_pipe(&stdio[0], &c->io.stdin_fd, err);
+        if (r >= 0 && c->io.stdin_fd >= 0)
+                (void)io_set_nonblock(c->io.stdin_fd, true);
         for (int i = 0; r >= 0 && c->io.has_log && i < 2; i++)
                 r = make_pipe(&out[i], &stdio[1 + i], err);
         for (int i = 0; r >= 0 && i < 3; i++) {
@@ -382,11 +385,12 @@ int shim_start_container(Shim *s, Call call, const Request *request, Frame *fram
         c->systemd_cgroup = req->systemd_cgroup;
         c->io.tty = req->tty;
         c->io.want_stdin = req->stdin && !req->tty;
+        c->io.stdin_once = req->stdin_once;
         container_ref(c); /* until start_done() or start_undone() */
-        if (str_empty(req->log_path) && !req->tty) {
+        if (str_empty(req->log_path) && !req->tty && !req->stdin) {
                 r = launch(c, err);
         } else {
-                /* without a path: somebody has to empty the terminal */
+                /* without a path: somebody has to empty the terminal, and may attach */
                 LogTarget target = { .path = req->log_path,
                                      .dir = req->log_dir,
                                      .tty = req->tty,

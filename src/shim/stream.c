@@ -276,6 +276,9 @@ static int open_kind(Stream *st, const Tare__Shim__V1__OpenStreamRequest *req, E
         case TARE__SHIM__V1__OPEN_STREAM_REQUEST__WHAT_EXEC:
                 st->ops = &stream_exec_ops;
                 return stream_exec_open(st, req->exec, err);
+        case TARE__SHIM__V1__OPEN_STREAM_REQUEST__WHAT_ATTACH:
+                st->ops = &stream_attach_ops;
+                return stream_attach_open(st, req->attach, err);
         default:
                 return err_set(err, ERR_UNSUPPORTED,
                                "tare-shim " TARE_VERSION " does not know this kind of stream");

@@ -78,4 +78,8 @@ int stream_make_pipe(Stream *st, int i, int *ret_other, Err *err);
 extern const StreamOps stream_exec_ops;
 int stream_exec_open(Stream *st, const Tare__Shim__V1__StreamExec *req, Err *err);
 
+/* stream-attach.c */
+extern const StreamOps stream_attach_ops;
+int stream_attach_open(Stream *st, const Tare__Shim__V1__StreamAttach *req, Err *err);
+
 #endif

@@ -152,13 +152,14 @@ class Pod:
     def prepare(self, name, **fields):
         return self.client.prepare(name, self.rootfs(name), **fields)
 
-    def run(self, name, args, log=True, tty=False, stdin=False, max_log_line=0, **options):
+    def run(self, name, args, log=True, tty=False, stdin=False, stdin_once=False, max_log_line=0,
+            **options):
         """Prepare and start."""
         self.prepare(name)
         return self.client.start(
             name, self.bundle(name, self.spec(name, args, terminal=tty, **options)),
             log_path=self.log_path(name) if log else "", tty=tty, stdin=stdin,
-            max_log_line=max_log_line)
+            stdin_once=stdin_once, max_log_line=max_log_line)
 
     def sh(self, name, script, **options):
         return self.run(name, ["sh", "-c", script], **options)

@@ -11,6 +11,8 @@ import time
 
 from shim_client import load_protocol, pb
 
+F_SETPIPE_SZ = 1031
+
 stream_pb = load_protocol("stream")
 
 
@@ -107,7 +109,7 @@ class Session:
             select.select([getattr(self, name)], [], [], max(0, end - time.monotonic()))
             piece, over = self.read_now(name)
             data += piece
-            assert not over or part in data, data
+            assert not over or part in data, data[-300:]
             if time.monotonic() > end:
                 raise TimeoutError(f"{part} is not in {data[-300:]}")
         return data
@@ -135,6 +137,11 @@ class Session:
                 pass
             if data and time.monotonic() > end:
                 raise TimeoutError("nobody reads")
+
+    def narrow(self):
+        """The pipe of output holds a page only: the rest is kept for us elsewhere."""
+        fcntl.fcntl(self.stdout, F_SETPIPE_SZ, 4096)
+        return self
 
     def end_stdin(self):
         os.close(self.stdin)
