@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stream.h - the contract of src/stream: one client's session, as one process.
  *
- * tare-stream has a client's raw socket, a control socket to tared, and after its token was redeemed
- * a channel to the pod's supervisor: docs/protocol/stream.md. It runs without privileges (no
- * capability, a user of its own where the caller has one, seccomp, no file system), has one loop,
- * and moves bytes both ways with back-pressure: a side that does not read stops the other side's
- * reading, and nothing else. Memory of a session is bounded. Protocols are in src/wire. */
+ * tare-stream has a client's raw socket, a control socket to tared, and after its token was
+ * redeemed a channel to the pod's supervisor: docs/protocol/stream.md. It runs without privileges
+ * (no capability, a user of its own where it was started as root, seccomp, no file system), has one
+ * loop, and moves bytes both ways with back-pressure: a side that does not read stops the other
+ * side's reading, and nothing else. Memory of a session is bounded. Protocols are in src/wire. */
 #ifndef TARE_STREAM_STREAM_H
 #define TARE_STREAM_STREAM_H
 
