@@ -26,7 +26,7 @@ static Runtime__V1__RuntimeCondition *condition(Arena *a, const char *type, bool
         return c;
 }
 
-static Runtime__V1__RuntimeHandler *handler(Arena *a, const char *name, bool rro)
+static Runtime__V1__RuntimeHandler *handler(Arena *a, const Engine *e, const char *name)
 {
         Runtime__V1__RuntimeHandler *h =
                 arena_message(a, Runtime__V1__RuntimeHandler, runtime__v1__runtime_handler__init);
@@ -34,7 +34,8 @@ static Runtime__V1__RuntimeHandler *handler(Arena *a, const char *name, bool rro
         h->name = (char *)name;
         h->features = arena_message(a, Runtime__V1__RuntimeHandlerFeatures,
                                     runtime__v1__runtime_handler_features__init);
-        h->features->recursive_read_only_mounts = rro;
+        h->features->recursive_read_only_mounts = engine_has_recursive_read_only(e);
+        h->features->user_namespaces = engine_has_user_namespaces(e);
         return h;
 }
 
@@ -68,7 +69,7 @@ CRI_HANDLER(cri_status)
         Runtime__V1__RuntimeFeatures features = RUNTIME__V1__RUNTIME_FEATURES__INIT;
         _cleanup_arena_ Arena a = {};
         const char *reason = NULL;
-        bool network = engine_network_ready(e, &reason), rro = engine_has_recursive_read_only(e);
+        bool network = engine_network_ready(e, &reason);
 
         r.status = &status;
         arena_push(&a, status.conditions, status.n_conditions,
@@ -78,11 +79,12 @@ CRI_HANDLER(cri_status)
                 condition(&a, "NetworkReady", network, network ? "" : "NetworkPluginNotReady",
                           network ? ""
                                   : arena_printf(&a, "Network plugin returns error: %s", reason)));
-        arena_push(&a, r.runtime_handlers, r.n_runtime_handlers, handler(&a, "", rro));
+        arena_push(&a, r.runtime_handlers, r.n_runtime_handlers, handler(&a, e, ""));
         for (size_t i = 0; i < config->n_runtimes; i++)
                 arena_push(&a, r.runtime_handlers, r.n_runtime_handlers,
-                           handler(&a, config->runtimes[i].name, rro));
+                           handler(&a, e, config->runtimes[i].name));
         features.supplemental_groups_policy = true;
+        features.user_namespaces_host_network = engine_has_user_namespaces(e);
         r.features = &features;
         if (q->verbose) {
                 add_info(&a, &r, "config", config->effective_json);

@@ -147,7 +147,8 @@ static char *verbose_info(Arena *a, const Pod *p)
         } ns[] = { { "network", p->netns_path },
                    { "ipc", p->ipc_path },
                    { "uts", p->uts_path },
-                   { "pid", p->pid_path } };
+                   { "pid", p->pid_path },
+                   { "user", p->user_path } };
 
         json_add_i64(j, "pid", p->pause_pid ? p->pause_pid : p->shim_pid);
         json_add_i64(j, "supervisorPid", p->shim_pid);

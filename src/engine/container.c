@@ -149,7 +149,13 @@ static int send_prepare(Op *op, Create *d, Tare__Shim__V1__PrepareContainerReque
         Tare__Shim__V1__Request req = TARE__SHIM__V1__REQUEST__INIT;
         Tare__Shim__V1__RootFs rootfs = TARE__SHIM__V1__ROOT_FS__INIT;
         SnapshotRoot root = {};
-        int r = snapshot_root(op->engine->snapshots, d->c->id, d->c->chain_ids, &root, err);
+        SpecPodUsers pod_users;
+        bool mapped = spec_pod_users(d->c->pod->request->config, &pod_users);
+        SnapshotUsers users =
+                mapped ? (SnapshotUsers){ pod_users.uid, pod_users.gid, pod_users.size }
+                       : (SnapshotUsers){};
+        int r = snapshot_root(op->engine->snapshots, d->c->id, d->c->chain_ids,
+                              mapped ? &users : NULL, &root, err);
 
         if (r < 0)
                 return r;
@@ -323,6 +329,7 @@ static void pod_paths(const Pod *p, PodPaths *paths, SpecPod *ret)
                 .ipc_path = p->ipc_path,
                 .uts_path = p->uts_path,
                 .pid_path = p->pid_path,
+                .user_path = p->user_path,
                 .hosts_path = paths->hosts,
                 .hostname_path = paths->hostname,
                 .resolv_path = paths->resolv,

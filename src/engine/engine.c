@@ -171,6 +171,7 @@ void engine_pod_free(Engine *e, Pod *p)
         free(p->ipc_path);
         free(p->uts_path);
         free(p->pid_path);
+        free(p->user_path);
         free(p->hostname);
         free(p->network_problem);
         free(p->cgroup_parent);
@@ -449,6 +450,11 @@ void engine_tell(const Engine *e, EngineEvent event, const Pod *p, const Contain
 {
         if (e->on_event)
                 e->on_event(e->event_data, event, p, c);
+}
+
+bool engine_has_user_namespaces(const Engine *e)
+{
+        return !e->node.no_user_namespaces;
 }
 
 bool engine_has_recursive_read_only(const Engine *e)

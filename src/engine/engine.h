@@ -47,6 +47,8 @@ const EngineConfig *engine_config(const Engine *e);
 /* false: *ret_reason says why (borrowed until the next call). */
 /* Recursive read-only mounts work on this kernel. */
 bool engine_has_recursive_read_only(const Engine *e);
+/* Pods can have users of their own. */
+bool engine_has_user_namespaces(const Engine *e);
 bool engine_network_ready(Engine *e, const char **ret_reason);
 /* The image's configuration document, for users, volumes and inspection; borrowed. */
 int engine_image_config(Engine *e, const Image *image, const ImageConfig **ret,

@@ -120,6 +120,25 @@ static bool has_swap_limit(void)
         return access(path, F_OK) == 0;
 }
 
+/* Overlay takes id-mapped layers since 5.19. */
+static const char *why_no_user_namespaces(const SpecNode *n)
+{
+        StrBuf b = {};
+        int64_t most = 0;
+
+        if (n->kernel_major < 5 || (n->kernel_major == 5 && n->kernel_minor < 19))
+                return "this node's kernel cannot id-map a container's root (it needs 5.19); use "
+                       "mode NODE (in a pod: hostUsers: true)";
+        if (io_read_file(AT_FDCWD, "/proc/sys/user/max_user_namespaces", 64, &b) == 0) {
+                b.data[strcspn(b.data, "\n")] = 0;
+                (void)str_to_i64(b.data, &most); /* stays 0 when it is no number */
+        }
+        strbuf_done(&b);
+        return most > 0 ? NULL
+                        : "this node allows no user namespaces (sysctl user.max_user_namespaces); "
+                          "use mode NODE (in a pod: hostUsers: true)";
+}
+
 int node_learn(Engine *e, Err *err)
 {
         struct utsname name;
@@ -146,6 +165,7 @@ int node_learn(Engine *e, Err *err)
         n->default_cgroup_parent = e->config->cgroup_parent;
         n->recursive_read_only =
                 n->kernel_major > 5 || (n->kernel_major == 5 && n->kernel_minor >= 12);
+        n->no_user_namespaces = why_no_user_namespaces(n);
         return 0;
 }
 

@@ -35,6 +35,7 @@ struct Pod {
         char *dir;          /* <state>/pods/<id> */
         char *netns_path;   /* NULL: host network */
         char *ipc_path, *uts_path, *pid_path;
+        char *user_path; /* NULL: the host's users */
         char *hostname;
         char *cgroup_parent;
         pid_t shim_pid;

@@ -139,7 +139,12 @@ static int write_file(const Pod *p, const char *name, const char *text, size_t l
 {
         _cleanup_free_ char *path = xasprintf("%s/%s", p->dir, name);
         int r = io_replace_file(AT_FDCWD, path, text, len, 0644, false);
+        SpecPodUsers users;
 
+        /* ours, and the pod's: its root may write to it as in any other pod */
+        if (r == 0 && spec_pod_users(p->request->config, &users) &&
+            lchown(path, users.uid, users.gid) < 0)
+                r = -errno;
         return r < 0 ? err_sys(err, -r, "write '%s'", path) : 0;
 }
 
@@ -218,6 +223,7 @@ static int run_shim_undo(Op *op, Err *err)
 static int sandbox_made(Op *op, const Tare__Shim__V1__Reply *reply, Err *err)
 {
         const Tare__Shim__V1__CreateSandboxReply *s = reply->create_sandbox;
+        SpecPodUsers users;
         Pod *p = op->data;
 
         if (reply->result_case != TARE__SHIM__V1__REPLY__RESULT_CREATE_SANDBOX)
@@ -226,6 +232,11 @@ static int sandbox_made(Op *op, const Tare__Shim__V1__Reply *reply, Err *err)
         str_assign(&p->ipc_path, str_empty(s->ipc_path) ? NULL : s->ipc_path);
         str_assign(&p->uts_path, str_empty(s->uts_path) ? NULL : s->uts_path);
         str_assign(&p->pid_path, str_empty(s->pid_path) ? NULL : s->pid_path);
+        str_assign(&p->user_path, str_empty(s->user_path) ? NULL : s->user_path);
+        if (spec_pod_users(p->request->config, &users) && !p->user_path)
+                return err_set(err, ERR_UNSUPPORTED,
+                               "the supervisor is older than this daemon and makes no user "
+                               "namespaces");
         return 0;
 }
 
@@ -246,6 +257,18 @@ static void fill_sysctls(Tare__Shim__V1__CreateSandboxRequest *req, Tare__Shim__
         *list = items;
 }
 
+/* A list of one map; freed by the caller. */
+static Tare__Shim__V1__IdMap **one_map(Tare__Shim__V1__IdMap *map, uint32_t host_id, uint32_t size)
+{
+        Tare__Shim__V1__IdMap **list = xnew_array(Tare__Shim__V1__IdMap *, 1);
+
+        tare__shim__v1__id_map__init(map);
+        map->host_id = host_id;
+        map->size = size;
+        list[0] = map;
+        return list;
+}
+
 static int run_sandbox(Op *op, Err *err)
 {
         Pod *p = op->data;
@@ -258,6 +281,8 @@ static int run_sandbox(Op *op, Err *err)
                 spec_cgroups_path(&op->engine->node, p->request->config, p->id);
         _cleanup_free_ char *cgroup = engine_cgroup_path(op->engine, wanted, p->id);
         _cleanup_free_ Tare__Shim__V1__Sysctl *sysctls = NULL;
+        Tare__Shim__V1__IdMap uids, gids;
+        SpecPodUsers users;
         int r;
 
         s.host_network = pod_host_network(p);
@@ -270,10 +295,17 @@ static int run_sandbox(Op *op, Err *err)
         s.shm_size_bytes = SHM_SIZE_BYTES;
         s.cgroup_path = cgroup;
         fill_sysctls(&s, &sysctls, p->request->config->linux);
+        if (spec_pod_users(p->request->config, &users)) {
+                s.uid_maps = one_map(&uids, users.uid, users.size);
+                s.gid_maps = one_map(&gids, users.gid, users.size);
+                s.n_uid_maps = s.n_gid_maps = 1;
+        }
         req.call_case = TARE__SHIM__V1__REQUEST__CALL_CREATE_SANDBOX;
         req.create_sandbox = &s;
         r = step_call(op, p, &req, sandbox_made, false, "make the pod's namespaces");
         free(s.sysctls);
+        free(s.uid_maps);
+        free(s.gid_maps);
         return r;
 }
 

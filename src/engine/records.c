@@ -39,6 +39,7 @@ static const Fact pod_facts[] = {
         POD(ipc_path, FACT_STR),
         POD(uts_path, FACT_STR),
         POD(pid_path, FACT_STR),
+        POD(user_path, FACT_STR),
         POD(hostname, FACT_STR),
         POD(cgroup_parent, FACT_STR),
         POD(shim_pid, FACT_INT),

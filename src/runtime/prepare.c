@@ -94,7 +94,8 @@ static int userns_with_maps(const OciMount *m, Err *err)
         return r;
 }
 
-static int map_ids(const Setup *s, const OciMount *m, const MountOptions *o, int fd, Err *err)
+static int map_ids(const Setup *s, const OciMount *m, const MountOptions *o, const char *source,
+                   int fd, Err *err)
 {
         OciMount maps = *m;
 
@@ -118,10 +119,14 @@ static int map_ids(const Setup *s, const OciMount *m, const MountOptions *o, int
                 return err_set(err, ERR_UNSUPPORTED,
                                "id-mapped mounts need Linux 5.12; leave uidMappings, gidMappings "
                                "and \"idmap\" out");
-        return r < 0 ? err_sys(err, -r,
-                               "id-map the source; its file system may not support that "
-                               "(see mount_setattr(2))")
-                     : 0;
+        if (r == -EINVAL) {
+                _cleanup_free_ char *type = mount_type_at(source);
+                return err_set(err, ERR_UNSUPPORTED,
+                               "id-map the source: its file system (%s) may not support that (see "
+                               "mount_setattr(2))",
+                               type);
+        }
+        return r < 0 ? err_sys(err, -r, "id-map the source") : 0;
 }
 
 static int clone_source(const Setup *s, const OciMount *m, int *ret_fd, Err *err)
@@ -143,7 +148,7 @@ static int clone_source(const Setup *s, const OciMount *m, int *ret_fd, Err *err
                                "source does not exist: no such file or directory");
         if (fd < 0)
                 return err_sys(err, -fd, "open the source");
-        r = map_ids(s, m, &o, fd, err);
+        r = map_ids(s, m, &o, source, fd, err);
         if (r < 0)
                 return r;
         *ret_fd = take_fd(fd);

@@ -25,8 +25,7 @@
 #include "sys/ns.h"
 #include "sys/pidfd.h"
 
-#define PAUSE_USER 65535 /* not one that images use; its files would be nobody's */
-#define CAP_LAST   63
+#define CAP_LAST 63
 
 static int enter_empty_root(Err *err)
 {
@@ -49,21 +48,21 @@ static int enter_empty_root(Err *err)
         return chdir("/") < 0 ? err_sys(err, errno, "enter an empty root") : 0;
 }
 
-static int drop_privileges(Err *err)
+static int drop_privileges(uid_t user, Err *err)
 {
         /* beyond the kernel's last capability: EINVAL */
         for (int cap = 0; cap <= CAP_LAST; cap++)
                 if (prctl(PR_CAPBSET_DROP, cap) < 0 && errno != EINVAL)
                         return err_sys(err, errno, "drop capability %d", cap);
-        if (setgroups(0, NULL) < 0 || setresgid(PAUSE_USER, PAUSE_USER, PAUSE_USER) < 0 ||
-            setresuid(PAUSE_USER, PAUSE_USER, PAUSE_USER) < 0)
-                return err_sys(err, errno, "become user %d", PAUSE_USER);
+        if (setgroups(0, NULL) < 0 || setresgid(user, user, user) < 0 ||
+            setresuid(user, user, user) < 0)
+                return err_sys(err, errno, "become user %u", user);
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return err_sys(err, errno, "set no_new_privs");
         return 0;
 }
 
-_Noreturn static void run_pause(int program_fd, int gate, int status)
+_Noreturn static void run_pause(const PauseOptions *opt, int gate, int status)
 {
         static char *const argv[] = { (char *)"tare-pause", NULL };
         static char *const envp[] = { NULL };
@@ -77,11 +76,11 @@ _Noreturn static void run_pause(int program_fd, int gate, int status)
         (void)setsid();
         int r = enter_empty_root(&err);
         if (r >= 0)
-                r = drop_privileges(&err);
+                r = drop_privileges(opt->user, &err);
         if (r >= 0) {
                 for (int fd = 0; fd <= STDERR_FILENO; fd++)
                         close(fd);
-                syscall(SYS_execveat, program_fd, "", argv, envp, AT_EMPTY_PATH);
+                syscall(SYS_execveat, opt->program_fd, "", argv, envp, AT_EMPTY_PATH);
                 err_sys(&err, errno, "execute tare-pause");
         }
         (void)io_write_full(status, &err, sizeof(err)); /* the creator sees a silent end too */
@@ -115,6 +114,52 @@ static int release(const PauseOptions *opt, pid_t pid, int gate, Err *err)
         return r < 0 ? err_sys(err, -r, "let tare-pause go") : 0;
 }
 
+typedef struct Pipes {
+        int gate_r, gate_w, status_r, status_w;
+} Pipes;
+
+/* The pid, or -errno; the pause process does not return. */
+static pid_t clone_pause(const PauseOptions *opt, const Pipes *p, int *ret_pidfd)
+{
+        pid_t pid = ns_clone(CLONE_NEWPID | CLONE_NEWNS | CLONE_PARENT, 0, -EBADF, ret_pidfd);
+
+        if (pid == 0) {
+                close(p->gate_w); /* else the gate would never end when the creator dies */
+                run_pause(opt, p->gate_r, p->status_w);
+        }
+        return pid;
+}
+
+/* Who has joined a user namespace cannot come back: a helper joins it and clones. Both are children
+ * of the shim, which reaps them. The pause process waits at its gate, so its pid is its own. */
+static pid_t clone_inside(const PauseOptions *opt, const Pipes *p, int *ret_pidfd)
+{
+        int answer[2];
+        pid_t pid = -EIO;
+
+        if (pipe2(answer, O_CLOEXEC) < 0)
+                return -errno;
+        _cleanup_close_ int answer_r = answer[0], answer_w = answer[1];
+        pid_t helper = ns_clone(CLONE_PARENT, 0, -EBADF, NULL);
+        if (helper < 0)
+                return helper;
+        if (helper == 0) {
+                if (setns(opt->userns_fd, CLONE_NEWUSER) < 0 || setresgid(0, 0, 0) < 0 ||
+                    setresuid(0, 0, 0) < 0)
+                        pid = -errno;
+                else
+                        pid = clone_pause(opt, p, NULL);
+                _exit(io_write_full(answer_w, &pid, sizeof(pid)) < 0);
+        }
+        answer_w = fd_close(answer_w);
+        ssize_t n = io_read_full(answer_r, &pid, sizeof(pid));
+        if (n != (ssize_t)sizeof(pid))
+                return -EIO;
+        if (pid > 0)
+                *ret_pidfd = pidfd_open_pid(pid);
+        return pid > 0 && *ret_pidfd < 0 ? *ret_pidfd : pid;
+}
+
 int pause_start(const PauseOptions *opt, int *ret_pidfd, Err *err)
 {
         int gate[2], status[2];
@@ -126,11 +171,9 @@ int pause_start(const PauseOptions *opt, int *ret_pidfd, Err *err)
                 return err_sys(err, errno, "make a pipe");
         _cleanup_close_ int status_r = status[0], status_w = status[1];
         _cleanup_close_ int pidfd = -EBADF;
-        pid_t pid = ns_clone(CLONE_NEWPID | CLONE_NEWNS | CLONE_PARENT, 0, -EBADF, &pidfd);
-        if (pid == 0) {
-                close(gate_w); /* else the gate would never end when the creator dies */
-                run_pause(opt->program_fd, gate_r, status_w);
-        }
+        const Pipes pipes = { gate_r, gate_w, status_r, status_w };
+        pid_t pid = opt->userns_fd < 0 ? clone_pause(opt, &pipes, &pidfd)
+                                       : clone_inside(opt, &pipes, &pidfd);
         if (pid < 0)
                 return err_sys(err, (int)-pid, "make a PID namespace");
         status_w = fd_close(status_w);

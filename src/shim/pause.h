@@ -11,6 +11,8 @@
 typedef struct PauseOptions {
         int program_fd;   /* the sealed memfd */
         const Cgroup *cg; /* NULL: the caller's */
+        int userns_fd;    /* that owns its namespaces; -EBADF: the caller's */
+        uid_t user;       /* uid and gid of the process, in its user namespace */
         /* Called when the process is there and waits for us: whoever finds the record after our
          * death finds it too; without a record it ends with us. */
         int (*record)(void *userdata, pid_t pid, Err *err);

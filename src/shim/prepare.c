@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* prepare.c - PrepareContainer: the root as a detached overlay, the user resolved in it, and a look
  * at the host paths, all in one job. The mount never shows in the host's mount table; the shim
- * holds it by descriptor until the creator takes it. */
+ * holds it by descriptor until the creator takes it. In a pod with a user namespace the layers are
+ * id-mapped: nothing of them changes its owner on disk. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,13 +61,53 @@ static int check_request(const PrepareRequest *req, Err *err)
 
 /* --- the job; its memory ends with it --- */
 
-static int make_root(const Tare__Shim__V1__RootFs *fs, Err *err)
+typedef struct PrepareArg {
+        const PrepareRequest *req;
+        const char *userns_path; /* NULL: the host's */
+} PrepareArg;
+
+/* Why a folder cannot be id-mapped, and what can. */
+static int unmappable(int errnum, const char *path, Err *err)
+{
+        _cleanup_free_ char *type = mount_type_at(path);
+
+        return err_set(
+                err, ERR_UNSUPPORTED,
+                "id-map layer '%s': %s; its file system (%s) does not support it, which pods "
+                "with a user namespace need: put tared's root on ext4, xfs or btrfs",
+                path, strerror(errnum), type);
+}
+
+static int make_mapped_root(const Tare__Shim__V1__RootFs *fs, char *const *lower, const char *path,
+                            Err *err)
+{
+        bool writable = !str_empty(fs->upper_dir);
+        size_t failed;
+
+        _cleanup_close_ int userns = open(path, O_RDONLY | O_CLOEXEC);
+        if (userns < 0)
+                return err_sys(err, errno, "open the pod's user namespace '%s'", path);
+        int fd = mount_overlay_mapped(lower, writable ? fs->upper_dir : NULL,
+                                      writable ? fs->work_dir : NULL, userns, &failed);
+        if (fd < 0 && failed != SIZE_MAX)
+                return unmappable(-fd, lower[failed], err);
+        if (fd < 0)
+                return err_sys(err, -fd,
+                               "mount an overlay of %zu id-mapped layers (needs Linux 5.19), the "
+                               "top one '%s'",
+                               fs->n_lower_dirs, lower[0]);
+        return fd;
+}
+
+static int make_root(const Tare__Shim__V1__RootFs *fs, const char *userns_path, Err *err)
 {
         char **lower = xnew_array(char *, fs->n_lower_dirs + 1);
         bool writable = !str_empty(fs->upper_dir);
 
         for (size_t i = 0; i < fs->n_lower_dirs; i++)
                 lower[i] = fs->lower_dirs[i];
+        if (userns_path)
+                return make_mapped_root(fs, lower, userns_path, err);
         int fd = mount_overlay_detached(lower, writable ? fs->upper_dir : NULL,
                                         writable ? fs->work_dir : NULL);
         if (fd < 0)
@@ -115,13 +157,14 @@ static int look_at_host(const PrepareRequest *req, PrepareReply *reply, Err *err
 
 static int prepare_child(JobChild *jc, void *arg, Err *err)
 {
-        const PrepareRequest *req = arg;
+        const PrepareArg *a = arg;
+        const PrepareRequest *req = a->req;
         PrepareReply reply = TARE__SHIM__V1__PREPARE_CONTAINER_REPLY__INIT;
         RuntimeUser user = {};
         TraceSpan span = trace_begin("shim.prepare");
 
         job_step(jc, "overlay");
-        int root = make_root(req->rootfs, err);
+        int root = make_root(req->rootfs, a->userns_path, err);
         if (root < 0)
                 return root;
         job_step(jc, "user");
@@ -207,9 +250,10 @@ int shim_prepare_container(Shim *s, Call call, const Request *request, Frame *fr
         c->prepared = true;
         c->phase = CONTAINER_PREPARING;
         c->waiting = call;
+        PrepareArg arg = { .req = req, .userns_path = s->sandbox.pins[PIN_USER] };
         JobSpec job = { .name = "prepare container",
                         .fn = prepare_child,
-                        .arg = req,
+                        .arg = &arg,
                         .deadline_ms = s->deadline_ms,
                         .done = prepare_done,
                         .userdata = c };

@@ -29,9 +29,11 @@
 
 const char *pin_name(PinKind kind)
 {
-        static const char *const names[_PIN_MAX] = {
-                [PIN_NET] = "net", [PIN_IPC] = "ipc", [PIN_UTS] = "uts", [PIN_PID] = "pid"
-        };
+        static const char *const names[_PIN_MAX] = { [PIN_USER] = "user",
+                                                     [PIN_NET] = "net",
+                                                     [PIN_IPC] = "ipc",
+                                                     [PIN_UTS] = "uts",
+                                                     [PIN_PID] = "pid" };
 
         return names[kind];
 }

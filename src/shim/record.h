@@ -18,7 +18,7 @@
 #define RECORD_SANDBOX   "sandbox.json"
 #define RECORD_EXITS_DIR "exits"
 
-typedef enum PinKind { PIN_NET, PIN_IPC, PIN_UTS, PIN_PID, _PIN_MAX } PinKind;
+typedef enum PinKind { PIN_USER, PIN_NET, PIN_IPC, PIN_UTS, PIN_PID, _PIN_MAX } PinKind;
 const char *pin_name(PinKind kind); /* "net" */
 
 typedef struct SandboxRecord {

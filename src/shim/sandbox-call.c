@@ -34,6 +34,7 @@ void sandbox_fill_reply(const Sandbox *sb, Tare__Shim__V1__CreateSandboxReply *r
         ret->ipc_path = sb->pins[PIN_IPC] ? sb->pins[PIN_IPC] : empty;
         ret->uts_path = sb->pins[PIN_UTS] ? sb->pins[PIN_UTS] : empty;
         ret->pid_path = sb->pins[PIN_PID] ? sb->pins[PIN_PID] : empty;
+        ret->user_path = sb->pins[PIN_USER] ? sb->pins[PIN_USER] : empty;
 }
 
 /* A pod without containers would not tell otherwise. */
@@ -69,6 +70,8 @@ static void on_pause_exit(void *userdata, int status)
 
 static void remember_pins(Sandbox *sb, const CreateRequest *req)
 {
+        if (req->n_uid_maps > 0)
+                sb->pins[PIN_USER] = path_join(req->pin_dir, "user");
         if (!req->host_network) {
                 sb->pins[PIN_NET] = xstrdup(req->netns_path);
                 sb->pins[PIN_UTS] = path_join(req->pin_dir, "uts");

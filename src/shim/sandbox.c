@@ -4,7 +4,7 @@
  *
  * The order is fixed: user, then net, ipc and uts inside it, so that the user namespace owns them;
  * then what is set in them; then the pins; then PID. CNI comes after all this, by the daemon, by
- * path. */
+ * path. The job itself stays in the host's user namespace: only so it can pin. */
 #include "shim/sandbox.h"
 
 #include <errno.h>
@@ -34,10 +34,12 @@
 #include "sys/netif.h"
 #include "sys/ns.h"
 #include "sys/pidfd.h"
+#include "sys/userns.h"
 
 #define SYSCTLS_MAX       256
 #define HOSTNAME_BYTES    64
 #define SHM_DEFAULT_BYTES ((uint64_t)64 << 20)
+#define PAUSE_USER        65535 /* not one that images use; its files would be nobody's */
 
 typedef Tare__Shim__V1__CreateSandboxRequest CreateRequest;
 
@@ -47,6 +49,7 @@ typedef struct Making {
         SandboxRecord *rec;
         bool recorded;
         int pause_pidfd;
+        int userns_fd; /* -EBADF: the host's */
 } Making;
 
 typedef struct SandboxStep {
@@ -68,6 +71,32 @@ static int check_path(const char *what, const char *path, bool required, Err *er
         return 0;
 }
 
+static int check_maps(const char *what, Tare__Shim__V1__IdMap *const *maps, size_t n, Err *err)
+{
+        bool root = false;
+
+        if (n > USERNS_MAPS_MAX)
+                return err_set(err, ERR_TOO_LARGE, "%zu %s are over the kernel's limit of %d", n,
+                               what, USERNS_MAPS_MAX);
+        for (size_t i = 0; i < n; i++) {
+                uint64_t last_in = (uint64_t)maps[i]->container_id + maps[i]->size;
+                uint64_t last_out = (uint64_t)maps[i]->host_id + maps[i]->size;
+                if (maps[i]->size == 0 || last_in > UINT32_MAX || last_out > UINT32_MAX)
+                        return err_set(err, ERR_INVALID,
+                                       "%s[%zu] is empty or leaves the ids there are", what, i);
+                root = root || maps[i]->container_id == 0;
+        }
+        return n == 0 || root ? 0 : err_set(err, ERR_INVALID, "%s do not map id 0", what);
+}
+
+static int check_users(const CreateRequest *req, Err *err)
+{
+        if (!req->n_uid_maps != !req->n_gid_maps)
+                return err_set(err, ERR_INVALID, "uid_maps and gid_maps belong together");
+        int r = check_maps("uid_maps", req->uid_maps, req->n_uid_maps, err);
+        return r < 0 ? r : check_maps("gid_maps", req->gid_maps, req->n_gid_maps, err);
+}
+
 int sandbox_check(const CreateRequest *req, Err *err)
 {
         char path[SYSCTL_NAME_MAX + 8];
@@ -75,7 +104,11 @@ int sandbox_check(const CreateRequest *req, Err *err)
         int r = check_path("netns_path", req->netns_path, !req->host_network, err);
         if (r >= 0)
                 r = check_path("pin_dir", req->pin_dir,
-                               !req->host_network || !req->host_ipc || req->shared_pid, err);
+                               !req->host_network || !req->host_ipc || req->shared_pid ||
+                                       req->n_uid_maps > 0,
+                               err);
+        if (r >= 0)
+                r = check_users(req, err);
         if (r >= 0)
                 r = check_path("shm_path", req->shm_path, false, err);
         if (r >= 0)
@@ -125,6 +158,8 @@ static int step_record(Making *m, Err *err)
         SandboxRecord *rec = m->rec;
         int r = 0;
 
+        if (req->n_uid_maps > 0)
+                rec->pins[PIN_USER].path = path_join(req->pin_dir, "user");
         if (!req->host_network) {
                 rec->pins[PIN_NET].path = xstrdup(req->netns_path);
                 rec->pins[PIN_UTS].path = path_join(req->pin_dir, "uts");
@@ -147,25 +182,43 @@ static int step_record(Making *m, Err *err)
         return r;
 }
 
-/* Pods with users of their own: the namespace and its maps come first, and own all that follows.
- * The request has no fields for it yet, so there is nothing to make. */
-static int step_user(Making *m, Err *err)
+static void copy_maps(UsernsMap *to, Tare__Shim__V1__IdMap *const *from, size_t n)
 {
-        (void)m;
-        (void)err;
-        return 0;
+        for (size_t i = 0; i < n; i++)
+                to[i] = (UsernsMap){ from[i]->container_id, from[i]->host_id, from[i]->size };
 }
 
-static int new_namespace(bool wanted, int flag, const char *name, Err *err)
+/* Pods with users of their own: the namespace and its maps come first, and own all that follows. */
+static int step_user(Making *m, Err *err)
 {
-        if (wanted && unshare(flag) < 0)
-                return err_sys(err, errno, "make a new %s namespace", name);
-        return 0;
+        UsernsMap uids[USERNS_MAPS_MAX], gids[USERNS_MAPS_MAX];
+        const CreateRequest *req = m->req;
+
+        if (req->n_uid_maps == 0)
+                return 0;
+        copy_maps(uids, req->uid_maps, req->n_uid_maps);
+        copy_maps(gids, req->gid_maps, req->n_gid_maps);
+        m->userns_fd = userns_new(uids, req->n_uid_maps, gids, req->n_gid_maps);
+        if (m->userns_fd == -ENOSPC)
+                return err_set(err, ERR_NO_SPACE,
+                               "make a user namespace: there are too many; raise sysctl "
+                               "user.max_user_namespaces");
+        return m->userns_fd < 0 ? err_sys(err, -m->userns_fd, "make a user namespace") : 0;
+}
+
+static int new_namespace(const Making *m, bool wanted, int flag, const char *name, Err *err)
+{
+        if (!wanted)
+                return 0;
+        int r = m->userns_fd >= 0   ? userns_unshare(m->userns_fd, flag)
+                : unshare(flag) < 0 ? -errno
+                                    : 0;
+        return r < 0 ? err_sys(err, -r, "make a new %s namespace", name) : 0;
 }
 
 static int step_net(Making *m, Err *err)
 {
-        return new_namespace(!m->req->host_network, CLONE_NEWNET, "network", err);
+        return new_namespace(m, !m->req->host_network, CLONE_NEWNET, "network", err);
 }
 
 static int step_lo(Making *m, Err *err)
@@ -178,12 +231,12 @@ static int step_lo(Making *m, Err *err)
 
 static int step_ipc(Making *m, Err *err)
 {
-        return new_namespace(!m->req->host_ipc, CLONE_NEWIPC, "IPC", err);
+        return new_namespace(m, !m->req->host_ipc, CLONE_NEWIPC, "IPC", err);
 }
 
 static int step_uts(Making *m, Err *err)
 {
-        return new_namespace(!m->req->host_network, CLONE_NEWUTS, "UTS", err);
+        return new_namespace(m, !m->req->host_network, CLONE_NEWUTS, "UTS", err);
 }
 
 static int step_hostname(Making *m, Err *err)
@@ -195,6 +248,30 @@ static int step_hostname(Making *m, Err *err)
         if (sethostname(name, strlen(name)) < 0)
                 return err_sys(err, errno, "set hostname '%s'", name);
         return 0;
+}
+
+/* The host's id of the pod's root: that of a user namespace, or 0. */
+static uint32_t root_outside(Tare__Shim__V1__IdMap *const *maps, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (maps[i]->container_id == 0)
+                        return maps[i]->host_id;
+        return 0;
+}
+
+/* Settings of an IPC namespace are for the root of its user namespace only, whatever rights another
+ * one has; those of a network namespace are for who has rights there. */
+static int write_sysctl(const Making *m, int proc, const char *path, const char *value)
+{
+        uid_t owner = root_outside(m->req->uid_maps, m->req->n_uid_maps);
+        int r = procfs_write(proc, path, value);
+
+        if ((r != -EACCES && r != -EPERM) || m->userns_fd < 0)
+                return r;
+        if (seteuid(owner) < 0)
+                return -errno;
+        r = procfs_write(proc, path, value);
+        return seteuid(0) < 0 ? -errno : r;
 }
 
 static int step_sysctls(Making *m, Err *err)
@@ -213,28 +290,38 @@ static int step_sysctls(Making *m, Err *err)
                                      path, err);
                 if (r < 0)
                         return r;
-                r = procfs_write(proc, path, s->value);
+                r = write_sysctl(m, proc, path, s->value);
                 if (r < 0)
                         return err_sys(err, -r, "set sysctl '%s' to '%.100s'", s->name, s->value);
         }
         return 0;
 }
 
-static int pin(Making *m, PinKind kind, pid_t pid, Err *err)
+static int pin_fd(Making *m, PinKind kind, int fd, Err *err)
 {
         const char *path = m->rec->pins[kind].path;
         struct stat st;
 
-        if (!path)
-                return 0;
-        _cleanup_close_ int fd = ns_open(pid, pin_name(kind));
-        if (fd < 0)
-                return err_sys(err, -fd, "open the %s namespace", pin_name(kind));
         if (fstat(fd, &st) < 0)
                 return err_sys(err, errno, "look at the %s namespace", pin_name(kind));
         m->rec->pins[kind].inode = st.st_ino;
         int r = ns_pin(fd, path);
         return r < 0 ? err_sys(err, -r, "pin the %s namespace at '%s'", pin_name(kind), path) : 0;
+}
+
+static int pin(Making *m, PinKind kind, pid_t pid, Err *err)
+{
+        if (!m->rec->pins[kind].path)
+                return 0;
+        _cleanup_close_ int fd = ns_open(pid, pin_name(kind));
+        if (fd < 0)
+                return err_sys(err, -fd, "open the %s namespace", pin_name(kind));
+        return pin_fd(m, kind, fd, err);
+}
+
+static int step_pin_user(Making *m, Err *err)
+{
+        return m->userns_fd < 0 ? 0 : pin_fd(m, PIN_USER, m->userns_fd, err);
 }
 
 static int step_pin_net(Making *m, Err *err)
@@ -285,6 +372,20 @@ static int record_pause(void *userdata, pid_t pid, Err *err)
         return sandbox_record_write(m->arg->state_fd, m->rec, err);
 }
 
+/* One that the maps have. */
+static uid_t pause_user(const CreateRequest *req)
+{
+        uint32_t last = PAUSE_USER;
+
+        for (size_t i = 0; i < req->n_uid_maps; i++)
+                if (req->uid_maps[i]->container_id == 0 && req->uid_maps[i]->size <= last)
+                        last = req->uid_maps[i]->size - 1;
+        for (size_t i = 0; i < req->n_gid_maps; i++)
+                if (req->gid_maps[i]->container_id == 0 && req->gid_maps[i]->size <= last)
+                        last = req->gid_maps[i]->size - 1;
+        return last;
+}
+
 static int step_pause(Making *m, Err *err)
 {
         if (!m->req->shared_pid)
@@ -296,6 +397,8 @@ static int step_pause(Making *m, Err *err)
         Cgroup *cg = str_empty(m->req->cgroup_path) ? NULL : cgroup_new(m->req->cgroup_path);
         PauseOptions opt = { .program_fd = m->arg->pause_program_fd,
                              .cg = cg,
+                             .userns_fd = m->userns_fd,
+                             .user = pause_user(m->req),
                              .record = record_pause,
                              .userdata = m };
         int r = pause_start(&opt, &m->pause_pidfd, err);
@@ -311,12 +414,14 @@ static int step_pin_pid(Making *m, Err *err)
 static int step_shm(Making *m, Err *err)
 {
         const char *path = m->rec->shm_path;
-        char options[64];
+        char options[96];
 
         if (!path)
                 return 0;
         uint64_t size = m->req->shm_size_bytes ? m->req->shm_size_bytes : SHM_DEFAULT_BYTES;
-        snprintf(options, sizeof(options), "size=%llu,mode=1777", (unsigned long long)size);
+        snprintf(options, sizeof(options), "size=%llu,mode=1777,uid=%u,gid=%u",
+                 (unsigned long long)size, root_outside(m->req->uid_maps, m->req->n_uid_maps),
+                 root_outside(m->req->gid_maps, m->req->n_gid_maps));
         _cleanup_close_ int fd = mount_fs_detached(
                 "tmpfs", "shm", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
         if (fd < 0)
@@ -341,6 +446,7 @@ static const SandboxStep steps[] = {
         { POINT_PREFIX "uts", step_uts },
         { POINT_PREFIX "hostname", step_hostname },
         { POINT_PREFIX "sysctls", step_sysctls }, /* after the namespaces that they are of */
+        { POINT_PREFIX "pin-user", step_pin_user },
         { POINT_PREFIX "pin-net", step_pin_net },
         { POINT_PREFIX "pin-ipc", step_pin_ipc },
         { POINT_PREFIX "pin-uts", step_pin_uts },
@@ -372,7 +478,9 @@ int sandbox_make(JobChild *jc, void *arg, Err *err)
 {
         const SandboxArg *a = arg;
         _cleanup_(sandbox_record_freep) SandboxRecord *rec = xnew(SandboxRecord);
-        Making m = { .arg = a, .req = a->req, .rec = rec, .pause_pidfd = -EBADF };
+        Making m = {
+                .arg = a, .req = a->req, .rec = rec, .pause_pidfd = -EBADF, .userns_fd = -EBADF
+        };
 
         int r = run_steps(&m, jc, err);
         if (r >= 0) {
@@ -386,6 +494,7 @@ int sandbox_make(JobChild *jc, void *arg, Err *err)
                         (void)err_wrap(err, r, "and the undo failed (%.200s)", undo.msg);
         }
         fd_close(m.pause_pidfd);
+        fd_close(m.userns_fd);
         return r;
 }
 

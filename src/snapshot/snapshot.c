@@ -181,20 +181,29 @@ int snapshot_create(Snapshots *s, const char *container_id, Err *err)
         return 0;
 }
 
+/* What an owner in a layer is outside; one that the users lack becomes their root. */
+static void map_owner(const SnapshotUsers *users, struct stat *st)
+{
+        st->st_uid = users->uid + (st->st_uid < users->size ? st->st_uid : 0);
+        st->st_gid = users->gid + (st->st_gid < users->size ? st->st_gid : 0);
+}
+
 /* The new folder becomes what "/" is to show: mode and owner of the top layer's root. */
-static int take_attributes(int fd, const char *top_layer)
+static int take_attributes(int fd, const char *top_layer, const SnapshotUsers *users)
 {
         struct stat st = { .st_mode = 0755 };
 
         if (top_layer && stat(top_layer, &st) < 0)
                 return -errno;
+        if (users)
+                map_owner(users, &st);
         if ((st.st_uid != geteuid() || st.st_gid != getegid()) &&
             fchown(fd, st.st_uid, st.st_gid) < 0 && (errno != EPERM || geteuid() == 0))
                 return -errno;
         return fchmod(fd, st.st_mode & 07777) < 0 ? -errno : 0;
 }
 
-static int make_upper(int container_fd, const char *top_layer)
+static int make_upper(int container_fd, const char *top_layer, const SnapshotUsers *users)
 {
         struct stat st;
 
@@ -206,14 +215,14 @@ static int make_upper(int container_fd, const char *top_layer)
                 openat(container_fd, "upper.new", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        int r = take_attributes(fd, top_layer);
+        int r = take_attributes(fd, top_layer, users);
         if (r < 0)
                 return r;
         return renameat(container_fd, "upper.new", container_fd, "upper") < 0 ? -errno : 0;
 }
 
-int snapshot_root(Snapshots *s, const char *container_id, char *const *chain_ids, SnapshotRoot *ret,
-                  Err *err)
+int snapshot_root(Snapshots *s, const char *container_id, char *const *chain_ids,
+                  const SnapshotUsers *users, SnapshotRoot *ret, Err *err)
 {
         _cleanup_strv_ char **lower = NULL;
         size_t n = strv_len(chain_ids);
@@ -231,7 +240,7 @@ int snapshot_root(Snapshots *s, const char *container_id, char *const *chain_ids
         }
         _cleanup_close_ int fd = openat(s->containers_fd, container_id,
                                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        int r = fd < 0 ? -errno : make_upper(fd, lower ? lower[0] : NULL);
+        int r = fd < 0 ? -errno : make_upper(fd, lower ? lower[0] : NULL, users);
         if (r < 0)
                 return err_sys(err, -r, "snapshot: folders of container %s", container_id);
         *ret = (SnapshotRoot){

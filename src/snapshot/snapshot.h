@@ -36,8 +36,13 @@ typedef struct SnapshotRoot {
         char **lower; /* top layer first */
         char *upper, *work;
 } SnapshotRoot;
-int snapshot_root(Snapshots *s, const char *container_id, char *const *chain_ids, SnapshotRoot *ret,
-                  Err *err);
+/* Ids 0 to size - 1 of a user namespace are those from uid and gid on outside. */
+typedef struct SnapshotUsers {
+        uint32_t uid, gid, size;
+} SnapshotUsers;
+/* users: of the container that is to write to upper; NULL: the host's. */
+int snapshot_root(Snapshots *s, const char *container_id, char *const *chain_ids,
+                  const SnapshotUsers *users, SnapshotRoot *ret, Err *err);
 void snapshot_root_done(SnapshotRoot *r);
 char *snapshot_container_path(Snapshots *s, const char *container_id);
 /* Ids of containers/ and chain ids of layers/, for recovery and garbage collection. Strv. */

@@ -32,24 +32,6 @@ static int check_name(const char *name, const char *field, Err *err)
         return 0;
 }
 
-/* A user namespace is asked for by mode POD; the message itself may be there for mode NODE. */
-static int check_userns(const CriNamespaces *n, Err *err)
-{
-        const Runtime__V1__UserNamespace *u = n->userns_options;
-        if (!u || u->mode == CRI_NODE)
-                return 0;
-        if (u->mode == CRI_POD)
-                return err_set(
-                        err, ERR_UNSUPPORTED,
-                        "linux.security_context.namespace_options.userns_options: user namespaces "
-                        "are not implemented; use mode NODE (in a pod: hostUsers: true)");
-        return err_set(
-                err, ERR_INVALID,
-                "linux.security_context.namespace_options.userns_options.mode: %d is not possible; "
-                "use NODE",
-                (int)u->mode);
-}
-
 static int check_mode(CriNamespaceMode mode, unsigned allowed, const char *name, Err *err)
 {
         static const char *const names[] = { "POD", "CONTAINER", "NODE", "TARGET" };
@@ -154,7 +136,7 @@ static int check_pod_linux(const SpecNode *node, const CriPod *pod, Err *err)
                 if (r == 0)
                         r = check_mode(n->pid, pod_or_node | 1U << CRI_CONTAINER, "pid", err);
                 if (r == 0)
-                        r = check_userns(n, err);
+                        r = spec_userns_check_pod(node, n, err);
         }
         if (r == 0)
                 r = spec_cgroup_check_parent(node, pod->linux->cgroup_parent, err);
@@ -253,7 +235,7 @@ static int check_namespaces(const CriPod *pod, const CriNamespaces *n, Err *err)
                         err, ERR_INVALID,
                         "linux.security_context.namespace_options.pid: NODE is only possible in "
                         "a pod that asks for it too; set it in the pod's configuration");
-        return check_userns(n, err);
+        return spec_userns_check_container(pod, n, err);
 }
 
 static int check_privileged(const CriPod *pod, const CriContainer *c, Err *err)

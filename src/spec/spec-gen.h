@@ -46,7 +46,9 @@ typedef struct SpecNode {
         unsigned kernel_major, kernel_minor;
         const OciDevice *host_devices; /* all nodes of /dev, for privileged */
         size_t n_host_devices;
-        bool recursive_read_only;     /* mount_setattr(AT_RECURSIVE) is there */
+        bool recursive_read_only; /* mount_setattr(AT_RECURSIVE) is there */
+        /* Why no pod can have a user namespace, and what to do; NULL: they can. */
+        const char *no_user_namespaces;
         int64_t pids_limit;           /* of each container; 0: none */
         const char *apparmor_default; /* loaded profile that RuntimeDefault means; NULL: none */
         /* Keys of annotations that the runtime may see, by fnmatch(3): "io.example.*". */
@@ -58,6 +60,7 @@ typedef struct SpecPod {
         const Runtime__V1__PodSandboxConfig *config;
         const char *net_path, *ipc_path, *uts_path; /* NULL: host's */
         const char *pid_path;                       /* NULL: host's, or one for each container */
+        const char *user_path;                      /* NULL: host's */
         /* Of ours, mounted unless the request mounts there. NULL: not mounted; but /dev/shm is then
          * a tmpfs of the container. With host IPC the host's /dev/shm is bound in any case. */
         const char *hosts_path, *hostname_path, *resolv_path, *shm_path;
@@ -100,6 +103,13 @@ typedef struct SpecDeviceSource {
 typedef struct SpecTarget { /* PID namespace of another container (NamespaceMode TARGET) */
         const char *pid_path;
 } SpecTarget;
+
+/* The user namespace that a checked pod asks for: ids 0 to size - 1 of the pod are those from uid
+ * and gid on outside. False: the host's. */
+typedef struct SpecPodUsers {
+        uint32_t uid, gid, size;
+} SpecPodUsers;
+bool spec_pod_users(const Runtime__V1__PodSandboxConfig *pod, SpecPodUsers *ret);
 
 /* Checks a request before anything is made: INVALID (UNSUPPORTED, TOO_LARGE, DENIED) with field and
  * cure. */

@@ -67,11 +67,16 @@ int spec_resources_check(const SpecNode *node, const CriResources *r, const char
 int spec_security_check(const SpecNode *node, const CriContainer *c, Err *err);
 int spec_cgroup_check_parent(const SpecNode *node, const char *parent, Err *err);
 int spec_user_check(const CriSecurity *s, Err *err);
+int spec_userns_check_pod(const SpecNode *node, const CriNamespaces *n, Err *err);
+int spec_userns_check_container(const CriPod *pod, const CriNamespaces *n, Err *err);
+/* Two lists of a mount, both or none. */
+int spec_userns_check_maps(const CriMount *m, size_t i, Err *err);
 
 /* --- steps of spec_generate() --- */
 int spec_process_build(SpecBuild *b, Err *err);
 int spec_env_build(SpecBuild *b, Err *err);
 int spec_namespaces_build(SpecBuild *b, Err *err);
+int spec_userns_build(SpecBuild *b, Err *err);
 int spec_mounts_build(SpecBuild *b, Err *err);
 int spec_caps_build(SpecBuild *b, Err *err);
 int spec_security_build(SpecBuild *b, Err *err);

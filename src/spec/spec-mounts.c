@@ -118,12 +118,9 @@ static int check_mount(const SpecNode *node, const CriMount *m, size_t i, Err *e
         if ((unsigned)m->propagation > RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL)
                 return err_set(err, ERR_INVALID, "mounts[%zu].propagation: %d is not a mode", i,
                                (int)m->propagation);
-        if (m->n_uidmappings + m->n_gidmappings > 0)
-                return err_set(
-                        err, ERR_UNSUPPORTED,
-                        "mounts[%zu].uidMappings: mapped mounts are not implemented; leave the "
-                        "mappings out",
-                        i);
+        r = spec_userns_check_maps(m, i, err);
+        if (r < 0)
+                return r;
         if (spec_request_mount_is_image(m))
                 r = check_image_mount(m, i, err);
         else if (!str_empty(m->image_sub_path))
@@ -203,7 +200,8 @@ int spec_image_volumes(const CriContainer *c, const SpecImage *image, char ***re
 typedef struct Bind {
         char *destination; /* normalised, owned */
         const char *source;
-        char *options; /* owned */
+        char *options;           /* owned */
+        const CriMount *request; /* whose mappings it has; NULL: none */
         size_t depth, order;
 } Bind;
 
@@ -220,8 +218,8 @@ static size_t path_depth(const char *path)
         return n;
 }
 
-static void bind_add(BindList *l, const char *destination, const char *source,
-                     const char *propagation, const char *access)
+static Bind *bind_add(BindList *l, const char *destination, const char *source,
+                      const char *propagation, const char *access)
 {
         tare_assert(l->n < l->room);
         char *normal = path_normalize(destination);
@@ -230,7 +228,7 @@ static void bind_add(BindList *l, const char *destination, const char *source,
                                  .options = xasprintf("rbind,%s,%s", propagation, access),
                                  .depth = path_depth(normal),
                                  .order = l->n };
-        l->n++;
+        return &l->items[l->n++];
 }
 
 static void bind_list_done(BindList *l)
@@ -268,7 +266,8 @@ static void add_request(BindList *l, SpecBuild *b)
                 const CriMount *m = c->mounts[i];
                 const char *access = m->recursive_read_only ? "rro" : m->readonly ? "ro" : "rw";
                 bind_add(l, m->container_path, b->in->mount_sources[i].path, names[m->propagation],
-                         access);
+                         access)
+                        ->request = m;
                 if ((unsigned)m->propagation > strongest)
                         strongest = (unsigned)m->propagation;
         }
@@ -306,6 +305,23 @@ static void add_volumes(BindList *l, SpecBuild *b)
                                  "rw");
 }
 
+#define TTY_GROUP 5
+
+/* A mount's group has to be one of the pod's. */
+static void drop_missing_group(SpecBuild *b, OciMount *m)
+{
+        SpecPodUsers users;
+        char **kept = NULL;
+
+        if (!spec_pod_users(b->in->pod->config, &users) || users.size > TTY_GROUP)
+                return;
+        for (size_t i = 0; m->options && m->options[i]; i++)
+                if (!str_skip_prefix(m->options[i], "gid="))
+                        strv_push(&kept, m->options[i]);
+        strv_free(m->options);
+        m->options = kept;
+}
+
 static void add_defaults(SpecBuild *b, const BindList *l)
 {
         bool own_dev = bind_list_has(l, l->n, "/dev");
@@ -316,7 +332,8 @@ static void add_defaults(SpecBuild *b, const BindList *l)
                         continue;
                 const char *options =
                         b->privileged && d->privileged_options ? d->privileged_options : d->options;
-                oci_spec_add_mount(b->spec, d->destination, d->type, d->source, options);
+                drop_missing_group(b, oci_spec_add_mount(b->spec, d->destination, d->type,
+                                                         d->source, options));
         }
 }
 
@@ -342,6 +359,31 @@ static int check_propagation(const SpecInput *in, Err *err)
         return 0;
 }
 
+static OciIdMap *copy_maps(Runtime__V1__IDMapping *const *maps, size_t n)
+{
+        OciIdMap *to = n ? xnew_array(OciIdMap, n) : NULL;
+
+        for (size_t i = 0; i < n; i++)
+                to[i] = (OciIdMap){ .container_id = maps[i]->container_id,
+                                    .host_id = maps[i]->host_id,
+                                    .size = maps[i]->length };
+        return to;
+}
+
+static void add_bind(SpecBuild *b, const Bind *bind)
+{
+        const CriMount *request = bind->request;
+        OciMount *m =
+                oci_spec_add_mount(b->spec, bind->destination, "bind", bind->source, bind->options);
+
+        if (!request || request->n_uidmappings == 0)
+                return;
+        m->uid_maps = copy_maps(request->uidmappings, request->n_uidmappings);
+        m->n_uid_maps = request->n_uidmappings;
+        m->gid_maps = copy_maps(request->gidmappings, request->n_gidmappings);
+        m->n_gid_maps = request->n_gidmappings;
+}
+
 int spec_mounts_build(SpecBuild *b, Err *err)
 {
         const SpecInput *in = b->in;
@@ -358,8 +400,7 @@ int spec_mounts_build(SpecBuild *b, Err *err)
         qsort(l.items, l.n, sizeof(*l.items), compare_depth);
         add_defaults(b, &l);
         for (size_t i = 0; i < l.n; i++)
-                oci_spec_add_mount(b->spec, l.items[i].destination, "bind", l.items[i].source,
-                                   l.items[i].options);
+                add_bind(b, &l.items[i]);
         bind_list_done(&l);
         return 0;
 }

@@ -31,32 +31,38 @@ static int add_folder(StrBuf *options, const char *before, const char *path)
         return 0;
 }
 
-typedef struct Overlay {
-        char *const *lower;
-        const char *upper, *work;
-} Overlay;
-
-/* In the child: every descriptor opened here ends with it. */
-static int mount_and_clone(const void *data)
+/* Every descriptor opened here ends with the process. */
+int mount_overlay_here(char *const *lower, const char *upper, const char *work)
 {
-        const Overlay *o = data;
         _cleanup_strbuf_ StrBuf options = { 0 };
         int r = 0;
 
-        for (size_t i = 0; o->lower[i] && r == 0; i++)
-                r = add_folder(&options, i == 0 ? "lowerdir=" : ":", o->lower[i]);
-        if (r == 0 && o->upper)
-                r = add_folder(&options, ",upperdir=", o->upper);
-        if (r == 0 && o->work)
-                r = add_folder(&options, ",workdir=", o->work);
+        for (size_t i = 0; lower[i] && r == 0; i++)
+                r = add_folder(&options, i == 0 ? "lowerdir=" : ":", lower[i]);
+        if (r == 0 && upper)
+                r = add_folder(&options, ",upperdir=", upper);
+        if (r == 0 && work)
+                r = add_folder(&options, ",workdir=", work);
         if (r < 0)
                 return r;
         if (options.len > MOUNT_OPTIONS_MAX)
                 return -E2BIG;
         /* Any folder will do as a place: nobody else sees this namespace. */
-        if (mount("overlay", o->lower[0], "overlay", 0, options.data) < 0)
+        if (mount("overlay", lower[0], "overlay", 0, options.data) < 0)
                 return -errno;
-        return mount_clone_detached(AT_FDCWD, o->lower[0], false);
+        return mount_clone_detached(AT_FDCWD, lower[0], false);
+}
+
+typedef struct Overlay {
+        char *const *lower;
+        const char *upper, *work;
+} Overlay;
+
+static int mount_and_clone(const void *data)
+{
+        const Overlay *o = data;
+
+        return mount_overlay_here(o->lower, o->upper, o->work);
 }
 
 int mount_overlay_by_child(char *const *lower, const char *upper, const char *work)

@@ -19,6 +19,12 @@
 /* A detached overlay. lower: top layer first, absolute paths; upper and work NULL: read-only union
  * (one lower alone becomes a read-only clone of it). Uses lowerdir+ where the kernel has it. */
 int mount_overlay_detached(char *const *lower, const char *upper, const char *work);
+/* The same, the lower folders id-mapped by a user namespace (Linux 5.19). *ret_unmappable: the
+ * index of the one whose file system cannot be (or SIZE_MAX: something else is wrong). */
+int mount_overlay_mapped(char *const *lower, const char *upper, const char *work, int userns_fd,
+                         size_t *ret_unmappable);
+/* The type of the file system that the path lies in: "ext4"; for messages, never NULL. */
+char *mount_type_at(const char *path);
 /* A detached clone of a path (bind); recursive takes what is mounted below. */
 int mount_clone_detached(int dirfd, const char *path, bool recursive);
 /* A detached new file system: options "size=64k,mode=755" (no mount flags; a value in double quotes

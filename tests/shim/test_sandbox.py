@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """CreateSandbox: namespaces, pins, shm, sysctls, the pause process, and the undo of each step."""
+import fcntl
 import os
 import signal
 import subprocess
 
 import pytest
-from shim_client import ShimError, wait_until
+from shim_client import ShimError, pb, wait_until
 
+NS_GET_USERNS = 0xb701
 STEPS = ["record", "user", "net", "lo", "ipc", "uts", "hostname", "sysctls", "pin-net", "pin-ipc",
-         "pin-uts", "pause-cgroup", "pause", "pin-pid", "shm", "commit"]
+         "pin-uts", "pause-cgroup", "pause", "pin-pid", "shm", "commit", "pin-user"]
+USERS = [{"host_id": 300000, "size": 65536}]  # container_id 0
 
 
 def inside(pod, *command, net=True):
@@ -24,6 +27,11 @@ def everything(pod, **fields):
     return pod.sandbox(shared_pid=True, shm_path=pod.shm, shm_size_bytes=1 << 20,
                        sysctls={"kernel.shm_rmid_forced": "1"},
                        cgroup_path=pod.cgroup + "/pause", **fields)
+
+
+def users(maps=USERS):
+    """A user namespace."""
+    return {"uid_maps": [pb.IdMap(**m) for m in maps], "gid_maps": [pb.IdMap(**m) for m in maps]}
 
 
 def nothing_left(pod):
@@ -82,6 +90,10 @@ def test_host_namespaces(make_pod):
     ({"netns_path": ""}, "empty"),
     ({"pin_dir": "/tmp/../etc"}, "normal"),
     ({"hostname": "h" * 65}, "hostname"),
+    ({"uid_maps": [pb.IdMap(size=1)]}, "belong together"),
+    (users([{"host_id": 5}]), "empty"),
+    (users([{"container_id": 1, "size": 9}]), "do not map id 0"),
+    (users([{"host_id": 2**32 - 1, "size": 2}]), "leaves the ids"),
 ])
 def test_refused(make_pod, fields, part):
     pod = make_pod()
@@ -137,6 +149,28 @@ def test_pause(make_pod):
     assert [e for e in pod.client.events if not e.container_id] == [event]
 
 
+def test_user_namespace(make_pod):
+    """It owns the others; the pause process is in it."""
+    pod = make_pod()
+    made = everything(pod, **users())
+    user = os.stat(made.user_path).st_ino
+    assert os.stat(f"/proc/{made.pause_pid}/ns/user").st_ino == user
+    for kind in ("net", "ipc", "uts", "pid"):
+        with open(getattr(made, kind + "_path")) as namespace:
+            owner = fcntl.ioctl(namespace, NS_GET_USERNS)
+        assert os.fstat(owner).st_ino == user, kind
+        os.close(owner)
+    with open(f"/proc/{made.pause_pid}/status") as f:
+        fields = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+    assert (fields["PPid"], fields["Uid"].split()[0]) == (str(pod.shim.pid), str(300000 + 65535))
+    assert inside(pod, "cat", "/proc/sys/kernel/shm_rmid_forced") == "1"
+    assert os.stat(pod.shm).st_uid == 300000
+    assert pod.client.state().sandbox == made
+    wait_until(lambda: pod.shim.children() == [made.pause_pid], what="the helper to be reaped")
+    pod.shutdown()
+    nothing_left(pod)
+
+
 def test_pause_needs_its_program(make_pod):
     pod = make_pod(pause=False)
     with pytest.raises(ShimError, match="pause-fd"):
@@ -148,7 +182,7 @@ def test_pause_needs_its_program(make_pod):
 def test_step_fails(make_pod, step):
     pod = make_pod(env={"TARE_FAULT": f"shim.sandbox.{step}=fail"})
     with pytest.raises(ShimError, match=f"create sandbox: {step}: fault"):
-        everything(pod)
+        everything(pod, **users())
     nothing_left(pod)
 
 
@@ -156,7 +190,7 @@ def test_step_fails(make_pod, step):
 def test_step_dies(make_pod, step):
     pod = make_pod(env={"TARE_FAULT": f"shim.sandbox.{step}=kill"})
     with pytest.raises(ShimError, match=f"INTERNAL.*signal 9 at step '{step}'"):
-        everything(pod)
+        everything(pod, **users())
     nothing_left(pod)
 
 
@@ -172,9 +206,8 @@ def test_step_hangs(make_pod, step):
 
 
 def request(pod):
-    from shim_client import pb
     return pb.CreateSandboxRequest(netns_path=pod.netns, pin_dir=pod.pins, shared_pid=True,
-                                   shm_path=pod.shm, cgroup_path=pod.cgroup + "/pause")
+                                   shm_path=pod.shm, cgroup_path=pod.cgroup + "/pause", **users())
 
 
 @pytest.mark.parametrize("step", STEPS)

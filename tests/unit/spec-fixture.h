@@ -16,6 +16,7 @@ enum {
         NODE_APPARMOR = 1 << 5,
         NODE_SELINUX = 1 << 6,
         NODE_NO_RRO = 1 << 7,
+        NODE_NO_USERS = 1 << 16,
         NODE_OOM_0 = 1 << 8, /* may not go below 0 */
         NODE_PIDS = 1 << 9,
         NODE_PASS = 1 << 10,   /* annotations of example.com pass */
@@ -88,6 +89,7 @@ static inline SpecNode test_node(unsigned flags)
                 .host_devices = test_devices,
                 .n_host_devices = array_len(test_devices),
                 .recursive_read_only = !(flags & NODE_NO_RRO),
+                .no_user_namespaces = flags & NODE_NO_USERS ? "not on this node" : NULL,
                 .pids_limit = flags & NODE_PIDS ? 100 : 0,
                 .apparmor_default = flags & NODE_APPARMOR ? "tare-default" : NULL,
                 .pod_annotations = flags & NODE_PASS ? test_patterns : NULL,
@@ -151,6 +153,7 @@ static inline SpecPod run_pod(const SpecRun *run)
                 l && l->security_context ? l->security_context->namespace_options : NULL;
         const bool host_net = n && n->network == RUNTIME__V1__NAMESPACE_MODE__NODE;
         bool host_ipc = n && n->ipc == RUNTIME__V1__NAMESPACE_MODE__NODE;
+        SpecPodUsers users;
         bool shared_pid = !n || n->pid == RUNTIME__V1__NAMESPACE_MODE__POD;
         return (SpecPod){
                 .id = "pod1",
@@ -159,6 +162,7 @@ static inline SpecPod run_pod(const SpecRun *run)
                 .uts_path = host_net ? NULL : "/run/tare/pods/pod1/uts",
                 .ipc_path = host_ipc ? NULL : "/run/tare/pods/pod1/ipc",
                 .pid_path = shared_pid ? "/run/tare/pods/pod1/pid" : NULL,
+                .user_path = spec_pod_users(run->pod, &users) ? "/run/tare/pods/pod1/user" : NULL,
                 .hosts_path = "/run/tare/pods/pod1/hosts",
                 .hostname_path = "/run/tare/pods/pod1/hostname",
                 .resolv_path = "/run/tare/pods/pod1/resolv.conf",

@@ -107,11 +107,11 @@ TEST(snapshot, containers)
         ASSERT_OK_ERR(snapshot_create(s, "c1", &err), err);
         ASSERT_OK_ERR(snapshot_create(s, "c1", &err), err);
         ASSERT_ERR(snapshot_create(s, "../c", &err), EINVAL);
-        ASSERT_ERR(snapshot_root(s, "c1", chain, &root, &err), ENOENT);
+        ASSERT_ERR(snapshot_root(s, "c1", chain, NULL, &root, &err), ENOENT);
         ASSERT_CONTAINS(err.msg, B);
         ASSERT_OK_ERR(snapshot_commit_layer(s, two, B, &err), err);
-        ASSERT_ERR(snapshot_root(s, "c2", chain, &root, &err), ENOENT);
-        ASSERT_OK_ERR(snapshot_root(s, "c1", chain, &root, &err), err);
+        ASSERT_ERR(snapshot_root(s, "c2", chain, NULL, &root, &err), ENOENT);
+        ASSERT_OK_ERR(snapshot_root(s, "c1", chain, NULL, &root, &err), err);
         ASSERT_EQ(strv_len(root.lower), 2);
         ASSERT_CONTAINS(root.lower[0], &B[7]); /* top first */
         ASSERT_CONTAINS(root.lower[1], &A[7]);
@@ -119,7 +119,7 @@ TEST(snapshot, containers)
         ASSERT_EQ(mode_of(root.upper), 01751);
         ASSERT_EQ(mode_of(root.work), 0700);
         ASSERT_OK(chmod(root.upper, 0700));
-        ASSERT_OK_ERR(snapshot_root(s, "c1", chain, &again, &err), err);
+        ASSERT_OK_ERR(snapshot_root(s, "c1", chain, NULL, &again, &err), err);
         ASSERT_EQ(mode_of(root.upper), 0700);
         ASSERT_OK_ERR(snapshots_list_containers(s, &list, &err), err);
         ASSERT_EQ(strv_len(list), 1);
@@ -138,10 +138,42 @@ TEST(snapshot, without_layers_and_after_a_crash)
 
         ASSERT_OK_ERR(snapshot_create(s, "c", &err), err);
         ASSERT_OK(mkdir(left, 0700)); /* the end of a life between mkdir and rename */
-        ASSERT_OK_ERR(snapshot_root(s, "c", NULL, &root, &err), err);
+        ASSERT_OK_ERR(snapshot_root(s, "c", NULL, NULL, &root, &err), err);
         ASSERT_EQ(strv_len(root.lower), 0);
         ASSERT_EQ(mode_of(root.upper), 0755);
         ASSERT_EQ(mode_of(left), 0);
+        snapshot_root_done(&root);
+        snapshots_free(s);
+}
+
+/* The image's owners, as they are outside; one that the users lack is their root's. */
+TEST(snapshot, users)
+{
+        Snapshots *s = open_new("users");
+        char *chain[] = { (char *)A, NULL };
+        _cleanup_free_ char *ingest = make_ingest("u-1", 0755);
+        _cleanup_free_ char *fs = xasprintf("%s/fs", ingest);
+        const SnapshotUsers wide = { .uid = 300000, .gid = 400000, .size = 10 };
+        const SnapshotUsers few = { .uid = 300000, .gid = 400000, .size = 5 };
+        SnapshotRoot root = {};
+        struct stat st;
+        Err err = {};
+
+        if (geteuid() != 0)
+                TEST_SKIP("owners: not root");
+        ASSERT_OK(chown(fs, 7, 3));
+        ASSERT_OK_ERR(snapshot_commit_layer(s, ingest, A, &err), err);
+        ASSERT_OK_ERR(snapshot_create(s, "w", &err), err);
+        ASSERT_OK_ERR(snapshot_root(s, "w", chain, &wide, &root, &err), err);
+        ASSERT_OK(stat(root.upper, &st));
+        ASSERT_EQ(st.st_uid, 300007);
+        ASSERT_EQ(st.st_gid, 400003);
+        snapshot_root_done(&root);
+        ASSERT_OK_ERR(snapshot_create(s, "f", &err), err);
+        ASSERT_OK_ERR(snapshot_root(s, "f", chain, &few, &root, &err), err);
+        ASSERT_OK(stat(root.upper, &st));
+        ASSERT_EQ(st.st_uid, 300000);
+        ASSERT_EQ(st.st_gid, 400003);
         snapshot_root_done(&root);
         snapshots_free(s);
 }

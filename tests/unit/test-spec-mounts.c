@@ -3,9 +3,13 @@
 /* links: base oci proto_cri spec */
 #include "unit/spec-test.h"
 
-#define PRIVILEGED  "{'linux': {'security_context': {'privileged': true}}}"
-#define MOUNT(text) "{'mounts': [{" text "}]}"
-#define BIND(to)    "'container_path': '" to "', 'host_path': '/host/x'"
+#define USERS(size)                                                                                \
+        "'userns_options': {'mode': 'POD', 'uids': [{'host_id': 9, 'length': " size                \
+        "}], 'gids': [{'host_id': 9, 'length': " size "}]}"
+#define POD_USERS(size) "{'linux': {'security_context': {'namespace_options': {" USERS(size) "}}}}"
+#define PRIVILEGED      "{'linux': {'security_context': {'privileged': true}}}"
+#define MOUNT(text)     "{'mounts': [{" text "}]}"
+#define BIND(to)        "'container_path': '" to "', 'host_path': '/host/x'"
 
 /* "destination destination ..." of all mounts */
 static char *destinations(const SpecRun *run)
@@ -89,6 +93,14 @@ TEST(spec_mounts, options)
                   NULL, 0, "mounts|/m",
                   "{'destination':'/m','type':'bind','source':'/run/tare/image-mount','options':['rbind',"
                   "'rprivate','ro']}" },
+                { NULL,
+                  MOUNT(BIND("/m") ", 'uidMappings': [{'host_id': 9, 'length': 5}], 'gidMappings': "
+                                   "[{'host_id': 8, 'container_id': 1, 'length': 4}]"),
+                  NULL, 0, "mounts|/m",
+                  "{'destination':'/m','type':'bind','source':'/host/x','options':['rbind','rprivate',"
+                  "'rw'],'uidMappings':[{'containerID':0,'hostID':9,'size':5}],"
+                  "'gidMappings':[{'containerID':1,'hostID':8,'size':4}]}" },
+                { POD_USERS("2000"), NULL, NULL, 0, "mounts|/dev/pts|options|gid=5", "'gid=5'" },
                 /* the root lets through what a mount needs */
                 { NULL, MOUNT(BIND("/m")), NULL, 0, "linux|rootfsPropagation", "absent" },
                 { NULL, MOUNT(BIND("/m") ", 'propagation': 'PROPAGATION_HOST_TO_CONTAINER'"), NULL,
@@ -140,8 +152,10 @@ TEST(spec_mounts, refused)
                   0, ERR_INVALID, "leaves the image" },
                 { NULL, MOUNT(BIND("/x") ", 'image_sub_path': 'a'"), 0, ERR_INVALID,
                   "without an image" },
-                { NULL, MOUNT(BIND("/x") ", 'uidMappings': [{'length': 1}]"), 0, ERR_UNSUPPORTED,
-                  "uidMappings" },
+                { NULL, MOUNT(BIND("/x") ", 'uidMappings': [{'length': 1}]"), 0, ERR_INVALID,
+                  "both or none" },
+                { NULL, MOUNT(BIND("/x") ", 'uidMappings': [{}], 'gidMappings': [{'length': 1}]"),
+                  0, ERR_INVALID, "mounts[0].uidMappings[0]: 0 ids" },
         };
         check_refused(rows, array_len(rows));
 }

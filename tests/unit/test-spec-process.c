@@ -3,9 +3,15 @@
 /* links: base oci proto_cri spec */
 #include "unit/spec-test.h"
 
-#define POD_PID(mode) "{'linux': {'security_context': {'namespace_options': {'pid': '" mode "'}}}}"
-#define CTR_PID(mode) "{'linux': {'security_context': {'namespace_options': {'pid': '" mode "'}}}}"
-#define NS            "linux|namespaces|"
+#define USERS(size)                                                                                \
+        "{'linux': {'security_context': {'namespace_options': {'userns_options': {'mode': "        \
+        "'POD', 'uids': [{'host_id': 9, 'length': " size                                           \
+        "}], 'gids': [{'host_id': 9, 'length': " size "}]}}}}}"
+#define POD_USERS(size) USERS(size)
+#define CTR_USERS(size) USERS(size)
+#define POD_PID(mode)   "{'linux': {'security_context': {'namespace_options': {'pid': '" mode "'}}}}"
+#define CTR_PID(mode)   "{'linux': {'security_context': {'namespace_options': {'pid': '" mode "'}}}}"
+#define NS              "linux|namespaces|"
 
 TEST(spec_process, args_follow_dockers_rule)
 {
@@ -164,6 +170,12 @@ TEST(spec_process, namespaces)
                 { NULL, CTR_PID("CONTAINER"), NULL, 0, NS "pid", "{'type':'pid'}" },
                 { POD_PID("CONTAINER"), CTR_PID("CONTAINER"), NULL, 0, NS "pid", "{'type':'pid'}" },
                 { POD_PID("CONTAINER"), NULL, NULL, 0, NS "pid", "{'type':'pid'}" },
+                { NULL, NULL, NULL, 0, NS "user", "absent" },
+                { POD_USERS("2000"), NULL, NULL, 0, NS "user",
+                  "{'type':'user','path':'/run/tare/pods/pod1/user'}" },
+                { POD_USERS("2000"), CTR_USERS("2000"), NULL, 0, NS "user|path",
+                  "'/run/tare/pods/pod1/user'" },
+                { POD_USERS("2000"), NULL, NULL, 0, "linux|uidMappings", "absent" },
                 { POD_PID("NODE"), CTR_PID("NODE"), NULL, 0, NS "pid", "absent" },
                 { POD_PID("NODE"), NULL, NULL, 0, NS "pid", "absent" },
                 { POD_PID("NODE"), CTR_PID("CONTAINER"), NULL, 0, NS "pid", "{'type':'pid'}" },
@@ -190,14 +202,17 @@ TEST(spec_process, namespaces_refused)
                   "'x'}}}}",
                   0, ERR_INVALID, "container \"x\" does not run" },
                 { "{'linux': {'security_context': {'namespace_options': {'userns_options': {'mode': 'POD'}}}}}",
-                  NULL, 0, ERR_UNSUPPORTED, "user namespaces are not implemented" },
+                  NULL, 0, ERR_INVALID, "exactly one" },
+                { POD_USERS("2000"), NULL, NODE_NO_USERS, ERR_UNSUPPORTED, "not on this node" },
+                { POD_USERS("2000"), CTR_USERS("2001"), 0, ERR_INVALID, "differs from the pod's" },
+                { POD_USERS("15"), NULL, 0, ERR_INVALID, "has ids 0 to 14" },
                 { "{'linux': {'security_context': {'namespace_options': {'userns_options': {'mode': "
                   "'CONTAINER'}}}}}",
                   NULL, 0, ERR_INVALID, "userns_options.mode" },
                 { NULL,
                   "{'linux': {'security_context': {'namespace_options': {'userns_options': {'mode': "
                   "'POD'}}}}}",
-                  0, ERR_UNSUPPORTED, "user namespaces" },
+                  0, ERR_INVALID, "differs from the pod's" },
         };
         check_refused(rows, array_len(rows));
 }

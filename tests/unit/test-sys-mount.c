@@ -7,6 +7,7 @@
 
 #include "sys/mount-internal.h"
 #include "sys/mount.h"
+#include "sys/userns.h"
 
 static size_t mount_lines(void)
 {
@@ -132,6 +133,101 @@ CHILD_TEST(mount, overlay_of_what_is_not_there, CLONE_NEWNS)
         CHECK_EQ(mount_overlay_detached(none, NULL, NULL), -EINVAL);
         CHECK_EQ(mount_overlay_detached(missing, "/no/upper", NULL), -EINVAL);
         CHECK_EQ(mount_overlay_detached(missing, NULL, NULL), -ENOENT);
+}
+
+static int make_users(void)
+{
+        const UsernsMap map = { .inside = 0, .outside = 100000, .count = 1000 };
+        int userns = userns_new(&map, 1, &map, 1);
+
+        if (userns < 0)
+                CHILD_SKIP("id-mapped mounts: no user namespaces");
+        return userns;
+}
+
+/* A layer's file shows with the owner that the namespace gives it. */
+static void check_owner(int fd, unsigned owner)
+{
+        struct stat st;
+
+        CHECK_OK(fd);
+        CHECK(fstatat(fd, "f0", &st, 0) == 0);
+        CHECK_EQ(st.st_uid, owner);
+}
+
+CHILD_TEST(mount, overlay_of_mapped_layers, CLONE_NEWNS)
+{
+        char **lower = make_layers(3);
+        char *upper = xasprintf("%s/upper", test_tmpdir()),
+             *work = xasprintf("%s/work", test_tmpdir());
+        size_t failed, lines = mount_lines(), fds;
+        int userns = make_users(), mapped[3];
+
+        CHECK(chown("l0/f0", 5, 5) == 0);
+        fds = count_fds();
+        int fd = mount_overlay_mapped(lower, upper, work, userns, &failed);
+        if (fd < 0 && failed != SIZE_MAX)
+                CHILD_SKIP("id-mapped mounts: not on tmpfs with this kernel");
+        check_owner(fd, 100005);
+        CHECK_EQ(count_fds(), fds + 1);
+        CHECK_EQ(mount_lines(), lines);
+        check_union(fd, 3, true);
+        /* each of the two ways */
+        for (size_t i = 0; i < 3; i++) {
+                mapped[i] = mount_clone_detached(AT_FDCWD, lower[i], false);
+                CHECK_OK(mount_set_idmap(mapped[i], false, userns));
+        }
+        int direct = mount_overlay_mapped_by_fsopen(mapped, 3, NULL, NULL);
+        if (direct != -EINVAL) /* before 6.15 */
+                check_owner(direct, 100005);
+        fd = mount_overlay_mapped_by_child(mapped, lower, NULL, NULL);
+        check_owner(fd, 100005);
+        CHECK_EQ(mount_lines(), lines);
+        check_union(fd, 3, false);
+        CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+CHILD_TEST(mount, overlay_of_one_mapped_layer, CLONE_NEWNS)
+{
+        char **lower = make_layers(1);
+        size_t failed;
+        int fd = mount_overlay_mapped(lower, NULL, NULL, make_users(), &failed);
+
+        if (fd < 0 && failed != SIZE_MAX)
+                CHILD_SKIP("id-mapped mounts: not on tmpfs with this kernel");
+        check_owner(fd, 100000);
+        check_union(fd, 1, false);
+}
+
+CHILD_TEST(mount, overlay_of_what_cannot_be_mapped, CLONE_NEWNS)
+{
+        char **lower = make_layers(1);
+        size_t failed = 0;
+
+        strv_push(&lower, "/proc");
+        CHECK_EQ(mount_overlay_mapped(lower, NULL, NULL, make_users(), &failed), -EINVAL);
+        if (failed == 0)
+                CHILD_SKIP("id-mapped mounts: not on tmpfs with this kernel");
+        CHECK_EQ(failed, 1);
+        CHECK(str_eq(mount_type_at("/proc"), "proc"));
+        CHECK(str_eq(mount_type_at("."), "tmpfs"));
+        CHECK(str_eq(mount_type_at("/no/such"), "an unknown file system"));
+}
+
+/* What is made inside is the user namespace's: its root may change it. */
+CHILD_TEST(mount, namespaces_of_a_user_namespace, CLONE_NEWNS)
+{
+        int userns = make_users();
+        struct stat before, after;
+
+        CHECK(stat("/proc/self/ns/net", &before) == 0);
+        CHECK_OK(userns_unshare(userns, CLONE_NEWNET | CLONE_NEWUTS));
+        CHECK(stat("/proc/self/ns/net", &after) == 0);
+        CHECK(before.st_ino != after.st_ino);
+        CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
+        CHECK(setns(userns, CLONE_NEWUSER) == 0);
+        CHECK(sethostname("inside", 6) == 0);
+        CHECK_EQ(userns_unshare(-EBADF, 0x1), -EINVAL);
 }
 
 CHILD_TEST(mount, fs_with_options_and_attributes, CLONE_NEWNS)
