@@ -185,7 +185,7 @@ def volume(node, name, owner=0):
 
 
 def test_mapped_volume(node, pod):
-    """With the mappings of the request the volume's owners are the pod's ids, and stay so on disk."""
+    """Mapped by the request, its owners are the pod's ids, and stay so on disk."""
     path = volume(node, "mapped", 1000)
     mount = {"host_path": path, "container_path": "/v", "uidMappings": MAP, "gidMappings": MAP}
     script = "stat -c %u:%g /v /v/file && cat /v/file && echo new > /v/new"
@@ -342,7 +342,8 @@ def test_containers_have_what_the_pod_has(node, pod):
     assert pod.output(["id", "-u"], **options()) == "0\n"
     other = [{"host_id": FIRST + 1, "container_id": 0, "length": SIZE}]
     for more in (options(uids=other, gids=other), options(mode=NODE, uids=[], gids=[])):
-        refused(lambda more=more: pod.create(**more), Code.INVALID_ARGUMENT, "differs from the pod's")
+        refused(lambda more=more: pod.create(**more), Code.INVALID_ARGUMENT,
+                "differs from the pod's")
     plain = node.run_pod()
     refused(lambda: plain.create(**options()), Code.INVALID_ARGUMENT, "differs from the pod's")
 
