@@ -67,18 +67,19 @@ static int write_one(const Cgroup *cg, const ResourceWrite *w, Err *err)
 {
         int r = write_text(cg, w);
 
-        /* before bfq was the only one left with weights */
-        if (r == -ENOENT && str_eq(w->file, "blkio.bfq.weight"))
-                r = cgroup_write(cg, w->controller, "blkio.weight", w->text);
+        if (r == -ENOENT && w->other_file)
+                r = cgroup_write(cg, w->controller, w->other_file, w->other_text);
         if (r == 0)
                 return 0;
         if (w->optional && (r == -ENOENT || r == -EOPNOTSUPP))
                 return 0;
         if (r == -EOPNOTSUPP || r == -ENOENT)
                 return err_set(err, ERR_UNSUPPORTED,
-                               "linux.resources.%s: this machine has no '%s' in cgroup '%s'; leave "
-                               "it out, or enable the controller",
-                               w->property, w->file, cgroup_path(cg));
+                               "linux.resources.%s: this machine has no '%s'%s%s%s in cgroup '%s'; "
+                               "leave it out, or enable the controller",
+                               w->property, w->file, w->other_file ? " and no '" : "",
+                               str_or(w->other_file, ""), w->other_file ? "' for it" : "",
+                               cgroup_path(cg));
         return err_sys(err, -r, "linux.resources.%s: write '%s' to %s of cgroup '%s'", w->property,
                        w->text, w->file, cgroup_path(cg));
 }
@@ -172,10 +173,29 @@ int cgroups_apply(const Cgroup *cg, const OciResources *res, bool update, Err *e
         return r < 0 ? r : write_plan(cg, &p, err);
 }
 
+static int fill_memory_limit(const Cgroup *cg, OciMemory *m, Err *err)
+{
+        uint64_t limit;
+        bool v2 = cgroup_controller_is_v2("memory");
+
+        /* what cannot be read cannot be written either, which has the better message */
+        if (cgroup_read_u64(cg, "memory", v2 ? "memory.max" : "memory.limit_in_bytes", &limit) < 0)
+                return 0;
+        return resource_fill_limit(m, limit, err);
+}
+
 int cgroups_update(const Cgroup *cg, bool systemd, const OciResources *res, Err *err)
 {
-        int r = systemd ? cgroup_systemd_update(cgroup_path(cg), res, err) : 0;
+        OciResources filled;
+        int r = 0;
 
+        if (res) { /* a copy that owns nothing */
+                filled = *res;
+                r = fill_memory_limit(cg, &filled.memory, err);
+                res = &filled;
+        }
+        if (r == 0 && systemd)
+                r = cgroup_systemd_update(cgroup_path(cg), res, err);
         return r < 0 ? r : cgroups_apply(cg, res, true, err);
 }
 

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "runtime/cgroups.h"
 #include "runtime/cli.h"
+#include "runtime/rdt.h"
 #include "runtime/state.h"
 
 /* "KILL", "SIGKILL", "kill", "9", "RTMIN+1" */
@@ -192,8 +193,10 @@ static int from_options(const UpdateOptions *o, OciResources *r, Err *err)
         str_assign(&c->cpus, o->cpus);
         str_assign(&c->mems, o->mems);
         int e = set_numbers(numbers, array_len(numbers), err);
-        if (e == 0 && weight > 1000)
-                return err_set(err, ERR_INVALID, "--blkio-weight: more than 1000");
+        if (e == 0 && weight != 0 && (weight < 10 || weight > 1000))
+                return err_set(err, ERR_INVALID,
+                               "--blkio-weight: %s is out of range; expected 10 to 1000",
+                               o->blkio_weight);
         r->blkio.weight = (uint16_t)weight;
         return e;
 }
@@ -213,17 +216,58 @@ static int from_file(const char *path, OciResources **ret, Err *err)
         return err_wrap(err, r, "--resources '%s'", path);
 }
 
-static int apply(const Cli *cli, const char *id, const OciResources *res, Err *err)
+/* A container without linux.intelRdt gets a group of its own. The record has it before it is made:
+ * delete removes it. */
+static int move_to_group(const Cli *cli, State *st, const RdtUpdate *u, Err *err)
+{
+        _cleanup_free_ pid_t *pids = NULL;
+        size_t n = 0;
+        int r = 0;
+
+        if (!rdt_group_exists(RDT_ROOT, st->id)) {
+                _cleanup_close_ int dir = state_open_dir(&cli->ctx, st->id, err);
+                str_assign(&st->rdt, st->id);
+                r = dir < 0 ? dir : state_complete(dir, st, err);
+        }
+        if (r < 0)
+                return r;
+        _cleanup_(cgroup_freep) Cgroup *cg = st->cgroup ? cgroup_new(st->cgroup) : NULL;
+        if (!cg || cgroup_pids(cg, &pids, &n) < 0 || n == 0)
+                return rdt_update(RDT_ROOT, st->id, u, &st->pid, 1, err);
+        return rdt_update(RDT_ROOT, st->id, u, pids, n, err);
+}
+
+static int apply_rdt(const Cli *cli, State *st, const RdtUpdate *u, Err *err)
+{
+        _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
+        int r = state_read_spec(&cli->ctx, st->id, &spec, err);
+
+        if (r < 0)
+                return r;
+        _cleanup_free_ char *group = rdt_group(&spec->linux.intel_rdt, st->id, st->rdt);
+        return group ? rdt_update(RDT_ROOT, group, u, NULL, 0, err)
+                     : move_to_group(cli, st, u, err);
+}
+
+/* What Intel RDT refuses is found before anything is changed. */
+static int apply(const Cli *cli, const char *id, const OciResources *res, const RdtUpdate *rdt,
+                 Err *err)
 {
         _cleanup_(state_done) State st = { 0 };
+        bool has_rdt = rdt->l3_cache_schema || rdt->mem_bw_schema;
 
         int r = state_read(&cli->ctx, id, &st, err);
         if (r < 0)
                 return r;
         if (!st.cgroup || state_status(&cli->ctx, &st) == RUNTIME_STOPPED)
                 return err_set(err, ERR_PRECONDITION, "container not running");
+        if (has_rdt)
+                r = rdt_update_check(RDT_ROOT, rdt, err);
+        if (r < 0)
+                return r;
         _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(st.cgroup);
-        return cgroups_update(cg, st.systemd_cgroup, res, err);
+        r = cgroups_update(cg, st.systemd_cgroup, res, err);
+        return r == 0 && has_rdt ? apply_rdt(cli, &st, rdt, err) : r;
 }
 
 int cmd_update(const Cli *cli, int argc, char **argv, Err *err)
@@ -263,15 +307,12 @@ int cmd_update(const Cli *cli, int argc, char **argv, Err *err)
         };
 
         int r = cli_parse_id(options, array_len(options), argc, argv, &id, err);
-        if (r == 0 && !o.file && (o.l3 || o.mem_bw))
-                r = err_set(err, ERR_UNSUPPORTED,
-                            "update: Intel RDT is not supported; leave --l3-cache-schema and "
-                            "--mem-bw-schema out");
         if (r == 0 && o.file) {
                 r = from_file(o.file, &res, err);
         } else if (r == 0) {
                 res = xnew(OciResources);
                 r = from_options(&o, res, err);
         }
-        return r < 0 ? r : apply(cli, id, res, err);
+        RdtUpdate rdt = { .l3_cache_schema = o.l3, .mem_bw_schema = o.mem_bw };
+        return r < 0 ? r : apply(cli, id, res, &rdt, err);
 }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "base/str.h"
 #include "runtime/cgroups.h"
 #include "runtime/cli.h"
+#include "runtime/rdt.h"
 #include "runtime/state.h"
 #include "runtime/stats.h"
 
@@ -25,7 +27,8 @@
 typedef struct Events {
         const char *id;
         Cgroup *cgroup;
-        int oom_fd; /* eventfd, or inotify; -EBADF: there is no memory controller */
+        char *group, *monitor; /* folders of resctrl; NULL: none */
+        int oom_fd;            /* eventfd, or inotify; -EBADF: there is no memory controller */
         bool v2;
         uint64_t kills; /* version 2: as they were last told */
 } Events;
@@ -138,6 +141,29 @@ static int tell_oom(Events *e, Err *err)
         return print_event("oom", e->id, NULL, err);
 }
 
+/* -- statistics --------------------------------------------------------------------------------
+ */
+
+/* A record of which config.json cannot be read has no group. */
+static void find_group(const Cli *cli, const State *st, Events *e)
+{
+        _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
+
+        if (state_read_spec(&cli->ctx, st->id, &spec, NULL) < 0)
+                return;
+        e->group = rdt_group(&spec->linux.intel_rdt, st->id, st->rdt);
+        if (e->group && spec->linux.intel_rdt.enable_monitoring)
+                e->monitor = xasprintf("%s/mon_groups/%s", e->group, st->id);
+}
+
+static int print_stats(const Events *e, Err *err)
+{
+        Json *data = stats_read(e->cgroup);
+
+        json_object_object_add(data, "intel_rdt", stats_read_rdt(RDT_ROOT, e->group, e->monitor));
+        return print_event("stats", e->id, data, err);
+}
+
 /* -- the command ------------------------------------------------------------------------------- */
 
 static int watch(Events *e, int pidfd, uint64_t interval, Err *err)
@@ -158,7 +184,7 @@ static int watch(Events *e, int pidfd, uint64_t interval, Err *err)
                 if (clock_mono_ns() < next)
                         continue;
                 next += interval;
-                r = print_event("stats", e->id, stats_read(e->cgroup), err);
+                r = print_stats(e, err);
                 if (r < 0)
                         return r;
         }
@@ -193,11 +219,12 @@ int cmd_events(const Cli *cli, int argc, char **argv, Err *err)
                                e.id);
         _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(st.cgroup);
         e.cgroup = cg;
-        if (once)
-                return print_event("stats", e.id, stats_read(cg), err);
-        r = watch_memory(&e, err);
-        if (r == 0)
+        find_group(cli, &st, &e);
+        r = once ? print_stats(&e, err) : watch_memory(&e, err);
+        if (r == 0 && !once)
                 r = watch(&e, pidfd, ns, err);
         e.oom_fd = fd_close(e.oom_fd);
+        free(take_ptr(e.group));
+        free(take_ptr(e.monitor));
         return r;
 }

@@ -13,7 +13,8 @@
 
 #define RULE_INSNS_MAX 8
 #define HEAD_INSNS     6
-#define ATTACHED_MAX   64
+#define ATTACHED_MAX   64             /* as the kernel has it */
+#define PROGRAM_NAME   "tare_devices" /* what tells ours from systemd's and others' */
 
 #define INSN(code_, dst_, src_, off_, imm_)                                                        \
         ((struct bpf_insn){ .code = (code_),                                                       \
@@ -117,7 +118,7 @@ static int load(const struct bpf_insn *insns, size_t n)
         attr.insns = (uint64_t)(uintptr_t)insns;
         attr.insn_cnt = (uint32_t)n;
         attr.license = (uint64_t)(uintptr_t) "GPL";
-        memcpy(attr.prog_name, "tare_devices", sizeof("tare_devices"));
+        memcpy(attr.prog_name, PROGRAM_NAME, sizeof(PROGRAM_NAME));
         return bpf(BPF_PROG_LOAD, &attr);
 }
 
@@ -128,6 +129,19 @@ static int program_by_id(uint32_t id)
         memset(&attr, 0, sizeof(attr));
         attr.prog_id = id;
         return bpf(BPF_PROG_GET_FD_BY_ID, &attr);
+}
+
+static bool is_ours(int program)
+{
+        struct bpf_prog_info info;
+        union bpf_attr attr;
+
+        memset(&info, 0, sizeof(info));
+        memset(&attr, 0, sizeof(attr));
+        attr.info.bpf_fd = (uint32_t)program;
+        attr.info.info_len = sizeof(info);
+        attr.info.info = (uint64_t)(uintptr_t)&info;
+        return bpf(BPF_OBJ_GET_INFO_BY_FD, &attr) >= 0 && str_eq(info.name, PROGRAM_NAME);
 }
 
 /* What is on this cgroup itself, without what it inherits. */
@@ -161,21 +175,41 @@ static int attach(int dir, int program, int old)
         return bpf(BPF_PROG_ATTACH, &attr);
 }
 
+/* The program that an earlier call attached; -ENOENT: none. */
+static int find_ours(int dir, Err *err)
+{
+        uint32_t ids[ATTACHED_MAX];
+        size_t n = 0;
+
+        int r = attached(dir, ids, &n);
+        if (r < 0)
+                return err_sys(err, -r, "linux.resources.devices: ask for the cgroup's programs");
+        for (size_t i = 0; i < n; i++) {
+                _cleanup_close_ int program = program_by_id(ids[i]); /* < 0: gone meanwhile */
+                if (program >= 0 && is_ours(program))
+                        return take_fd(program);
+        }
+        return -ENOENT;
+}
+
+/* A device needs the consent of all programs. So one of somebody else, systemd's say, stays beside
+ * ours: what it forbids is forbidden still. */
 int device_bpf_attach(int dir, const OciResources *r, Err *err)
 {
         _cleanup_free_ struct bpf_insn *insns = NULL;
-        _cleanup_close_ int old = -EBADF;
-        uint32_t ids[ATTACHED_MAX];
-        size_t n = 0, n_insns = device_bpf_compile(r, &insns);
+        size_t n_insns = device_bpf_compile(r, &insns);
 
-        int q = attached(dir, ids, &n);
-        if (q < 0)
-                return err_sys(err, -q, "linux.resources.devices: ask for the cgroup's programs");
+        _cleanup_close_ int old = find_ours(dir, err);
+        if (old < 0 && old != -ENOENT)
+                return old;
         _cleanup_close_ int program = load(insns, n_insns);
         if (program < 0)
                 return err_sys(err, -program, "linux.resources.devices: load the eBPF program");
-        if (n == 1)
-                old = program_by_id(ids[0]);
         int a = attach(dir, program, old);
+        if (a == -EPERM && old < 0)
+                return err_set(err, ERR_DENIED,
+                               "linux.resources.devices: attach the eBPF program: not permitted; "
+                               "where the cgroup, or one above it, has a program that was attached "
+                               "without BPF_F_ALLOW_MULTI, it has to go first");
         return a < 0 ? err_sys(err, -a, "linux.resources.devices: attach the eBPF program") : 0;
 }

@@ -14,7 +14,8 @@
 
 /* The program, freed by the caller. Pure. */
 size_t device_bpf_compile(const OciResources *r, struct bpf_insn **ret);
-/* Loads it, and puts it in the place of one that an earlier call attached. */
+/* Loads it, and puts it in the place of the one that an earlier call attached, which its name
+ * tells; programs of others stay. */
 int device_bpf_attach(int cgroup_dir_fd, const OciResources *r, Err *err);
 
 #endif

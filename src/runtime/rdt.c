@@ -6,6 +6,7 @@
  * "IntelRdt", kernel arch/x86/resctrl.rst. */
 #include "runtime/rdt.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -50,6 +51,13 @@ static char *wanted_schemata(const OciIntelRdt *rdt)
         return text.len > 0 ? strbuf_take(&text) : NULL;
 }
 
+char *rdt_group(const OciIntelRdt *rdt, const char *id, const char *recorded)
+{
+        if (rdt->present)
+                return xstrdup(str_eq(rdt->clos_id, "/") ? "." : str_or(rdt->clos_id, id));
+        return recorded ? xstrdup(recorded) : NULL; /* of an earlier update */
+}
+
 int rdt_plan(const char *root, const OciIntelRdt *rdt, const char *id, bool join, RdtPlan *ret,
              Err *err)
 {
@@ -64,7 +72,7 @@ int rdt_plan(const char *root, const OciIntelRdt *rdt, const char *id, bool join
                                "linux.intelRdt: there is no resctrl file system at '%s'; mount it, "
                                "or leave linux.intelRdt out",
                                root);
-        p.group = xstrdup(str_eq(rdt->clos_id, "/") ? "." : str_or(rdt->clos_id, id));
+        p.group = rdt_group(rdt, id, NULL);
         if (rdt->enable_monitoring)
                 p.monitor = join3(p.group, "mon_groups", id);
         p.schemata = join ? NULL : wanted_schemata(rdt);
@@ -214,6 +222,104 @@ int rdt_apply(const char *root, const RdtPlan *p, pid_t pid, Err *err)
         if (stat(monitor, &st) < 0)
                 r = make_folder(root, p->monitor, err);
         return r < 0 ? r : add_task(root, p->monitor, pid, err);
+}
+
+/* -- update -------------------------------------------------------------------------------------
+ */
+
+bool rdt_group_exists(const char *root, const char *group)
+{
+        struct stat st;
+        _cleanup_free_ char *path = join3(root, group, NULL);
+
+        return stat(path, &st) == 0;
+}
+
+static char *update_lines(const RdtUpdate *u)
+{
+        return wanted_schemata(&(OciIntelRdt){ .l3_cache_schema = (char *)u->l3_cache_schema,
+                                               .mem_bw_schema = (char *)u->mem_bw_schema });
+}
+
+static bool has_resource(const char *lines, const char *resource)
+{
+        _cleanup_free_ char *copy = xstrdup(lines);
+
+        for (char *rest = copy, *line; (line = strsep(&rest, "\n"));) {
+                char *name = strsep(&line, ":");
+                if (line && str_eq(name + strspn(name, " "), resource))
+                        return true;
+        }
+        return false;
+}
+
+int rdt_update_check(const char *root, const RdtUpdate *u, Err *err)
+{
+        _cleanup_free_ char *path = join3(root, "schemata", NULL);
+        _cleanup_strbuf_ StrBuf have = { 0 };
+        _cleanup_free_ char *lines = update_lines(u);
+
+        int r = io_read_file(AT_FDCWD, path, SCHEMATA_MAX, &have);
+        if (r == -ENOENT)
+                return err_set(
+                        err, ERR_UNSUPPORTED,
+                        "update: there is no resctrl file system at '%s'; mount it, or leave "
+                        "--l3-cache-schema and --mem-bw-schema out",
+                        root);
+        if (r < 0)
+                return err_sys(err, -r, "update: read '%s'", path);
+        if (!lines)
+                return err_set(err, ERR_INVALID,
+                               "update: --l3-cache-schema and --mem-bw-schema are empty");
+        for (char *rest = lines, *line; (line = strsep(&rest, "\n"));) {
+                const char *name = strsep(&line, ":");
+                if (*name && !line)
+                        return err_set(err, ERR_INVALID,
+                                       "update: '%s' is no line of schemata like L3:0=f", name);
+                if (*name && !has_resource(strbuf_bytes(&have), name))
+                        return err_set(err, ERR_UNSUPPORTED,
+                                       "update: this machine has no resource '%s' in '%s'", name,
+                                       path);
+        }
+        return 0;
+}
+
+/* A thread that is gone (ESRCH) needs no group. */
+static int add_threads(const char *root, const char *group, pid_t pid, Err *err)
+{
+        char path[32];
+        const struct dirent *e;
+        uint32_t tid;
+
+        snprintf(path, sizeof(path), "/proc/%d/task", pid);
+        _cleanup_closedir_ DIR *dir = opendir(path);
+        while (dir && (e = readdir(dir))) {
+                if (str_to_u32(e->d_name, &tid) < 0)
+                        continue;
+                int r = add_task(root, group, (pid_t)tid, err);
+                if (r < 0 && r != -ESRCH)
+                        return r;
+        }
+        return 0;
+}
+
+int rdt_update(const char *root, const char *group, const RdtUpdate *u, const pid_t *pids,
+               size_t n_pids, Err *err)
+{
+        _cleanup_free_ char *path = join3(root, group, "schemata");
+        _cleanup_free_ char *lines = update_lines(u);
+        int r = 0;
+
+        if (pids && !rdt_group_exists(root, group))
+                r = make_folder(root, group, err);
+        if (r < 0)
+                return r;
+        r = io_write_file(AT_FDCWD, path, str_or(lines, ""));
+        if (r < 0)
+                return write_error(root, path, r, err);
+        for (size_t i = 0; i < n_pids && r == 0; i++)
+                r = add_threads(root, group, pids[i], err);
+        return r;
 }
 
 void rdt_remove(const char *root, const char *folder)

@@ -4,6 +4,7 @@
 #define TARE_RUNTIME_RDT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -27,5 +28,20 @@ int rdt_plan(const char *root, const OciIntelRdt *rdt, const char *id, bool join
 char *rdt_plan_leaves(const RdtPlan *p);
 int rdt_apply(const char *root, const RdtPlan *p, pid_t pid, Err *err);
 void rdt_remove(const char *root, const char *folder); /* NULL: nothing to do */
+
+/* The group that a container is in; owned; NULL: none. recorded: the folder of its record. */
+char *rdt_group(const OciIntelRdt *rdt, const char *id, const char *recorded);
+
+typedef struct RdtUpdate {
+        const char *l3_cache_schema, *mem_bw_schema; /* NULL: as it is */
+} RdtUpdate;
+/* That this machine has what the lines are about. Changes nothing. */
+int rdt_update_check(const char *root, const RdtUpdate *u, Err *err);
+/* Is there a group of this name? */
+bool rdt_group_exists(const char *root, const char *group);
+/* Writes the lines to the group. pids: processes that have none yet, and move into it; it is made
+ * for them when it is missing. NULL: it has them already. */
+int rdt_update(const char *root, const char *group, const RdtUpdate *u, const pid_t *pids,
+               size_t n_pids, Err *err);
 
 #endif

@@ -15,6 +15,8 @@ void resource_plan_done(ResourcePlan *p)
         for (size_t i = 0; i < p->n; i++) {
                 free(p->items[i].file);
                 free(p->items[i].text);
+                free(p->items[i].other_file);
+                free(p->items[i].other_text);
         }
         free(p->items);
         *p = (ResourcePlan){ 0 };
@@ -49,6 +51,27 @@ static ResourceWrite *add_limit(ResourcePlan *p, const char *property, const cha
 }
 
 /* -- memory ------------------------------------------------------------------------------------ */
+
+/* v1 has no word for it, only the last page of a long; v2's "max" is read as UINT64_MAX. */
+#define MEMORY_UNLIMITED (UINT64_C(1) << 62)
+
+int resource_fill_limit(OciMemory *m, uint64_t limit, Err *err)
+{
+        if (!m->has_swap || m->swap <= 0 || (m->has_limit && m->limit != 0))
+                return 0;
+        if (limit >= MEMORY_UNLIMITED)
+                return err_set(err, ERR_INVALID,
+                               "linux.resources.memory.swap counts memory and swap together, and "
+                               "this container has no memory limit; give memory.limit, too");
+        if ((uint64_t)m->swap < limit)
+                return err_set(err, ERR_INVALID,
+                               "linux.resources.memory.swap (%" PRId64 ") counts memory and swap "
+                               "together; it is below this container's memory limit (%" PRIu64 ")",
+                               m->swap, limit);
+        m->has_limit = true;
+        m->limit = (int64_t)limit;
+        return 0;
+}
 
 int resource_swap_v2(const OciMemory *m, int64_t *ret, Err *err)
 {
@@ -271,21 +294,39 @@ static void plan_rates(const OciBlkioRate *rates, size_t n, const char *property
         }
 }
 
+/* Of what schedules with weights, bfq counts as the specification does (10 to 1000). Without it v2
+ * has the cost model, from 1 to 10000, and v1 had cfq before Linux 5.0. device: "8:0", or "". */
+static void add_weight(ResourcePlan *p, const char *property, const char *device, unsigned weight,
+                       bool v2)
+{
+        bool all = !*device;
+        const char *v1_file = all ? "blkio.bfq.weight" : "blkio.bfq.weight_device";
+        const char *blank = all ? "" : " ";
+        ResourceWrite *w = add(p, property, v2 ? "io" : "blkio", v2 ? "io.bfq.weight" : v1_file,
+                               "%s%s%u", device, blank, weight);
+
+        if (v2) {
+                w->other_file = xstrdup("io.weight");
+                w->other_text = xasprintf("%s %u", all ? "default" : device,
+                                          1 + (weight - 10U) * 9999U / 990U);
+        } else {
+                w->other_file = xstrdup(all ? "blkio.weight" : "blkio.weight_device");
+                w->other_text = xstrdup(w->text);
+        }
+}
+
 static void plan_blkio(const OciBlkio *b, bool v2, ResourcePlan *p)
 {
-        if (b->has_weight && b->weight != 0 && v2)
-                add(p, "blockIO.weight", "io", "io.weight", "default %u",
-                    1 + (b->weight - 10U) * 9999U / 990U);
-        else if (b->has_weight && b->weight != 0)
-                add(p, "blockIO.weight", "blkio", "blkio.bfq.weight", "%u", b->weight);
+        if (b->has_weight && b->weight != 0)
+                add_weight(p, "blockIO.weight", "", b->weight, v2);
         if (b->has_leaf_weight && b->leaf_weight != 0 && !v2)
                 add(p, "blockIO.leafWeight", "blkio", "blkio.leaf_weight", "%u", b->leaf_weight);
         for (size_t i = 0; i < b->n_weight_devices; i++) {
                 const OciBlkioWeight *w = &b->weight_devices[i];
+                char device[48];
+                snprintf(device, sizeof(device), "%" PRId64 ":%" PRId64, w->major, w->minor);
                 if (w->has_weight && w->weight != 0)
-                        add(p, "blockIO.weightDevice", v2 ? "io" : "blkio",
-                            v2 ? "io.bfq.weight" : "blkio.bfq.weight_device",
-                            "%" PRId64 ":%" PRId64 " %u", w->major, w->minor, w->weight);
+                        add_weight(p, "blockIO.weightDevice", device, w->weight, v2);
                 if (w->has_leaf_weight && w->leaf_weight != 0 && !v2)
                         add(p, "blockIO.weightDevice", "blkio", "blkio.leaf_weight_device",
                             "%" PRId64 ":%" PRId64 " %u", w->major, w->minor, w->leaf_weight);

@@ -17,11 +17,12 @@
 typedef struct ResourceWrite {
         const char *controller; /* "" is the v2 core ("unified" keys) */
         char *file, *text;
-        const char *property; /* of config.json, for messages */
-        bool optional;        /* where the kernel lacks the file, that is all right */
-        bool mutual;          /* some limits hold each other: what is refused (EINVAL) is tried
-                               * again when the rest is written */
-        bool second;          /* text follows the file's first word, which stays as it is */
+        char *other_file, *other_text; /* where there is no `file`; NULL: an error then */
+        const char *property;          /* of config.json, for messages */
+        bool optional;                 /* where the kernel lacks the file, that is all right */
+        bool mutual; /* some limits hold each other: what is refused (EINVAL) is tried
+                      * again when the rest is written */
+        bool second; /* text follows the file's first word, which stays as it is */
 } ResourceWrite;
 
 typedef struct ResourcePlan {
@@ -36,6 +37,9 @@ void resource_plan_done(ResourcePlan *p);
 
 /* cpu.shares (2 .. 262144) as cpu.weight (1 .. 10000): 1024 is 100, and the curve is smooth. */
 uint64_t resource_cpu_weight(uint64_t shares);
+/* For an update that has memory.swap without memory.limit: the limit that the container has is the
+ * one that swap goes by. */
+int resource_fill_limit(OciMemory *m, uint64_t limit, Err *err);
 /* memory+swap, as the specification counts, as v2 counts: swap alone. -1: unlimited. */
 int resource_swap_v2(const OciMemory *m, int64_t *ret, Err *err);
 

@@ -2,6 +2,7 @@
 /* stats.c - see stats.h. Files and their formats: the kernel's cgroup-v1/ and cgroup-v2.rst. */
 #include "runtime/stats.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -314,6 +315,134 @@ static void add_blkio(const Cgroup *cg, Json *data)
         }
 }
 
+/* -- huge pages ---------------------------------------------------------------------------------
+ */
+
+/* "hugepages-2048kB" is "2MB" in names of cgroup files. */
+static int page_size(const char *folder, char *ret, size_t n)
+{
+        unsigned long long kib;
+        char end;
+
+        if (sscanf(folder, "hugepages-%llukB%c", &kib, &end) != 1)
+                return -EINVAL;
+        if (kib >= 1U << 20)
+                snprintf(ret, n, "%lluGB", kib >> 20);
+        else if (kib >= 1U << 10)
+                snprintf(ret, n, "%lluMB", kib >> 10);
+        else
+                snprintf(ret, n, "%lluKB", kib);
+        return 0;
+}
+
+/* Reserved pages are what a limit is about; kernels before 5.7 do not count them. */
+static uint64_t pages_of(const Cgroup *cg, const char *size, const char *what)
+{
+        _cleanup_free_ char *reserved = xasprintf("hugetlb.%s.rsvd.%s", size, what);
+        _cleanup_free_ char *used = xasprintf("hugetlb.%s.%s", size, what);
+        uint64_t n;
+
+        return cgroup_read_u64(cg, "hugetlb", reserved, &n) == 0 ? n
+                                                                 : number_of(cg, "hugetlb", used);
+}
+
+static void add_pages(const Cgroup *cg, Json *hugetlb, const char *size)
+{
+        Json *j = json_add_obj(hugetlb, size);
+
+        if (is_v2("hugetlb")) {
+                _cleanup_free_ char *events = xasprintf("hugetlb.%s.events", size);
+                json_add_u64(j, "usage", pages_of(cg, size, "current"));
+                json_add_u64(j, "failcnt", key_of(cg, "hugetlb", events, "max"));
+        } else {
+                json_add_u64(j, "usage", pages_of(cg, size, "usage_in_bytes"));
+                json_add_u64(j, "max", pages_of(cg, size, "max_usage_in_bytes"));
+                json_add_u64(j, "failcnt", pages_of(cg, size, "failcnt"));
+        }
+}
+
+static void add_hugetlb(const Cgroup *cg, Json *data)
+{
+        Json *hugetlb = json_add_obj(data, "hugetlb");
+        const struct dirent *e;
+        char size[32];
+
+        _cleanup_closedir_ DIR *dir = opendir("/sys/kernel/mm/hugepages");
+        while (dir && cgroup_has_controller("hugetlb") && (e = readdir(dir)))
+                if (page_size(e->d_name, size, sizeof(size)) == 0)
+                        add_pages(cg, hugetlb, size);
+}
+
+/* -- misc ----------------------------------------------------------------------------------------
+ */
+
+/* runc counts it, too, but does not print it: a member only where the machine has such a thing. */
+static void add_misc(const Cgroup *cg, Json *data)
+{
+        _cleanup_free_ char *text = read_text(cg, "misc", "misc.current");
+        _cleanup_strv_ char **lines = text ? strv_split(text, "\n") : NULL;
+        Json *misc = NULL;
+
+        for (char **l = lines; l && *l; l++) {
+                char name[64], key[80];
+                unsigned long long usage;
+                if (sscanf(*l, "%63s %llu", name, &usage) != 2)
+                        continue;
+                misc = misc ? misc : json_add_obj(data, "misc");
+                Json *j = json_add_obj(misc, name);
+                snprintf(key, sizeof(key), "%s.max", name);
+                json_add_u64(j, "usage", usage);
+                json_add_u64(j, "events", key_of(cg, "misc", "misc.events", key));
+        }
+}
+
+/* -- pressure ------------------------------------------------------------------------------------
+ */
+
+static void add_average(Json *j, const char *key, const char *text)
+{
+        _cleanup_free_ char *number =
+                xstrndup(str_or(text, ""), strspn(str_or(text, ""), "0123456789."));
+        const char *shown = str_empty(number) ? "0" : number;
+
+        /* as the kernel prints it: 0.10 is not 0.10000000000000001 */
+        json_object_object_add(j, key, json_object_new_double_s(strtod(shown, NULL), shown));
+}
+
+/* "avg10=0.00 avg60=0.00 avg300=0.00 total=0" of the line that begins with `kind`. */
+static void add_pressure_line(Json *psi, char *const *lines, const char *kind)
+{
+        static const char *const averages[] = { "avg10", "avg60", "avg300" };
+        Json *j = json_add_obj(psi, kind);
+        const char *rest = NULL;
+        uint64_t total = 0;
+
+        for (char *const *l = lines; !rest && *l; l++)
+                rest = str_skip_prefix(*l, kind);
+        for (size_t i = 0; i < array_len(averages); i++) {
+                const char *at = rest ? strstr(rest, averages[i]) : NULL;
+                add_average(j, averages[i], at ? at + strlen(averages[i]) + 1 : NULL);
+        }
+        const char *at = rest ? strstr(rest, "total=") : NULL;
+        (void)(at &&
+               str_to_u64(at + strlen("total="), &total)); /* 0: a kernel that has no such line */
+        json_add_u64(j, "total", total);
+}
+
+/* Of version 2, without a controller: also on a hybrid machine. */
+static void add_pressure(const Cgroup *cg, Json *data, const char *member, const char *file)
+{
+        _cleanup_free_ char *text = read_text(cg, "", file);
+        _cleanup_strv_ char **lines = text ? strv_split(text, "\n") : NULL;
+        Json *j;
+
+        if (!lines || !json_object_object_get_ex(data, member, &j))
+                return;
+        Json *psi = json_add_obj(j, "psi");
+        add_pressure_line(psi, lines, "some");
+        add_pressure_line(psi, lines, "full");
+}
+
 Json *stats_read(const Cgroup *cg)
 {
         Json *data = json_object_new_object();
@@ -323,8 +452,13 @@ Json *stats_read(const Cgroup *cg)
         add_memory(cg, data);
         add_pids(cg, data);
         add_blkio(cg, data);
-        (void)json_add_obj(data, "hugetlb");
+        add_hugetlb(cg, data);
+        add_misc(cg, data);
+        add_pressure(cg, data, "cpu", "cpu.pressure");
+        add_pressure(cg, data, "memory", "memory.pressure");
+        add_pressure(cg, data, "blkio", "io.pressure");
         (void)json_add_obj(data, "intel_rdt");
+        /* the network is its owner's, a plugin's, say: runc counts none either */
         json_object_object_add(data, "network_interfaces", NULL);
         return data;
 }

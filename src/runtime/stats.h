@@ -10,4 +10,8 @@
  * there would count is left out, or 0. Freed by the caller. */
 Json *stats_read(const Cgroup *cg);
 
+/* The member "intel_rdt": what the group of a container has, and what is counted of it. group NULL:
+ * empty. monitor: the folder of its monitoring group; NULL: the group itself. */
+Json *stats_read_rdt(const char *root, const char *group, const char *monitor);
+
 #endif

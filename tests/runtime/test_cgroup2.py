@@ -7,9 +7,12 @@ import json
 import os
 import pathlib
 import shutil
+import stat
 import subprocess
 
 import pytest
+
+from support import bpf
 
 ALONE = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
 SCRIPT = """mount --make-rprivate / && umount -R /sys/fs/cgroup && \
@@ -24,9 +27,11 @@ class Version2:
         self.prefix = [] if ALONE else ["unshare", "-m", "sh", "-c", SCRIPT, "sh"]
 
     def run(self, *args, **kwargs):
+        if "input" not in kwargs:
+            kwargs["stdin"] = subprocess.DEVNULL
         return subprocess.run([*self.prefix, self.machine.runtime, "--root", self.machine.root,
                                *map(str, args)], capture_output=True, text=True, timeout=60,
-                              stdin=subprocess.DEVNULL, **kwargs)
+                              **kwargs)
 
     def report(self, b):
         b.save()
@@ -92,13 +97,94 @@ def test_device_filter(machine, v2):
     assert v2.run("run", "-b", b.path, b.id).returncode == 0
 
 
+def folder_of(b):
+    trees = pathlib.Path("/sys/fs/cgroup/unified"), pathlib.Path("/sys/fs/cgroup")
+    tree = next(p for p in trees if (p / "cgroup.procs").exists())
+    return tree / b.cgroup.lstrip("/")
+
+
+@pytest.fixture
+def filtered(machine, v2):
+    b = machine.bundle("ignore")
+    v2.up(b)
+    folder = os.open(folder_of(b), os.O_RDONLY)
+    yield b, folder
+    os.close(folder)
+    assert v2.run("delete", "--force", b.id).returncode == 0
+
+
+def pid_of(v2, b):
+    return json.loads(v2.run("state", b.id).stdout)["pid"]
+
+
+def change_devices(v2, b, *rules):
+    return v2.run("update", "-r", "-", b.id, input=json.dumps({"devices": [
+        {"allow": False, "access": "rwm"}, *rules]}))
+
+
+def may_open(v2, b, path):
+    return v2.run("exec", b.id, "/bin/probe", "open", "r", path).returncode == 0
+
+
+def test_programs_of_others_stay(v2, filtered):
+    if not os.path.exists("/dev/net/tun"):
+        pytest.skip("this machine has no tun device")
+    b, folder = filtered
+    assert bpf.names(folder) == ["tare_devices"]
+    with bpf.device_program("sd_devices") as foreign:
+        bpf.attach(folder, foreign, bpf.ALLOW_MULTI)
+    tun = {"allow": True, "type": "c", "major": 10, "minor": 200, "access": "rwm"}
+    os.mknod(f"/proc/{pid_of(v2, b)}/root/dev/tun", 0o666 | stat.S_IFCHR, os.makedev(10, 200))
+    assert not may_open(v2, b, "/dev/tun")
+    for rules, allowed in (((tun,), True), ((), False), ((tun,), True)):
+        done = change_devices(v2, b, *rules)
+        assert done.returncode == 0, done.stderr
+        assert sorted(bpf.names(folder)) == ["sd_devices", "tare_devices"]
+        assert may_open(v2, b, "/dev/tun") == allowed
+
+
+def test_what_another_program_forbids_is_forbidden(v2, filtered):
+    b, folder = filtered
+    with bpf.device_program("no_devices", allow=False) as foreign:
+        bpf.attach(folder, foreign, bpf.ALLOW_MULTI)
+    assert change_devices(v2, b).returncode == 0
+    assert sorted(bpf.names(folder)) == ["no_devices", "tare_devices"]
+    assert not may_open(v2, b, "/dev/null")
+
+
+def attach_first(b, name, flags):
+    """To a cgroup that is there before its container."""
+    folder = folder_of(b)
+    folder.mkdir(parents=True)
+    fd = os.open(folder, os.O_RDONLY)
+    with bpf.device_program(name) as foreign:
+        bpf.attach(fd, foreign, flags)
+    os.close(fd)
+    return folder
+
+
+def test_a_program_that_was_there_first_stays(machine, v2):
+    b = machine.bundle("ignore")
+    fd = os.open(attach_first(b, "sd_devices", bpf.ALLOW_MULTI), os.O_RDONLY)
+    v2.up(b)
+    assert sorted(bpf.names(fd)) == ["sd_devices", "tare_devices"]
+    os.close(fd)
+    assert v2.run("delete", "--force", b.id).returncode == 0
+
+
+def test_a_program_that_wants_to_be_alone(machine, v2):
+    b = machine.bundle("ignore")
+    attach_first(b, "alone", 0)
+    b.save()
+    done = v2.run("run", "-b", b.path, b.id)
+    assert done.returncode == 1 and "without BPF_F_ALLOW_MULTI" in done.stderr
+
+
 def test_life(machine, v2):
     b = machine.bundle("ignore")
     b.without_namespace("cgroup")
     v2.up(b)
-    trees = pathlib.Path("/sys/fs/cgroup/unified"), pathlib.Path("/sys/fs/cgroup")
-    tree = next(p for p in trees if (p / "cgroup.procs").exists())
-    folder = tree / b.cgroup.lstrip("/")
+    folder = folder_of(b)
     assert len((folder / "cgroup.procs").read_text().split()) == 1
     done = v2.run("exec", b.id, "/bin/probe", "report")
     assert f"0::{b.cgroup}" in json.loads(done.stdout)["cgroup"].splitlines(), done.stderr

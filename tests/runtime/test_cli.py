@@ -98,7 +98,7 @@ def test_version(machine):
     (("--debug=maybe", "list"), "--debug is true or false"),
     (("create", "--preserve-fds", "x", "a"), "--preserve-fds: 'x' is not a number"),
     (("events", "--interval", "soon", "a"), "--interval: 'soon' is not a time"),
-    (("update", "--l3-cache-schema", "L3:0=f", "a"), "Intel RDT is not supported"),
+    (("update", "--blkio-weight", "9", "a"), "--blkio-weight: 9 is out of range; expected 10 to"),
 ])
 def test_wrong_words(machine, words, text):
     machine.run(*words).failed(text, 1)
@@ -243,6 +243,48 @@ def test_update_with_units(up):
             f"--memory: '{wrong}' is not a number", 1)
 
 
+def test_update_of_swap_alone(up):
+    """It counts memory and swap together, and goes by the limit that the container has."""
+    try:
+        up.cgroup_file("memory", "memory.memsw.limit_in_bytes")
+        files = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
+    except FileNotFoundError:
+        files = ("memory.max", "memory.swap.max")
+
+    def limits():
+        try:
+            memory, swap = (up.cgroup_file("memory", file).read_text().strip() for file in files)
+        except FileNotFoundError:
+            pytest.skip("this machine does not count swap")
+        if files[0] == "memory.max":
+            return memory, "max" if swap == "max" else str(int(swap) + int(memory))
+        return memory, swap
+
+    def update(*options):
+        return up.machine.run("update", *options, up.id)
+
+    update("--memory", "64M", "--memory-swap", "64M").ok()
+    assert limits() == (str(64 << 20), str(64 << 20))
+    for total in (256 << 20, 96 << 20, 64 << 20, 128 << 20):
+        update("--memory-swap", total).ok()
+        assert limits() == (str(64 << 20), str(total))
+    update("--memory-swap", "63M").failed("is below this container's memory limit (67108864)", 1)
+    assert limits() == (str(64 << 20), str(128 << 20))
+    update("--memory", "32M", "--memory-swap", "32M").ok()
+    assert limits() == (str(32 << 20), str(32 << 20))
+    update("--memory", "-1", "--memory-swap", "-1").ok()
+    update("--memory-swap", "1G").failed("this container has no memory limit; give", 1)
+
+
+@pytest.mark.skipif(os.path.exists("/sys/fs/resctrl/schemata"), reason="the machine has resctrl")
+def test_update_of_rdt_without_resctrl(up):
+    """With it: tests/unit/test-runtime-rdt.c."""
+    for option in ("--l3-cache-schema", "--mem-bw-schema"):
+        up.machine.run("update", "--pids-limit", "77", option, "MB:0=10", up.id).failed(
+            "update: there is no resctrl file system at '/sys/fs/resctrl'", 1)
+    assert up.cgroup_file("pids", "pids.max").read_text() != "77\n"  # nothing is done by halves
+
+
 # -- events ----------------------------------------------------------------------------------------
 
 def test_stats(up):
@@ -254,6 +296,42 @@ def test_stats(up):
     assert 0 < data["memory"]["usage"]["usage"] < 64 << 20
     assert data["pids"]["current"] == 1
     assert data["memory"]["raw"]
+
+
+def test_stats_of_huge_pages(up):
+    data = up.machine.run("events", "--stats", up.id).ok().json["data"]
+    for folder in pathlib.Path("/sys/kernel/mm/hugepages").iterdir():
+        kib = int(re.fullmatch(r"hugepages-(\d+)kB", folder.name)[1])
+        size = f"{kib >> 20}GB" if kib >> 20 else f"{kib >> 10}MB" if kib >> 10 else f"{kib}KB"
+        if hugetlb_is_there(up, size):
+            assert data["hugetlb"][size]["usage"] == data["hugetlb"][size]["failcnt"] == 0
+
+
+def hugetlb_is_there(up, size):
+    for file in ("current", "usage_in_bytes"):
+        try:
+            return up.cgroup_file("hugetlb", f"hugetlb.{size}.{file}")
+        except FileNotFoundError:
+            pass
+    return None
+
+
+def test_stats_of_pressure(up):
+    data = up.machine.run("events", "--stats", up.id).ok().json["data"]
+    for member, file in (("cpu", "cpu"), ("memory", "memory"), ("blkio", "io")):
+        try:
+            text = up.cgroup_file("unified", f"{file}.pressure").read_text()
+        except (FileNotFoundError, OSError):  # version 1, or switched off (EOPNOTSUPP)
+            assert "psi" not in data[member]
+            continue
+        kinds = [line.split()[0] for line in text.splitlines()]
+        for kind in kinds:
+            assert set(data[member]["psi"][kind]) == {"avg10", "avg60", "avg300", "total"}
+
+
+def test_stats_have_no_group_of_rdt_and_no_network(up):
+    data = up.machine.run("events", "--stats", up.id).ok().json["data"]
+    assert data["intel_rdt"] == {} and data["network_interfaces"] is None
 
 
 def test_events_until_the_end(up):

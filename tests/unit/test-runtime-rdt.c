@@ -9,6 +9,7 @@
 
 #include "base/io.h"
 #include "runtime/rdt.h"
+#include "runtime/stats.h"
 
 static char *inside(const char *path)
 {
@@ -174,6 +175,157 @@ TEST(rdt, root_group)
 
         ASSERT_OK_ERR(apply(&rdt, &err), err);
         ASSERT_TRUE(is_file("tasks", "123"));
+}
+
+/* -- update -------------------------------------------------------------------------------------
+ */
+
+TEST(rdt_update, of_what_the_machine_has)
+{
+        static const struct {
+                const char *l3, *mem_bw, *said; /* NULL: nothing is wrong */
+                ErrKind kind;
+        } table[] = {
+                { "L3:0=f;1=f", NULL, NULL, ERR_NONE },
+                { NULL, "MB:0=50", NULL, ERR_NONE },
+                { "L3:0=f", "MB:0=50", NULL, ERR_NONE },
+                { "L2:0=f", NULL, "no resource 'L2'", ERR_UNSUPPORTED },
+                { "L3:0=f", "MBA:0=50", "no resource 'MBA'", ERR_UNSUPPORTED },
+                { "0=f", NULL, "'0=f' is no line", ERR_INVALID },
+                { "", NULL, "are empty", ERR_INVALID },
+        };
+
+        make_tree();
+        for (size_t i = 0; i < array_len(table); i++) {
+                RdtUpdate u = { table[i].l3, table[i].mem_bw };
+                Err err = { 0 };
+                int r = rdt_update_check(test_tmpdir(), &u, &err);
+                if (!table[i].said) {
+                        ASSERT_OK_ERR(r, err);
+                        continue;
+                }
+                ASSERT_TRUE(r < 0);
+                ASSERT_EQ(err.kind, table[i].kind);
+                ASSERT_CONTAINS(err.msg, table[i].said);
+        }
+        Err err = { 0 };
+        ASSERT_TRUE(rdt_update_check("/no/such", &(RdtUpdate){ .mem_bw_schema = "MB:0=1" }, &err) <
+                    0);
+        ASSERT_CONTAINS(err.msg, "no resctrl file system at '/no/such'");
+}
+
+TEST(rdt_update, group_that_is_there)
+{
+        make_tree();
+        RdtUpdate u = { "L3:0=7;1=7\nMB:0=10", "MB:0=20" };
+        Err err = { 0 };
+
+        put("gold/schemata", ""); /* the kernel's is no text to write over */
+        ASSERT_OK_ERR(rdt_update(test_tmpdir(), "gold", &u, NULL, 0, &err), err);
+        ASSERT_TRUE(is_file("gold/schemata", "L3:0=7;1=7\nMB:0=20\n"));
+        ASSERT_TRUE(is_file("gold/tasks", "")); /* it has its tasks */
+}
+
+TEST(rdt_update, container_without_a_group)
+{
+        char tid[16];
+        pid_t self = getpid();
+
+        make_tree();
+        snprintf(tid, sizeof(tid), "%d", self);
+        RdtUpdate u = { .l3_cache_schema = "L3:0=7" };
+        Err err = { 0 };
+        ASSERT_FALSE(rdt_group_exists(test_tmpdir(), "c2"));
+        ASSERT_TRUE(rdt_update(test_tmpdir(), "c2", &u, &self, 1, &err) < 0);
+        ASSERT_CONTAINS(err.msg, "c2/schemata"); /* made, but its files are the kernel's */
+        ASSERT_TRUE(rdt_group_exists(test_tmpdir(), "c2"));
+        put("c2/schemata", "");
+        put("c2/tasks", "");
+        err = (Err){ 0 };
+        ASSERT_OK_ERR(rdt_update(test_tmpdir(), "c2", &u, &self, 1, &err), err);
+        ASSERT_TRUE(is_file("c2/schemata", "L3:0=7\n"));
+        ASSERT_TRUE(is_file("c2/tasks", tid));
+}
+
+TEST(rdt_update, whose_group)
+{
+        static const struct {
+                OciIntelRdt rdt;
+                const char *recorded, *group;
+        } table[] = {
+                { { 0 }, NULL, NULL },
+                { { 0 }, "c1", "c1" },
+                { { .present = true }, "c1", "c1" },
+                { { .present = true, .clos_id = (char *)"gold" }, "gold/mon_groups/c1", "gold" },
+                { { .present = true, .clos_id = (char *)"/" }, NULL, "." },
+        };
+
+        for (size_t i = 0; i < array_len(table); i++) {
+                _cleanup_free_ char *group = rdt_group(&table[i].rdt, "c1", table[i].recorded);
+                if (table[i].group)
+                        ASSERT_STREQ(group, table[i].group);
+                else
+                        ASSERT_NULL(group);
+        }
+}
+
+/* -- statistics ---------------------------------------------------------------------------------
+ */
+
+static char *stats(const char *group, const char *monitor)
+{
+        _cleanup_json_ Json *j = stats_read_rdt(test_tmpdir(), group, monitor);
+
+        return json_print(j);
+}
+
+TEST(rdt_stats, as_runc_prints_them)
+{
+        static const char *const folders[] = { "info/L3",
+                                               "info/MB",
+                                               "info/L3_MON",
+                                               "gold/mon_data/mon_L3_00",
+                                               "gold/mon_data/mon_L3_01",
+                                               "gold/mon_groups/c1/mon_data/mon_L3_00" };
+        static const char *const files[][2] = {
+                { "info/L3/cbm_mask", "fffff\n" },
+                { "info/L3/min_cbm_bits", "1\n" },
+                { "info/L3/num_closids", "16\n" },
+                { "info/MB/bandwidth_gran", "10\n" },
+                { "info/MB/delay_linear", "1\n" },
+                { "info/MB/min_bandwidth", "10\n" },
+                { "info/MB/num_closids", "8\n" },
+                { "info/L3_MON/mon_features", "llc_occupancy\nmbm_total_bytes\nmbm_local_bytes\n" },
+                { "gold/mon_data/mon_L3_00/mbm_total_bytes", "500\n" },
+                { "gold/mon_data/mon_L3_00/mbm_local_bytes", "400\n" },
+                { "gold/mon_data/mon_L3_00/llc_occupancy", "300\n" },
+                { "gold/mon_data/mon_L3_01/mbm_total_bytes", "50\n" },
+                { "gold/mon_data/mon_L3_01/mbm_local_bytes", "Unavailable\n" },
+                { "gold/mon_data/mon_L3_01/llc_occupancy", "30\n" },
+                { "gold/mon_groups/c1/mon_data/mon_L3_00/llc_occupancy", "7\n" },
+        };
+
+        make_tree();
+        for (size_t i = 0; i < array_len(folders); i++) {
+                _cleanup_free_ char *full = inside(folders[i]);
+                ASSERT_OK(io_mkdir_p(full, 0755));
+        }
+        for (size_t i = 0; i < array_len(files); i++)
+                put(files[i][0], files[i][1]);
+        _cleanup_free_ char *all = stats("gold", NULL);
+        ASSERT_STREQ(all,
+                     "{\"l3_cache_info\":{\"cbm_mask\":\"fffff\",\"min_cbm_bits\":1,"
+                     "\"num_closids\":16},\"l3_cache_schema_root\":\"L3:0=fffff;1=fffff\","
+                     "\"l3_cache_schema\":\"L3:0=000ff;1=fffff\",\"mem_bw_info\":{"
+                     "\"bandwidth_gran\":10,\"delay_linear\":1,\"min_bandwidth\":10,"
+                     "\"num_closids\":8},\"mem_bw_schema_root\":\"MB:0=100;1=100\","
+                     "\"mem_bw_schema\":\"MB:0= 50;1=100\",\"mbm_stats\":[{"
+                     "\"mbm_total_bytes\":500,\"mbm_local_bytes\":400},{\"mbm_total_bytes\":50}"
+                     "],\"cmt_stats\":[{\"llc_occupancy\":300},{\"llc_occupancy\":30}]}");
+        _cleanup_free_ char *own = stats("gold", "gold/mon_groups/c1");
+        ASSERT_CONTAINS(own, "\"cmt_stats\":[{\"llc_occupancy\":7}]");
+        _cleanup_free_ char *none = stats(NULL, NULL);
+        ASSERT_STREQ(none, "{}");
 }
 
 TEST_MAIN

@@ -28,6 +28,14 @@ static const char *text_of(const ResourcePlan *p, const char *file)
         return NULL;
 }
 
+static const ResourceWrite *write_to(const ResourcePlan *p, const char *file)
+{
+        for (size_t i = 0; i < p->n; i++)
+                if (str_eq(p->items[i].file, file))
+                        return &p->items[i];
+        return NULL;
+}
+
 static ResourcePlan plan(const OciResources *r, bool (*is_v2)(const char *))
 {
         ResourcePlan p;
@@ -153,6 +161,37 @@ TEST(resources, swap_of_v2)
         }
 }
 
+TEST(resources, swap_by_the_limit_that_is_there)
+{
+        static const struct {
+                bool has_limit, has_swap;
+                int64_t limit, swap;
+                uint64_t now;
+                int ret;
+                int64_t swap_max; /* of v2; 0 with ret 0: nothing to compute */
+        } table[] = {
+                { false, true, 0, 5000, 4096, 0, 904 },
+                { false, true, 0, 5000, 5000, 0, 0 },
+                { false, true, 0, 5000, 5001, -EINVAL, 0 },
+                { false, true, 0, 5000, UINT64_MAX, -EINVAL, 0 },
+                { false, true, 0, 5000, 9223372036854771712U, -EINVAL, 0 },
+                { true, true, 1000, 5000, 4096, 0, 4000 }, /* its own limit counts */
+                { false, true, 0, -1, UINT64_MAX, 0, -1 },
+                { false, false, 0, 0, UINT64_MAX, 0, 0 },
+        };
+
+        for (size_t i = 0; i < array_len(table); i++) {
+                OciMemory m = { .has_limit = table[i].has_limit,
+                                .has_swap = table[i].has_swap,
+                                .limit = table[i].limit,
+                                .swap = table[i].swap };
+                int64_t value = 0;
+                ASSERT_EQ(resource_fill_limit(&m, table[i].now, NULL), table[i].ret);
+                if (table[i].ret == 0 && resource_swap_v2(&m, &value, NULL) >= 0)
+                        ASSERT_EQ(value, table[i].swap_max);
+        }
+}
+
 TEST(resources, refused)
 {
         OciKeyValue slash = { (char *)"../memory.max", (char *)"1" };
@@ -196,8 +235,42 @@ TEST(resources, block_devices)
         ASSERT_STREQ(text_of(&p, "blkio.throttle.read_bps_device"), "8:16 1048576");
         resource_plan_done(&p);
         p = plan(&r, all_v2);
-        ASSERT_STREQ(text_of(&p, "io.weight"), "default 4950");
+        ASSERT_STREQ(text_of(&p, "io.bfq.weight"), "500");
+        ASSERT_STREQ(write_to(&p, "io.bfq.weight")->other_file, "io.weight");
+        ASSERT_STREQ(write_to(&p, "io.bfq.weight")->other_text, "default 4950");
         ASSERT_STREQ(text_of(&p, "io.max"), "8:16 rbps=1048576");
+        resource_plan_done(&p);
+}
+
+TEST(resources, weight_of_a_device)
+{
+        OciBlkioWeight weight = { .major = 8, .minor = 16, .has_weight = true, .weight = 1000 };
+        OciResources r = { .blkio = { .weight_devices = &weight, .n_weight_devices = 1 } };
+        ResourcePlan p = plan(&r, all_v2);
+        const ResourceWrite *w = write_to(&p, "io.bfq.weight");
+
+        ASSERT_STREQ(w->text, "8:16 1000");
+        ASSERT_STREQ(w->other_file, "io.weight");
+        ASSERT_STREQ(w->other_text, "8:16 10000");
+        resource_plan_done(&p);
+        p = plan(&r, all_v1);
+        w = write_to(&p, "blkio.bfq.weight_device");
+        ASSERT_STREQ(w->text, "8:16 1000");
+        ASSERT_STREQ(w->other_file, "blkio.weight_device");
+        ASSERT_STREQ(w->other_text, "8:16 1000");
+        resource_plan_done(&p);
+}
+
+TEST(resources, misc_is_unified)
+{
+        OciKeyValue kv = { (char *)"misc.max", (char *)"sev 3\nsev_es max" };
+        OciResources r = { .unified = &kv, .n_unified = 1 };
+        ResourcePlan p = plan(&r, all_v2);
+
+        ASSERT_EQ(p.n, 2); /* the kernel takes one resource a write */
+        ASSERT_STREQ(p.items[0].file, "misc.max");
+        ASSERT_STREQ(p.items[0].text, "sev 3");
+        ASSERT_STREQ(p.items[1].text, "sev_es max");
         resource_plan_done(&p);
 }
 
