@@ -108,6 +108,47 @@ class Terminal:
                 self.process.wait()
 
 
+def hierarchies():
+    """Where cgroups are mounted."""
+    with open("/proc/thread-self/mountinfo", encoding="utf-8") as lines:
+        rows = [line.partition(" - ") for line in lines]
+    return [left.split()[4] for left, _, right in rows if right.startswith("cgroup")]
+
+
+class Cell:
+    """A cgroup below CGROUP, in every hierarchy, that a command is started in, as a service is."""
+
+    def __init__(self, name):
+        self.path = f"{CGROUP}/{name}"
+        self.folders = [mount + self.path for mount in hierarchies()]
+        for folder in self.folders:
+            os.makedirs(folder)
+            for level in (os.path.dirname(folder), folder):
+                self.fill_cpuset(level)
+
+    @staticmethod
+    def fill_cpuset(folder):
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            above = f"{os.path.dirname(folder)}/{name}"
+            if os.path.exists(above) and not os.path.exists(f"{folder}/{name}.effective"):
+                with open(above, encoding="ascii") as of, \
+                        open(f"{folder}/{name}", "w", encoding="ascii") as to:
+                    to.write(of.read())
+
+    def enter(self):
+        for folder in self.folders:
+            fd = os.open(f"{folder}/cgroup.procs", os.O_WRONLY)
+            os.write(fd, b"0")
+            os.close(fd)
+
+
+def cgroups_of(pid):
+    """Paths of a process, by hierarchy; cpuset is left out, which podman does not move."""
+    with open(f"/proc/{pid}/cgroup", encoding="ascii") as lines:
+        rows = [line.rstrip("\n").split(":", 2) for line in lines]
+    return {path for _, controllers, path in rows if "cpuset" not in controllers.split(",")}
+
+
 class Engine:
     """A client program; engine("run", ...) fails the test unless its exit status is `code`."""
 
@@ -122,15 +163,16 @@ class Engine:
     def command(self, *args):
         return [*self.prefix, *map(str, args)]
 
-    def run(self, *args, stdin=None, timeout=SECONDS):
+    def run(self, *args, stdin=None, timeout=SECONDS, cell=None):
         """Whatever the exit status."""
         return Said(subprocess.run(self.command(*args), env=self.env, input=stdin, text=True,
                                    check=False, capture_output=True, timeout=timeout,
                                    stdin=subprocess.DEVNULL if stdin is None else None,
-                                   errors="replace", cwd=self.folder))
+                                   errors="replace", cwd=self.folder,
+                                   preexec_fn=cell.enter if cell else None))
 
-    def __call__(self, *args, code=0, stdin=None, timeout=SECONDS):
-        said = self.run(*args, stdin=stdin, timeout=timeout)
+    def __call__(self, *args, code=0, stdin=None, timeout=SECONDS, cell=None):
+        said = self.run(*args, stdin=stdin, timeout=timeout, cell=cell)
         assert said.code == code, f"{' '.join(map(str, args))}: {said}\n{self.log_end()}"
         return said
 

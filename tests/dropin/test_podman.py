@@ -2,12 +2,13 @@
 """podman, whose conmon calls tare-runtime."""
 import json
 import os
+import subprocess
 import time
 
 import pytest
 
 from conftest import IMAGE
-from engines import CGROUP, Podman
+from engines import CGROUP, Cell, Podman, cgroups_of
 from support.node import wait_until
 
 RUN = ("run", "--cgroup-parent", CGROUP, "--network", "none")
@@ -221,10 +222,29 @@ def test_init(podman):
     assert said.out.split()[0] in ("catatonit", "podman-init")
 
 
-def test_cgroups_disabled_and_split(podman):
-    podman("run", "--cgroups", "disabled", "--network", "none", "--rm", IMAGE, "true")
-    said = podman(*RUN, "--cgroups", "no-conmon", "--rm", IMAGE, "true")
+@pytest.mark.parametrize("mode, container, conmon", [
+    ("enabled", "{parent}/libpod-{id}", ("{parent}/conmon", "{cell}")),  # of hybrid ones only v1's
+    ("no-conmon", "{parent}/libpod-{id}", ("{cell}",)),
+    ("disabled", "{cell}", ("{cell}",)),
+    ("split", "{cell}/libpod-payload-{id}", ("{cell}/runtime",)),
+])
+def test_cgroups(podman, mode, container, conmon):
+    """podman is started in a cgroup of its own, as by a unit."""
+    cell = Cell(mode)
+    parent = ("--cgroup-parent", CGROUP) if mode in ("enabled", "no-conmon") else ()
+    said = podman("run", "-d", *parent, "--network", "none", "--name", mode, "--cgroups", mode,
+                  IMAGE, "sleep", "100000", cell=cell)
     assert said.err == ""
+    state = podman.state(mode)
+    names = {"cell": cell.path, "parent": CGROUP, "id": said.id}
+    assert cgroups_of(state["Pid"]) == {container.format(**names)}
+    assert cgroups_of(state["ConmonPid"]) <= {path.format(**names) for path in conmon}
+    assert podman("exec", mode, "echo", "in").out == "in\n"
+    podman("stop", "-t", "0", mode)
+    assert podman.state(mode)["ExitCode"] == 137
+    podman("rm", mode)
+    below = {name for folder in cell.folders for _, names, _ in os.walk(folder) for name in names}
+    assert below <= {"runtime"}  # podman's own
 
 
 def test_namespaces(podman, running):
@@ -236,6 +256,71 @@ def test_namespaces(podman, running):
     host = os.readlink("/proc/thread-self/ns/ipc")
     said = shell(podman, "readlink /proc/self/ns/ipc", "--ipc", "host", "--uts", "host")
     assert said.out.strip() == host
+
+
+@pytest.fixture
+def mapped(podman):
+    """A container in a user namespace."""
+    podman(*RUN, "-d", "--name", "mapped", "--uidmap", "0:200000:3000", "--gidmap",
+           "0:200000:3000", IMAGE, "sleep", "100000")
+    yield "mapped"
+    podman("rm", "-f", "-t", "0", "mapped")
+
+
+def user_namespace(podman, container):
+    return os.readlink(f"/proc/{podman.state(container)['Pid']}/ns/user")
+
+
+WHO = "readlink /proc/self/ns/user; cat /proc/self/uid_map /proc/self/gid_map; id -u; id -g"
+FILES = "touch /root/x && stat -c %u:%g /root/x"
+
+
+def test_user_namespace_of_a_container(podman, mapped):
+    said = shell(podman, f"{WHO}; {FILES}", "--userns", f"container:{mapped}")
+    assert said.out.split() == [user_namespace(podman, mapped), "0", "200000", "3000", "0",
+                                "200000", "3000", "0", "0", "0:0"]
+    assert said.err == ""
+
+
+def test_user_namespace_by_path(podman, mapped, tmp_path):
+    """podman does not give its layers to such a namespace's root: the root is a folder of ours."""
+    root = tmp_path / "root"
+    root.mkdir()
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    podman("export", "-o", tmp_path / "tar", mapped)
+    subprocess.run(["tar", "-C", root, "-xf", tmp_path / "tar"], check=True)
+    subprocess.run(["chown", "-R", "200000:200000", root], check=True)
+    where = f"ns:/proc/{podman.state(mapped)['Pid']}/ns/user"
+    said = podman(*RUN, "--rm", "--userns", where, "--rootfs", root, "sh", "-c", f"{WHO}; {FILES}")
+    assert said.out.split()[0] == user_namespace(podman, mapped)
+    assert said.out.split()[1:] == ["0", "200000", "3000", "0", "200000", "3000", "0", "0", "0:0"]
+    said = podman(*RUN, "--rm", "--userns", where, IMAGE, "true", code=126)
+    assert "make the mount point: Permission denied" in said.err
+
+
+@pytest.mark.parametrize("options, size", [("auto", "1024"), ("auto:size=2048", "2048")])
+def test_automatic_user_namespace(podman, options, size):
+    for name in ("/etc/subuid", "/etc/subgid"):
+        with open(name, "r+", encoding="ascii") as file:
+            if "containers:" not in file.read():
+                file.write("containers:300000:200000\n")
+    podman(*RUN, "-d", "--name", "other", "--userns", "auto", IMAGE, "sleep", "100000")
+    said = shell(podman, f"{WHO}; {FILES}", "--userns", options)
+    namespace, _, first, count, _, _, _, *rest = said.out.split()
+    assert namespace not in (user_namespace(podman, "other"), os.readlink("/proc/self/ns/user"))
+    assert count == size and rest == ["0", "0", "0:0"]
+    with open(f"/proc/{podman.state('other')['Pid']}/uid_map", encoding="ascii") as file:
+        _, taken, length = map(int, file.read().split())
+    assert not taken < int(first) + int(size) <= taken + length  # nobody else's ids
+    podman("rm", "-f", "-t", "0", "other")
+
+
+@pytest.mark.parametrize("mode", ["keep-id", "nomap"])
+def test_user_namespace_without_root_only(podman, mode):
+    """podman's own word: without root, tests/runtime/test_rootless.py has what the runtime does."""
+    said = podman(*RUN, "--rm", "--userns", mode, IMAGE, "true", code=125)
+    assert f"{mode} is only supported in rootless mode" in said.err
 
 
 def test_volumes(podman, tmp_path):
