@@ -20,7 +20,7 @@
 #include "base/loop.h"
 #include "shim/proc.h"
 
-#define JOB_FDS_MAX    4
+#define JOB_FDS_MAX    12
 #define JOB_KEEP_MAX   16
 #define JOB_RESULT_MAX ((size_t)4 << 20)
 #define JOB_STEP_MAX   32

@@ -63,6 +63,8 @@ typedef struct Shim {
         size_t n_execs;
         Stream *streams;
         size_t n_streams;
+        struct Job *forward_job; /* of port-forward; NULL: none */
+        size_t n_connecting;
         bool ending, undoing; /* Shutdown: under way; at its last step */
         Call *end_calls;      /* who waits for the end; nobody when a signal asked */
         size_t n_end_calls;

@@ -9,6 +9,7 @@
 #include "shim/container.h"
 #include "shim/sandbox.h"
 #include "shim/shim-internal.h"
+#include "shim/stream.h"
 
 static void answer_all(Shim *s, const Err *err)
 {
@@ -56,7 +57,11 @@ void shim_continue_shutdown(Shim *s)
 
 void shim_begin_shutdown(Shim *s)
 {
+        Err err = {};
+
         s->ending = true;
+        (void)err_set(&err, ERR_CANCELED, "the pod is being removed");
+        streams_fail(s, STREAM_FORWARD, &err); /* others end with their processes */
         for (Container *c = s->containers, *next; c; c = next) {
                 next = c->next;
                 container_delete(c, (Call){});

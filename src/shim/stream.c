@@ -279,6 +279,9 @@ static int open_kind(Stream *st, const Tare__Shim__V1__OpenStreamRequest *req, E
         case TARE__SHIM__V1__OPEN_STREAM_REQUEST__WHAT_ATTACH:
                 st->ops = &stream_attach_ops;
                 return stream_attach_open(st, req->attach, err);
+        case TARE__SHIM__V1__OPEN_STREAM_REQUEST__WHAT_PORT_FORWARD:
+                st->ops = &stream_forward_ops;
+                return stream_forward_open(st, err);
         default:
                 return err_set(err, ERR_UNSUPPORTED,
                                "tare-shim " TARE_VERSION " does not know this kind of stream");

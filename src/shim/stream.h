@@ -82,4 +82,8 @@ int stream_exec_open(Stream *st, const Tare__Shim__V1__StreamExec *req, Err *err
 extern const StreamOps stream_attach_ops;
 int stream_attach_open(Stream *st, const Tare__Shim__V1__StreamAttach *req, Err *err);
 
+/* stream-forward.c */
+extern const StreamOps stream_forward_ops;
+int stream_forward_open(Stream *st, Err *err);
+
 #endif
