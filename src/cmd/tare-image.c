@@ -18,7 +18,7 @@ static const char help[] =
         "  import  {\"ingest\",\"path\",...}              from an OCI layout or docker archive\n"
         "  pack    {\"output\",\"reference\",\"layers\",...} folders and files to an OCI layout\n"
         "  sweep   {\"paths\":[...]}                  deletes folders\n"
-        "  usage   {\"path\"}                         bytes and inodes of a folder\n"
+        "  usage   {\"paths\"}                        bytes and inodes of folders\n"
         "\n"
         "Pull and import leave layers in INGEST/layers and documents in INGEST/blobs.\n"
         "  --help  this text        --version  the version\n";

@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/trace.h"
 #include "daemon/daemon.h"
+#include "engine/sampler.h"
 
 int main(int argc, char **argv)
 {
@@ -37,6 +38,8 @@ int main(int argc, char **argv)
                 fputs(text, stdout);
                 return EXIT_SUCCESS;
         }
+        if (opt.sampler)
+                return sampler_run(STDIN_FILENO);
         r = daemon_run(&opt, &err);
         if (r < 0)
                 fprintf(stderr, "tared: %s\n", err.msg);

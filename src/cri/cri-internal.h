@@ -68,6 +68,16 @@ Runtime__V1__PodSandboxStatus *cri_pod_status_message(Arena *a, const Pod *p);
 Runtime__V1__ContainerStatus *cri_container_status(Arena *a, Engine *e, const Container *c);
 Runtime__V1__ContainerState cri_container_state(const Container *c);
 
+/* stats.c: calls answer with samples there: at once, or as soon as there are some. processes: with
+ * what only a look at each process tells. */
+void cri_with_samples(Engine *e, GrpcCall *call, const ProtobufCMessage *req, bool processes,
+                      GrpcHandler answer);
+Runtime__V1__UInt64Value *cri_u64(Arena *a, uint64_t v);
+static inline uint64_t cri_working_set(const Sample *s)
+{
+        return s->memory_usage > s->inactive_file ? s->memory_usage - s->inactive_file : 0;
+}
+
 #define CRI_HANDLER(name) void name(void *userdata, GrpcCall *call, const ProtobufCMessage *req)
 CRI_HANDLER(cri_version);
 CRI_HANDLER(cri_status);
@@ -92,6 +102,8 @@ CRI_HANDLER(cri_attach);
 CRI_HANDLER(cri_port_forward);
 CRI_HANDLER(cri_container_stats);
 CRI_HANDLER(cri_list_container_stats);
+CRI_HANDLER(cri_pod_stats);
+CRI_HANDLER(cri_list_pod_stats);
 CRI_HANDLER(cri_get_events);
 CRI_HANDLER(cri_list_images);
 CRI_HANDLER(cri_image_status);

@@ -142,6 +142,7 @@ CRI_HANDLER(cri_image_fs_info)
         _cleanup_arena_ Arena a = {};
         FsUsage *u = arena_alloc(&a, sizeof(*u));
 
+        engine_usage_ask_layers(userdata);
         engine_fs_usage(userdata, u);
         arena_push(&a, r.image_filesystems, r.n_image_filesystems,
                    usage(&a, u->timestamp, u->mountpoint, u->image_bytes, u->image_inodes));

@@ -45,6 +45,7 @@ char *daemon_config_reference(void);             /* markdown; freed by the calle
 typedef struct DaemonOptions {
         const char *config, *root, *state, *listen, *log_level;
         bool version, help, reference;
+        bool sampler; /* run as sampler.h's process, on standard input; tared's own use */
 } DaemonOptions;
 int daemon_options_parse(int argc, char **argv, DaemonOptions *ret, Err *err);
 const char *daemon_help(void);

@@ -18,6 +18,7 @@ static const struct {
         { "--log-level", offsetof(DaemonOptions, log_level), true },
         { "--version", offsetof(DaemonOptions, version), false },
         { "--help", offsetof(DaemonOptions, help), false },
+        { "--sampler", offsetof(DaemonOptions, sampler), false },
         { "--config-reference", offsetof(DaemonOptions, reference), false },
 };
 

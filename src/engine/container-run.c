@@ -430,7 +430,7 @@ static void remove_finish(Op *op, const Err *err)
         if (err || !c)
                 return;
         chain_ids = take_ptr(c->chain_ids);
-        usage_forget(op->engine, c->id);
+        usage_forget_container(op->engine, c->id);
         if (c->state != CONTAINER_MAKING)
                 engine_tell(op->engine, ENGINE_DELETED, c->pod, c);
         engine_container_free(op->engine, c);

@@ -153,6 +153,9 @@ int recover(Engine *e, Err *err);
 /* Asks the pod's supervisor what became of its containers, and takes it over. */
 void recover_ask_state(Pod *p);
 void usage_free(Engine *e);
-void usage_forget(Engine *e, const char *container_id);
+void usage_forget_container(Engine *e, const char *id);
+void usage_forget_pod(Engine *e, const char *id);
+/* Of all writable layers together, as far as they have been measured. */
+void usage_sum_layers(Engine *e, uint64_t *ret_bytes, uint64_t *ret_inodes);
 
 #endif

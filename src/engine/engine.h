@@ -55,8 +55,20 @@ int engine_image_config(Engine *e, const Image *image, const ImageConfig **ret,
                         const char **ret_json, Err *err);
 /* config.json of a container; freed by the caller. */
 int engine_container_spec_json(Engine *e, const Container *c, char **ret, Err *err);
-/* Usage of a container as last sampled; -errno when it has none. */
-int engine_container_usage(Engine *e, const Container *c, ContainerUsage *ret);
+/* --- statistics: from memory, by a sampler; see usage.c --- */
+typedef struct EngineUsageWait EngineUsageWait;
+typedef void (*EngineUsageReady)(void *data);
+/* Somebody wants statistics (processes: also what each process tells): they are kept fresh for a
+ * while. NULL: what there is can be had now. Else, some object has never been sampled, and ready is
+ * called when it has been, or after a second; engine_usage_cancel() gives that up. */
+EngineUsageWait *engine_usage_ask(Engine *e, bool processes, EngineUsageReady ready, void *data);
+void engine_usage_cancel(EngineUsageWait *w);
+/* Wants the sizes of writable layers: those of before are there now, new ones later. */
+void engine_usage_ask_layers(Engine *e);
+void engine_container_usage(Engine *e, const Container *c, EngineUsage *ret);
+/* sum: room for the answer of a pod without a cgroup of its own. */
+void engine_pod_usage(Engine *e, const Pod *p, Sample *sum, EngineUsage *ret);
+const char *engine_layers_folder(const Engine *e); /* the file system of layers */
 void engine_fs_usage(Engine *e, FsUsage *ret);
 /* *ret is filled with heap data: tare__v1__list_operations_response__free_unpacked(). pod NULL:
  * all. */

@@ -268,6 +268,11 @@ EngineWait *engine_remove_image(Engine *e, const char *reference, EngineDone don
         return op_wait(op, done, data);
 }
 
+const char *engine_layers_folder(const Engine *e)
+{
+        return snapshots_root(e->snapshots);
+}
+
 void engine_fs_usage(Engine *e, FsUsage *ret)
 {
         const char *key;
@@ -281,4 +286,5 @@ void engine_fs_usage(Engine *e, FsUsage *ret)
                 ret->image_bytes += ((LayerFacts *)value)->bytes;
                 ret->image_inodes += ((LayerFacts *)value)->inodes;
         }
+        usage_sum_layers(e, &ret->container_bytes, &ret->container_inodes);
 }

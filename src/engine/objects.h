@@ -11,6 +11,7 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/map.h"
+#include "engine/sampler.h"
 #include "oci/image-spec.h"
 #include "runtime/v1/api.pb-c.h"
 
@@ -108,19 +109,17 @@ struct Image {
         char *config_json;
 };
 
-typedef struct ContainerUsage {
-        int64_t timestamp; /* when it was sampled, ns since the epoch */
-        uint64_t cpu_ns, cpu_nano_cores;
+/* What is known of the use of a container or pod; all borrowed until the loop goes on. */
+typedef struct EngineUsage {
+        const Sample *sample; /* NULL: none yet; its timestamp is its age */
         bool has_nano_cores;
-        uint64_t memory_usage, memory_working_set, memory_rss, memory_limit; /* limit 0: none */
-        uint64_t page_faults, major_page_faults;
-        bool has_swap;
-        uint64_t swap_usage, swap_available;
-        uint64_t pids;
-        bool has_layer;
+        uint64_t nano_cores;
+        const NetifStats *links; /* of a pod: n_links */
+        size_t n_links;
+        bool has_layer; /* of a container */
         int64_t layer_timestamp;
         uint64_t layer_bytes, layer_inodes;
-} ContainerUsage;
+} EngineUsage;
 
 typedef struct FsUsage {
         int64_t timestamp;

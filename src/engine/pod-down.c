@@ -348,6 +348,7 @@ static void remove_finish(Op *op, const Err *err)
                 return;
         if (d->pod->state != POD_MAKING)
                 engine_tell(op->engine, ENGINE_DELETED, d->pod, NULL);
+        usage_forget_pod(op->engine, d->pod->id);
         engine_pod_free(op->engine, take_ptr(d->pod));
         pod_drop_own_cgroups(op->engine);
 }

@@ -306,6 +306,30 @@ static int start_supervisor(World *w, const EngineConfig *c, const char *pod_id,
         return 0;
 }
 
+/* This very program, whatever lies where it was started from. */
+static int start_sampler(World *w, int *ret_fd, int *ret_pidfd, Err *err)
+{
+        Spawn spawn = SPAWN_INIT;
+        int pair[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return err_sys(err, errno, "make a socket pair");
+        _cleanup_close_ int ours = pair[0], theirs = pair[1];
+        spawn.path = "/proc/self/exe";
+        spawn.argv = (char *[]){ (char *)"tare-sampler", (char *)"--sampler", NULL };
+        spawn.envp = environ;
+        spawn.stdio[0] = theirs;
+        spawn.stdio[2] = STDERR_FILENO;
+        spawn.new_session = true;
+        spawn.death_signal = SIGKILL;
+        r = spawn_program(&spawn, NULL, ret_pidfd);
+        if (r < 0)
+                return err_sys(err, -r, "start the sampler");
+        (void)io_set_nonblock(ours, true);
+        *ret_fd = take_fd(ours);
+        return 0;
+}
+
 World *world_linux_new(Loop *loop, Err *err)
 {
         World *w = xnew(World);
@@ -321,6 +345,7 @@ World *world_linux_new(Loop *loop, Err *err)
                 .start_stream = world_start_stream,
                 .end_stream = world_end_stream,
                 .forget_stream = world_forget_stream,
+                .start_sampler = start_sampler,
         };
         return w;
 }

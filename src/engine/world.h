@@ -80,6 +80,8 @@ struct WorldOps {
                                      void (*ended)(void *data), void *data, Err *err);
         void (*end_stream)(WorldStream *s);    /* SIGKILL; `ended` follows */
         void (*forget_stream)(WorldStream *s); /* the process goes on; no `ended` */
+        /* Starts sampler.h's process; the socket to it (non-blocking), and its pidfd. */
+        int (*start_sampler)(World *w, int *ret_fd, int *ret_pidfd, Err *err);
 };
 
 World *world_linux_new(Loop *loop, Err *err);

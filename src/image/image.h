@@ -28,8 +28,8 @@
  * layout (folder, which must not exist or be empty). config: the image-spec's "config" object (Cmd,
  * Env, User, ...). The same input gives the same bytes: owner 0:0, times 0 (SOURCE_DATE_EPOCH when
  * set) sweep   {"paths":["<folder below trash>",...]}                         deletes trees; slow
- * by nature usage   {"path"}                                                       bytes and inodes
- * of a tree
+ * by nature usage   {"paths":["<folder>",...]}                             bytes and inodes
+ * of each tree, told as it is known
  *
  * platform: "linux/arm64" or "linux/arm/v7"; without it the machine's own.
  * layers_dir/<chain id hex>/fs are layers that are present (lower directories for implicit parents
@@ -43,7 +43,7 @@
  *   {"event":"image","reference","manifest_digest","target_digest","config_digest","size",
  *    "chain_ids":[...]}
  *   {"event":"packed","reference","manifest_digest"}
- *   {"event":"usage","bytes","inodes"}
+ *   {"event":"usage","path","bytes","inodes"}
  *   {"event":"error","kind":"NOT_FOUND","num":2,"message":"..."}   then exit status 1
  * "done" is exit status 0 after the last event. All but progress come at the end, after one sync.
  * After a failure the layers that were finished are told all the same (then "error"): the next try

@@ -35,12 +35,12 @@ static const Member members[] = {
         { "max_unpacked_bytes", KIND_U64, AT(max_unpacked_bytes), TRANSFERS, 0 },
         { "hosts_dir", KIND_PATH, AT(hosts_dir), FOR(IMAGE_PULL), 0 },
         { "timeout_ms", KIND_U64, AT(timeout_ms), FOR(IMAGE_PULL), 0 },
-        { "path", KIND_PATH, AT(path), FOR(IMAGE_IMPORT) | FOR(IMAGE_USAGE),
-          FOR(IMAGE_IMPORT) | FOR(IMAGE_USAGE) },
+        { "path", KIND_PATH, AT(path), FOR(IMAGE_IMPORT), FOR(IMAGE_IMPORT) },
         { "output", KIND_PATH, AT(output), FOR(IMAGE_PACK), FOR(IMAGE_PACK) },
         { "layers", KIND_ARRAY, AT(layers), FOR(IMAGE_PACK), FOR(IMAGE_PACK) },
         { "config", KIND_OBJECT, AT(config), FOR(IMAGE_PACK), 0 },
-        { "paths", KIND_STRV, AT(paths), FOR(IMAGE_SWEEP), FOR(IMAGE_SWEEP) },
+        { "paths", KIND_STRV, AT(paths), FOR(IMAGE_SWEEP) | FOR(IMAGE_USAGE),
+          FOR(IMAGE_SWEEP) | FOR(IMAGE_USAGE) },
 };
 
 static const struct {

@@ -165,30 +165,55 @@ static int walk(Walk *w, int *fd)
         return r;
 }
 
-int verb_usage(const ImageRequest *req, int events_fd, Err *err)
+/* Prints what one folder has; fd is taken. */
+static int usage_one(const char *path, int fd, int events_fd, Err *err)
 {
-        char *const paths[] = { req->path, NULL };
+        _cleanup_close_ int owned = fd;
         struct stat st;
         Walk w = {};
 
-        _cleanup_close_ int fd = open(req->path, OPEN_DIR);
-        if (fd < 0 || fstat(fd, &st) < 0)
-                return err_sys(err, errno, "usage: open %s", req->path);
-        int r = confine_walker(paths, false, err);
-        if (r < 0)
-                return r;
+        if (fstat(owned, &st) < 0)
+                return err_sys(err, errno, "usage: %s", path);
         w.links = map_new();
         count(&w, &st);
-        r = walk(&w, &fd);
+        int r = walk(&w, &owned);
         while (w.depth > 0)
                 strv_free(w.folders[--w.depth].todo);
         free(w.folders);
         map_free(w.links);
         /* a folder that was moved under us ends the walk; the count so far is an answer */
         if (r < 0 && r != -ESTALE)
-                return err_sys(err, -r, "usage: %s", req->path);
+                return err_sys(err, -r, "usage: %s", path);
         Json *ev = event_new("usage");
+        json_add_str(ev, "path", path);
         json_add_u64(ev, "bytes", w.bytes);
         json_add_u64(ev, "inodes", w.inodes);
         return event_print(events_fd, ev, err);
+}
+
+/* One folder that is gone does not keep the others. */
+int verb_usage(const ImageRequest *req, int events_fd, Err *err)
+{
+        _cleanup_strv_ char **there = NULL;
+        Err later = {};
+        int first = 0;
+
+        for (size_t i = 0; req->paths && req->paths[i]; i++) {
+                _cleanup_close_ int fd = open(req->paths[i], OPEN_DIR);
+                if (fd >= 0)
+                        strv_push(&there, req->paths[i]);
+                else if (first == 0)
+                        first = err_sys(err, errno, "usage: open %s", req->paths[i]);
+        }
+        int r = there ? confine_walker(there, false, first < 0 ? &later : err) : 0;
+        if (r < 0)
+                return r;
+        for (size_t i = 0; there && there[i]; i++) {
+                int fd = open(there[i], OPEN_DIR);
+                int one = fd < 0 ? err_sys(first < 0 ? &later : err, errno, "usage: open %s",
+                                           there[i])
+                                 : usage_one(there[i], fd, events_fd, first < 0 ? &later : err);
+                first = first < 0 ? first : one;
+        }
+        return first;
 }

@@ -75,9 +75,13 @@ static bool parse_link(const struct nlmsghdr *m, NetifStats *ret)
                         memcpy(&s, RTA_DATA(a),
                                RTA_PAYLOAD(a) < sizeof(s) ? RTA_PAYLOAD(a) : sizeof(s));
                         ret->rx_bytes = s.rx_bytes;
+                        ret->rx_packets = s.rx_packets;
                         ret->rx_errors = s.rx_errors;
+                        ret->rx_dropped = s.rx_dropped;
                         ret->tx_bytes = s.tx_bytes;
+                        ret->tx_packets = s.tx_packets;
                         ret->tx_errors = s.tx_errors;
+                        ret->tx_dropped = s.tx_dropped;
                         counted = true;
                 }
         }

@@ -16,7 +16,8 @@ int netif_move(const char *name, int ns_fd, const char *new_name, Err *err);
 
 typedef struct NetifStats {
         char name[16];
-        uint64_t rx_bytes, rx_errors, tx_bytes, tx_errors;
+        uint64_t rx_bytes, rx_packets, rx_errors, rx_dropped;
+        uint64_t tx_bytes, tx_packets, tx_errors, tx_dropped;
 } NetifStats;
 /* All interfaces but lo; count or -errno. */
 int netif_stats(NetifStats *ret, size_t max);

@@ -31,7 +31,7 @@ def du(folder):
 
 
 def usage(worker, folder):
-    result = worker.run("usage", {"path": folder})
+    result = worker.run("usage", {"paths": [str(folder)]})
     assert result.status == 0, result.error
     return result.events[0]["bytes"], result.events[0]["inodes"]
 
@@ -56,7 +56,7 @@ def test_usage_counts_as_du(worker):
 def test_usage_of_what_is_no_folder(worker):
     os.symlink("/usr", worker.path("link"))
     for path in (worker.path("link"), worker.path("missing"), "/dev/null"):
-        assert worker.run("usage", {"path": path}).status == 1
+        assert worker.run("usage", {"paths": [path]}).status == 1
 
 
 def test_sweep(worker):

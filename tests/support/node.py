@@ -376,11 +376,22 @@ class Node:
             except OSError:
                 pass
         ours = {self.holder.pid, self.process.pid if self.process else 0} | self.helpers
+        ours |= self.samplers()
         spaces = {self._namespace(self.holder.pid, kind) for kind in ("mnt", "net")}
         for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
             if {self._namespace(pid, kind) for kind in ("mnt", "net")} & spaces:
                 found.add(pid)
         return sorted(pid for pid in found - ours if running(pid))
+
+    def samplers(self):
+        """The processes that read statistics for the daemon; they come and go with questions."""
+        return {
+            pid
+            for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+            if self.process
+            and (stat_of(pid) or [""] * 2)[1] == str(self.process.pid)
+            and leaks.command_of(pid).startswith("tare-sampler")
+        }
 
     @staticmethod
     def _namespace(pid, kind):
