@@ -31,6 +31,7 @@ CRI_TOOLS = ("sigs.k8s.io/cri-tools", "v1.36.0")
 # The next version compares addresses where it means numbers (linux_cgroups_pids and two others).
 RUNTIME_TOOLS = ("github.com/opencontainers/runtime-tools", "v0.9.1-0.20250523060157-0ea5ed0382a2")
 CONTAINERD = ("github.com/containerd/containerd/v2", "v2.4.2")
+KUBERNETES, KUBERNETES_LIBRARIES = ("k8s.io/kubernetes", "v1.36.3"), "v0.36.3"
 # Engines of Debian, and the libraries and files of theirs that a machine may lack. They are
 # unpacked, not installed: nothing of theirs is started, nothing of the machine's is replaced.
 ENGINES = ("catatonit conmon containerd docker.io golang-github-containers-common libassuan0 "
@@ -293,6 +294,37 @@ def containerd():
     return made(f"containerd-{version}", names, build)
 
 
+def kubernetes():
+    """(kubelet, kube-apiserver, kubectl). Their module says only in its own repository where the
+    libraries are that it is published with."""
+    module, version = KUBERNETES
+    names = ["kubelet", "kube-apiserver", "kubectl"]
+
+    def build(work):
+        with open(os.path.join(module_source(module, version), "go.mod"), encoding="utf-8") as file:
+            libraries = re.findall(r"^\s+(k8s\.io/\S+) v0\.0\.0$", file.read(), re.M)
+        with open(os.path.join(work, "go.mod"), "w", encoding="utf-8") as file:
+            file.write(f"module tare.test/kubernetes\n\ngo {GO_VERSION[0]}.{GO_VERSION[1]}\n\n"
+                       f"require {module} {version}\n")
+            file.writelines(f"replace {name} => {name} {KUBERNETES_LIBRARIES}\n"
+                            for name in libraries)
+        stamp = f"-s -w -X k8s.io/component-base/version.gitVersion={version}"
+        run([go(), "build", "-trimpath", "-ldflags", stamp, "-o", f"{work}/",
+             *(f"{module}/cmd/{name}" for name in names)],
+            env=dict(go_environment(), GOFLAGS=f"{GOFLAGS} -mod=mod", GOWORK="off"), cwd=work)
+
+    return made(f"kubernetes-{version}", names, build)
+
+
+def etcd():
+    """Debian's, unpacked: the package would start it."""
+    def build(work):
+        unpack_packages(["etcd-server"], work)
+        os.replace(f"{work}/root/usr/bin/etcd", f"{work}/etcd")
+
+    return made("etcd-debian12", ["etcd"], build)[0]
+
+
 def grpc_client():
     """The Go client of tests/wire, built where it is used; here only what it needs is fetched."""
     folder = os.path.join(HERE, "wire", "client")
@@ -312,6 +344,8 @@ TOOLS = {
     "grpc-client": grpc_client,
     "engines": engines,
     "containerd": lambda: containerd()[0],
+    "kubelet": lambda: kubernetes()[0],
+    "etcd": etcd,
 }
 
 
@@ -335,6 +369,8 @@ def test_environment():
         found["TARE_RUNC"] = runc()
         found["TARE_ENGINES"] = engines()
         found["TARE_CONTAINERD"] = os.path.dirname(containerd()[0])
+        found["TARE_KUBERNETES"] = os.path.dirname(kubernetes()[0])
+        found["TARE_ETCD"] = etcd()
     except (ToolError, OSError):
         pass  # prepare() has told
     return found

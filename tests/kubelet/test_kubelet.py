@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people do with pods through kubectl, on a node that runs tared."""
+import json
+import os
+import subprocess
+import time
+
+import pytest
+from support import images
+from support.node import wait_until
+
+from cluster import NODE, Terminal
+
+READY = 0  # of PodSandboxState
+SCRIPT = ("echo hello from $(hostname); echo warned >&2; touch /tmp/ok; "
+          "exec httpd -f -p 8080 -h /tmp")
+
+
+def pod_of(name, script=SCRIPT, **container):
+    """A pod of two containers with a probe and limits."""
+    main = {
+        "name": "main", "image": images.NAME, "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", script],
+        "readinessProbe": {"exec": {"command": ["cat", "/tmp/ok"]}, "periodSeconds": 1},
+        "resources": {"limits": {"memory": "64Mi", "cpu": "200m"}},
+        **container,
+    }
+    side = {"name": "side", "image": images.NAME, "imagePullPolicy": "IfNotPresent",
+            "command": ["sh", "-c", "sleep 10000"]}
+    return {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
+        "spec": {"nodeName": NODE, "containers": [main, side], "enableServiceLinks": False,
+                 "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1},
+    }
+
+
+@pytest.fixture
+def pod(cluster):
+    """The name of a pod that is ready."""
+    cluster.count = getattr(cluster, "count", 0) + 1
+    name = f"pod{cluster.count}"
+    cluster.run_pod(pod_of(name))
+    yield name
+    delete(cluster, name)
+
+
+def delete(cluster, name):
+    cluster.kubectl("delete", "pod", name, "--wait=false")
+    wait_until(lambda: cluster.pod(name) is None, 40, f"pod {name} to be gone")
+
+
+def containers_of(cluster, name):
+    return {c["name"]: c for c in cluster.pod(name)["status"]["containerStatuses"]}
+
+
+def test_pod_becomes_ready_and_goes(cluster):
+    found = cluster.run_pod(pod_of("first"))
+    assert found["status"]["podIP"].startswith("10.88.")
+    assert [c["restartCount"] for c in found["status"]["containerStatuses"]] == [0, 0]
+    assert cluster.kubectl("logs", "first", "-c", "main").out == "hello from first\nwarned\n"
+    delete(cluster, "first")
+    # the kubelet removes what it has stopped when it next collects garbage
+    assert not [p for p in cluster.node.client.ListPodSandbox().items if p.state == READY]
+
+
+def test_static_pod(cluster):
+    path = cluster.path("manifests", "web.json")
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        json.dump(pod_of("web"), file)
+    os.rename(f"{path}.new", path)
+    cluster.wait_ready(f"web-{NODE}")
+    os.unlink(path)
+    wait_until(lambda: cluster.pod(f"web-{NODE}") is None, 40, "the static pod to be gone")
+
+
+def test_statistics(cluster, pod):
+    def mine():
+        summary = cluster.kubectl("get", "--raw", f"/api/v1/nodes/{NODE}/proxy/stats/summary").json
+        found = [p for p in summary["pods"] if p["podRef"]["name"] == pod]
+        used = found[0].get("memory", {}).get("workingSetBytes", 0) if found else 0
+        return found[0] if used else None
+
+    stats = wait_until(mine, 30, "statistics of the pod")
+    assert {c["name"] for c in stats["containers"]} == {"main", "side"}
+
+
+def test_logs_follow(cluster):
+    cluster.run_pod(pod_of("talks", "touch /tmp/ok; i=0; while true; do i=$((i+1)); echo line $i; "
+                                    "sleep 0.2; done"))
+    follow = subprocess.Popen(cluster.kubectl_command("logs", "-f", "talks", "-c", "main"),
+                              stdout=subprocess.PIPE, text=True)
+    cluster.node.helpers.add(follow.pid)
+    lines = [follow.stdout.readline() for _ in range(12)]
+    follow.kill()
+    follow.wait()
+    follow.stdout.close()
+    assert lines == [f"line {n}\n" for n in range(1, 13)]
+    delete(cluster, "talks")
+
+
+def test_daemon_killed_and_restarted(cluster, pod):
+    before = containers_of(cluster, pod)
+    cluster.node.kill()
+    time.sleep(3)  # the kubelet is to see it gone, and asks each second
+    cluster.node.start()
+    wait_until(cluster.ready, 30, "the node to be ready again")
+    cluster.kubectl("annotate", "pod", pod, "seen=again")
+    after = containers_of(cluster, pod)
+    for name in ("main", "side"):
+        assert after[name]["restartCount"] == 0
+        assert after[name]["containerID"] == before[name]["containerID"]
+        assert "running" in after[name]["state"]
+
+
+def test_failing_container_is_restarted_and_explained(cluster):
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(pod_of("fails", "echo no; exit 3")))
+
+    def restarted():
+        status = (cluster.pod("fails")["status"].get("containerStatuses") or [])
+        return [c for c in status if c["name"] == "main" and c["restartCount"] > 0]
+
+    status = wait_until(restarted, 40, "a restart")[0]
+    ended = status["lastState"]["terminated"]
+    assert (ended["exitCode"], ended["reason"]) == (3, "Error")
+    delete(cluster, "fails")
+
+
+def test_memory_limit_is_an_oom_kill(cluster):
+    script = "x=$(head -c 100000000 /dev/zero | tr '\\0' x); echo ${#x}"
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(pod_of("hungry", script)))
+
+    def killed():
+        status = (cluster.pod("hungry")["status"].get("containerStatuses") or [])
+        return [s["terminated"] for c in status if c["name"] == "main"
+                for s in (c["state"], c.get("lastState") or {}) if "terminated" in s]
+
+    ended = wait_until(killed, 40, "its end")[0]
+    assert ended["reason"] == "OOMKilled"
+    delete(cluster, "hungry")
+
+
+def test_exec(cluster, pod):
+    done = cluster.kubectl("exec", pod, "-c", "main", "--", "sh", "-c",
+                           "echo out; echo err >&2; exit 7", ok=None)
+    assert (done.code, done.out) == (7, "out\n")
+    assert done.err.startswith("err\n")
+    text = "".join(f"line {n}\n" for n in range(20000))
+    assert cluster.kubectl("exec", "-i", pod, "-c", "main", "--", "cat", stdin=text).out == text
+
+
+def test_exec_with_a_terminal(cluster, pod):
+    with Terminal(cluster, "exec", "-it", pod, "-c", "main", "--", "sh") as terminal:
+        terminal.say("stty size; tty\n")
+        terminal.expect("33 101")
+        terminal.expect("/dev/pts/0")
+        terminal.resize(44, 122)
+        wait_until(lambda: terminal.say("stty size\n") or terminal.seen("44 122", 0.3))
+        terminal.say("exit 5\n")
+        assert terminal.end() == 5
+
+
+def test_attach(cluster):
+    script = "touch /tmp/ok; while read -r x; do echo got $x; done; sleep 1000"
+    cluster.run_pod(pod_of("asks", script, stdin=True))
+    attach = subprocess.Popen(
+        cluster.kubectl_command("attach", "-i", "asks", "-c", "main"), stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True)
+    cluster.node.helpers.add(attach.pid)
+    attach.stdin.write("one\n")
+    attach.stdin.flush()
+    assert attach.stdout.readline() == "got one\n"
+    attach.kill()
+    attach.communicate()
+    assert cluster.kubectl("logs", "asks", "-c", "main").out == "got one\n"
+    delete(cluster, "asks")
+
+
+def test_copy_in_and_out(cluster, pod):
+    source = cluster.path("copied")
+    with open(source, "wb") as file:
+        file.write(os.urandom(3 << 20))
+    cluster.kubectl("cp", source, f"{pod}:/tmp/copied", "-c", "main")
+    cluster.kubectl("cp", f"{pod}:/tmp/copied", f"{source}.back", "-c", "main")
+    with open(source, "rb") as a, open(f"{source}.back", "rb") as b:
+        assert a.read() == b.read()
