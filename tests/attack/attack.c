@@ -4,10 +4,9 @@
  *
  *   attack escape SENTINEL           the host's file, through cwd, "..", and inherited descriptors
  *   attack watch SECONDS SENTINEL DEV:INO
- *                                    the same through every other process that it sees, and the
- *                                    runtime's binary through its exe
- *   attack walk NAME                 a file of this name anywhere below /
- *   attack writable PATH...          which of these open for writing
+ *                                    so long, or until TERM, the same through every other process
+ * that it sees, and the runtime's binary through its exe attack walk NAME                 a file of
+ * this name anywhere below / attack writable PATH...          which of these open for writing
  *   attack mask PATH                 a masked path is not the null device and not an empty folder
  *   attack device PATH MAJ           it is not a character device of this major number
  *   attack ids                       "ids UID GID"
@@ -119,11 +118,19 @@ static void look_at_process(int pid, const char *sentinel, const char *exe)
                 closedir(dir);
 }
 
+static volatile sig_atomic_t stopped;
+
+static void stop(int signo)
+{
+        stopped = signo;
+}
+
 static int watch(double seconds, const char *sentinel, const char *exe)
 {
         struct timespec start, now;
         long seen = 0;
 
+        signal(SIGTERM, stop);
         printf("watching\n");
         fflush(stdout);
         clock_gettime(CLOCK_MONOTONIC, &start);
@@ -140,8 +147,9 @@ static int watch(double seconds, const char *sentinel, const char *exe)
                 if (dir)
                         closedir(dir);
                 clock_gettime(CLOCK_MONOTONIC, &now);
-        } while ((double)(now.tv_sec - start.tv_sec) + (double)(now.tv_nsec - start.tv_nsec) / 1e9 <
-                 seconds);
+        } while (!stopped &&
+                 (double)(now.tv_sec - start.tv_sec) + (double)(now.tv_nsec - start.tv_nsec) / 1e9 <
+                         seconds);
         printf("seen %ld\n", seen);
         return 0;
 }

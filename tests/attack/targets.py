@@ -210,6 +210,12 @@ class Bundle:
             assert time.monotonic() < end, self.out.read_text()
             time.sleep(0.01)
 
+    def stop_watching(self):
+        """It has looked all the time, however slow the machine is."""
+        assert self.target.run("kill", self.id, "TERM")[0] == 0, self.out.read_text()
+        self.wait_output("seen")
+        assert "seen 0\n" not in self.out.read_text()
+
     def exec(self, *args, options=(), **kwargs):
         return self.target.run("exec", *options, self.id, *args, **kwargs)
 

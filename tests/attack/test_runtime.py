@@ -34,34 +34,84 @@ def tree(path):
 
 def test_exec_seen_by_the_container(target):
     """Processes enter while one inside, with every right, looks at each: exe, root, cwd, fds."""
-    b = target.bundle("watch", "3", target.sentinel, target.exe)
+    b = target.bundle("watch", "100", target.sentinel, target.exe)
     b.rights(ALL_RIGHTS)
     b.up()
     b.wait_output("watching")
     for _ in range(12):
         b.exec("/bin/attack", "ids")
-    b.wait_output("seen")
+    b.stop_watching()
     nothing_found(b.out.read_text())
+
+
+def join(bundle, pid, *kinds):
+    """Namespaces of a process instead of new ones."""
+    kept = [n for n in bundle.linux["namespaces"] if n["type"] not in kinds]
+    bundle.linux["namespaces"] = kept + [{"type": kind, "path": f"/proc/{pid}/ns/{kind}"}
+                                         for kind in kinds]
 
 
 @pytest.mark.parametrize("ptrace", [False, True], ids=["plain", "ptrace"])
 def test_shared_pid_namespace(target, ptrace):
-    """A second container is made in the pid namespace of one that looks. With CAP_SYS_PTRACE it
-    sees the host's tree until the pivot (docs/attacks.md), but never the binary."""
-    b = target.bundle("watch", "3", target.sentinel, target.exe)
+    """A second container is made in the pid namespace of one that looks. With CAP_SYS_PTRACE, and
+    without a user namespace, it sees the host's tree until the pivot (docs/attacks.md), but never
+    the binary, nor a descriptor that stays open later: the next two tests."""
+    b = target.bundle("watch", "100", target.sentinel, target.exe)
     b.rights([right for right in ALL_RIGHTS if ptrace or right != "CAP_SYS_PTRACE"])
     b.up()
     b.wait_output("watching")
     pid = b.pid()
     for _ in range(6):
         other = target.bundle("ids")
-        other.linux["namespaces"] = [n for n in other.linux["namespaces"] if n["type"] != "pid"] + [
-            {"type": "pid", "path": f"/proc/{pid}/ns/pid"}]
+        join(other, pid, "pid")
         _, text = other.run()
         assert "ids 0 0" in text, text
-    b.wait_output("seen")
+    b.stop_watching()
     found = b.out.read_text()
     nothing_found("\n".join(line for line in found.splitlines() if not ptrace or " exe:" in line))
+
+
+def test_created_in_a_shared_pid_namespace(target):
+    """One that waits for its start has the container's root, and nothing of the host open: looked
+    at from the pid namespace that it shares, with every right."""
+    b = target.bundle("wait")
+    b.rights(ALL_RIGHTS)
+    b.up()
+    b.wait_output("ready")
+    other = target.bundle("ids")
+    join(other, b.pid(), "pid")
+    other.create()
+    _, text = b.exec("/bin/attack", "watch", "0.5", target.sentinel, target.exe)
+    assert "seen" in text and "seen 0\n" not in text, text
+    nothing_found(text)
+
+
+def test_shared_pid_and_user_namespace(target):
+    """As test_shared_pid_namespace, with every right, in a user namespace: its CAP_SYS_PTRACE does
+    not reach a process that is not dumpable and whose memory is the host's."""
+    def mapped(*args):
+        b = target.bundle(*args)
+        for path in (b.rootfs, *b.rootfs.glob("**/*")):
+            os.chown(path, 100000, 100000)
+        return b
+
+    for folder in (target.folder, *target.folder.parents[:2]):
+        folder.chmod(folder.stat().st_mode | 0o011)
+    b = mapped("watch", "100", target.sentinel, target.exe)
+    b.rights(ALL_RIGHTS)
+    b.linux["namespaces"].append({"type": "user"})
+    b.linux["uidMappings"] = b.linux["gidMappings"] = [
+        {"containerID": 0, "hostID": 100000, "size": 65536}]
+    b.up()
+    b.wait_output("watching")
+    pid = b.pid()
+    for _ in range(6):
+        other = mapped("ids")
+        join(other, pid, "pid", "user")
+        _, text = other.run()
+        assert "ids 0 0" in text, text
+    b.stop_watching()
+    nothing_found(b.out.read_text())
 
 
 @pytest.mark.parametrize("entry", ["link", "script"])

@@ -69,6 +69,28 @@ def test_original_groups(bundle):
     bundle.run().failed("keep_original_groups", 1)
 
 
+def test_annotations_of_crun_have_no_effect(bundle):
+    """docs/runtime-spec.md says of each why."""
+    plain = bundle.report()
+    here = bundle.path / "of-an-annotation"
+    bundle.hook("createRuntime", "copy", bundle.path / "hook")
+    bundle.config["annotations"] = {f"run.oci.{name}": value for name, value in (
+        ("seccomp.receiver", str(here)), ("seccomp.plugins", str(here)),
+        ("seccomp_bpf_data", "AAAA"), ("seccomp_fail_unknown_syscall", "1"),
+        ("hooks.stdout", str(here)), ("hooks.stderr", str(here)), ("pidfd_receiver", str(here)),
+        ("systemd.subgroup", "below"), ("delegate-cgroup", "delegated"),
+        ("systemd.force_cgroup_v1", "/tmp"), ("mount_context_type", "fscontext"),
+        ("timens_offset", "1 2 3"), ("handler", "krun"))}
+    table = pathlib.Path(__file__).parents[2] / "docs/runtime-spec.md"
+    for name in bundle.config["annotations"]:
+        assert f"`{name}`" in table.read_text(encoding="utf-8")
+    same = ("cgroup", "groups", "uid", "args", "seccomp")
+    report = bundle.report()
+    assert {key: report.get(key) for key in same} == {key: plain.get(key) for key in same}
+    assert len(report["mountinfo"].splitlines()) == len(plain["mountinfo"].splitlines())
+    assert (bundle.path / "hook").exists() and not here.exists()
+
+
 def test_annotation_without_a_key(bundle):
     bundle.config["annotations"] = {"": "b"}
     bundle.run().failed("annotations", 1)
