@@ -175,6 +175,19 @@ def test_attach(cluster):
     delete(cluster, "asks")
 
 
+def test_port_forward(cluster, pod):
+    forward = subprocess.Popen(cluster.kubectl_command("port-forward", pod, "18080:8080"),
+                               stdout=subprocess.PIPE, text=True)
+    cluster.node.helpers.add(forward.pid)
+    assert "Forwarding from 127.0.0.1:18080" in forward.stdout.readline()
+    cluster.kubectl("exec", pod, "-c", "main", "--", "sh", "-c", "echo page > /tmp/index.html")
+    for _ in range(3):
+        got = cluster.node.inside("curl", "-s", "http://127.0.0.1:18080/index.html")
+        assert got.stdout == "page\n", got.stderr
+    forward.kill()
+    forward.communicate()
+
+
 def test_copy_in_and_out(cluster, pod):
     source = cluster.path("copied")
     with open(source, "wb") as file:
