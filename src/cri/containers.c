@@ -164,19 +164,16 @@ static bool container_matches(const Container *c, const Runtime__V1__ContainerFi
                             config->n_labels);
 }
 
-CRI_HANDLER(cri_list_containers)
+static void fill_list(Arena *a, Engine *e, const Runtime__V1__ContainerFilter *filter,
+                      Runtime__V1__ListContainersResponse *r)
 {
-        Engine *e = userdata;
-        const Runtime__V1__ListContainersRequest *q = (const void *)req;
-        Runtime__V1__ListContainersResponse r = RUNTIME__V1__LIST_CONTAINERS_RESPONSE__INIT;
-        _cleanup_arena_ Arena a = {};
         const Container *c;
 
         for (size_t i = 0; (c = engine_next_container(e, &i));) {
-                if (!container_matches(c, q->filter))
+                if (!container_matches(c, filter))
                         continue;
                 Runtime__V1__Container *item =
-                        arena_message(&a, Runtime__V1__Container, runtime__v1__container__init);
+                        arena_message(a, Runtime__V1__Container, runtime__v1__container__init);
                 item->id = (char *)c->id;
                 item->pod_sandbox_id = c->pod->id;
                 item->metadata = c->request->config->metadata;
@@ -186,9 +183,30 @@ CRI_HANDLER(cri_list_containers)
                 item->state = cri_container_state(c);
                 item->created_at = c->created_at;
                 borrow_labels(item, c->request->config);
-                arena_push(&a, r.containers, r.n_containers, item);
+                arena_push(a, r->containers, r->n_containers, item);
         }
+}
+
+CRI_HANDLER(cri_list_containers)
+{
+        const Runtime__V1__ListContainersRequest *q = (const void *)req;
+        Runtime__V1__ListContainersResponse r = RUNTIME__V1__LIST_CONTAINERS_RESPONSE__INIT;
+        _cleanup_arena_ Arena a = {};
+
+        fill_list(&a, userdata, q->filter, &r);
         grpc_call_reply(call, &r.base);
+}
+
+CRI_HANDLER(cri_stream_containers)
+{
+        const Runtime__V1__StreamContainersRequest *q = (const void *)req;
+        Runtime__V1__ListContainersResponse r = RUNTIME__V1__LIST_CONTAINERS_RESPONSE__INIT;
+        _cleanup_arena_ Arena a = {};
+
+        fill_list(&a, userdata, q->filter, &r);
+        stream_items(call, Runtime__V1__StreamContainersResponse,
+                     RUNTIME__V1__STREAM_CONTAINERS_RESPONSE__INIT, containers, r.containers,
+                     r.n_containers);
 }
 
 static Runtime__V1__ContainerUser *container_user(Arena *a, const Container *c)
@@ -209,7 +227,7 @@ static Runtime__V1__ContainerUser *container_user(Arena *a, const Container *c)
 }
 
 /* What the client asked for at creation, changed by what it has updated since. */
-static Runtime__V1__ContainerResources *container_resources(Arena *a, const Container *c)
+Runtime__V1__ContainerResources *cri_container_resources(Arena *a, const Container *c)
 {
         const Runtime__V1__LinuxContainerConfig *l = c->request->config->linux;
         Runtime__V1__ContainerResources *r = arena_message(a, Runtime__V1__ContainerResources,
@@ -285,7 +303,7 @@ Runtime__V1__ContainerStatus *cri_container_status(Arena *a, Engine *e, const Co
         s->n_mounts = config->n_mounts;
         s->mounts = config->mounts;
         s->log_path = (char *)str_or(c->log_path, "");
-        s->resources = container_resources(a, c);
+        s->resources = cri_container_resources(a, c);
         s->user = container_user(a, c);
         s->stop_signal = signal_to_cri(c->stop_signal);
         borrow_labels(s, config);

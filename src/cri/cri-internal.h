@@ -66,7 +66,23 @@ GrpcCall *pending_finish(Pending *p); /* frees it; the call is to be answered */
 
 Runtime__V1__PodSandboxStatus *cri_pod_status_message(Arena *a, const Pod *p);
 Runtime__V1__ContainerStatus *cri_container_status(Arena *a, Engine *e, const Container *c);
+Runtime__V1__ContainerResources *cri_container_resources(Arena *a, const Container *c);
 Runtime__V1__ContainerState cri_container_state(const Container *c);
+
+/* The answer of a Stream* RPC: the items of a list, STREAM_ITEMS of them a message; none: the end.
+ */
+#define STREAM_ITEMS 128
+#define stream_items(call, T, INIT, field, items, n)                                               \
+        do {                                                                                       \
+                for (size_t at_ = 0; at_ < (n); at_ += STREAM_ITEMS) {                             \
+                        T m_ = INIT;                                                               \
+                        m_.field = (items) + at_;                                                  \
+                        m_.n_##field = (n)-at_ < STREAM_ITEMS ? (n)-at_ : STREAM_ITEMS;            \
+                        if (grpc_call_send((call), &m_.base) < 0)                                  \
+                                break; /* the call has failed */                                   \
+                }                                                                                  \
+                grpc_call_reply((call), NULL);                                                     \
+        } while (0)
 
 /* stats.c: calls answer with samples there: at once, or as soon as there are some. processes: with
  * what only a look at each process tells. */
@@ -102,6 +118,14 @@ CRI_HANDLER(cri_attach);
 CRI_HANDLER(cri_port_forward);
 CRI_HANDLER(cri_container_stats);
 CRI_HANDLER(cri_list_container_stats);
+CRI_HANDLER(cri_stream_pods);
+CRI_HANDLER(cri_stream_containers);
+CRI_HANDLER(cri_stream_images);
+CRI_HANDLER(cri_stream_container_stats);
+CRI_HANDLER(cri_stream_pod_stats);
+CRI_HANDLER(cri_metric_descriptors);
+CRI_HANDLER(cri_list_pod_metrics);
+CRI_HANDLER(cri_stream_pod_metrics);
 CRI_HANDLER(cri_pod_stats);
 CRI_HANDLER(cri_list_pod_stats);
 CRI_HANDLER(cri_get_events);

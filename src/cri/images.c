@@ -23,23 +23,40 @@ static Runtime__V1__Image *image_message(Arena *a, const Image *i)
         return m;
 }
 
-CRI_HANDLER(cri_list_images)
+static void fill_list(Arena *a, Engine *e, const Runtime__V1__ImageFilter *filter,
+                      Runtime__V1__ListImagesResponse *r)
 {
-        Engine *e = userdata;
-        const Runtime__V1__ListImagesRequest *q = (const void *)req;
-        Runtime__V1__ListImagesResponse r = RUNTIME__V1__LIST_IMAGES_RESPONSE__INIT;
-        const char *only = q->filter && q->filter->image ? q->filter->image->image : "";
-        _cleanup_arena_ Arena a = {};
+        const char *only = filter && filter->image ? filter->image->image : "";
         const Image *i = NULL;
 
         if (!str_empty(only)) {
                 if (engine_find_image(e, only, &i, NULL) == 0)
-                        arena_push(&a, r.images, r.n_images, image_message(&a, i));
+                        arena_push(a, r->images, r->n_images, image_message(a, i));
         } else {
                 for (size_t k = 0; (i = engine_next_image(e, &k));)
-                        arena_push(&a, r.images, r.n_images, image_message(&a, i));
+                        arena_push(a, r->images, r->n_images, image_message(a, i));
         }
+}
+
+CRI_HANDLER(cri_list_images)
+{
+        const Runtime__V1__ListImagesRequest *q = (const void *)req;
+        Runtime__V1__ListImagesResponse r = RUNTIME__V1__LIST_IMAGES_RESPONSE__INIT;
+        _cleanup_arena_ Arena a = {};
+
+        fill_list(&a, userdata, q->filter, &r);
         grpc_call_reply(call, &r.base);
+}
+
+CRI_HANDLER(cri_stream_images)
+{
+        const Runtime__V1__StreamImagesRequest *q = (const void *)req;
+        Runtime__V1__ListImagesResponse r = RUNTIME__V1__LIST_IMAGES_RESPONSE__INIT;
+        _cleanup_arena_ Arena a = {};
+
+        fill_list(&a, userdata, q->filter, &r);
+        stream_items(call, Runtime__V1__StreamImagesResponse,
+                     RUNTIME__V1__STREAM_IMAGES_RESPONSE__INIT, images, r.images, r.n_images);
 }
 
 static char *verbose_info(Arena *a, Engine *e, const Image *i)

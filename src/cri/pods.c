@@ -67,28 +67,46 @@ static bool pod_matches(const Pod *p, const Runtime__V1__PodSandboxFilter *f)
                             config->n_labels);
 }
 
-CRI_HANDLER(cri_list_pods)
+static void fill_list(Arena *a, Engine *e, const Runtime__V1__PodSandboxFilter *filter,
+                      Runtime__V1__ListPodSandboxResponse *r)
 {
-        Engine *e = userdata;
-        const Runtime__V1__ListPodSandboxRequest *q = (const void *)req;
-        Runtime__V1__ListPodSandboxResponse r = RUNTIME__V1__LIST_POD_SANDBOX_RESPONSE__INIT;
-        _cleanup_arena_ Arena a = {};
         const Pod *p;
 
         for (size_t i = 0; (p = engine_next_pod(e, &i));) {
-                if (!pod_matches(p, q->filter))
+                if (!pod_matches(p, filter))
                         continue;
                 Runtime__V1__PodSandbox *s =
-                        arena_message(&a, Runtime__V1__PodSandbox, runtime__v1__pod_sandbox__init);
+                        arena_message(a, Runtime__V1__PodSandbox, runtime__v1__pod_sandbox__init);
                 s->id = (char *)p->id;
                 s->metadata = p->request->config->metadata;
                 s->state = pod_state(p);
                 s->created_at = p->created_at;
                 s->runtime_handler = p->request->runtime_handler;
                 borrow_labels(s, p->request->config);
-                arena_push(&a, r.items, r.n_items, s);
+                arena_push(a, r->items, r->n_items, s);
         }
+}
+
+CRI_HANDLER(cri_list_pods)
+{
+        const Runtime__V1__ListPodSandboxRequest *q = (const void *)req;
+        Runtime__V1__ListPodSandboxResponse r = RUNTIME__V1__LIST_POD_SANDBOX_RESPONSE__INIT;
+        _cleanup_arena_ Arena a = {};
+
+        fill_list(&a, userdata, q->filter, &r);
         grpc_call_reply(call, &r.base);
+}
+
+CRI_HANDLER(cri_stream_pods)
+{
+        const Runtime__V1__StreamPodSandboxesRequest *q = (const void *)req;
+        Runtime__V1__ListPodSandboxResponse r = RUNTIME__V1__LIST_POD_SANDBOX_RESPONSE__INIT;
+        _cleanup_arena_ Arena a = {};
+
+        fill_list(&a, userdata, q->filter, &r);
+        stream_items(call, Runtime__V1__StreamPodSandboxesResponse,
+                     RUNTIME__V1__STREAM_POD_SANDBOXES_RESPONSE__INIT, pod_sandboxes, r.items,
+                     r.n_items);
 }
 
 static Runtime__V1__PodSandboxNetworkStatus *network_status(Arena *a, const Pod *p)

@@ -288,18 +288,43 @@ static bool matches(const Container *c, const Runtime__V1__ContainerStatsFilter 
                              config->n_labels));
 }
 
+static void fill_containers(Arena *a, Engine *e, const Runtime__V1__ContainerStatsFilter *filter,
+                            Runtime__V1__ListContainerStatsResponse *r)
+{
+        const Container *o;
+
+        for (size_t i = 0; (o = engine_next_container(e, &i));)
+                if (matches(o, filter))
+                        arena_push(a, r->stats, r->n_stats, container_stats(a, e, o));
+}
+
 static void answer_containers(void *e, GrpcCall *call, const ProtobufCMessage *req)
 {
         const Runtime__V1__ListContainerStatsRequest *q = (const void *)req;
         Runtime__V1__ListContainerStatsResponse r =
                 RUNTIME__V1__LIST_CONTAINER_STATS_RESPONSE__INIT;
         _cleanup_arena_ Arena a = {};
-        const Container *c;
 
-        for (size_t i = 0; (c = engine_next_container(e, &i));)
-                if (matches(c, q->filter))
-                        arena_push(&a, r.stats, r.n_stats, container_stats(&a, e, c));
+        fill_containers(&a, e, q->filter, &r);
         grpc_call_reply(call, &r.base);
+}
+
+static void stream_containers(void *e, GrpcCall *call, const ProtobufCMessage *req)
+{
+        const Runtime__V1__StreamContainerStatsRequest *q = (const void *)req;
+        Runtime__V1__ListContainerStatsResponse r =
+                RUNTIME__V1__LIST_CONTAINER_STATS_RESPONSE__INIT;
+        _cleanup_arena_ Arena a = {};
+
+        fill_containers(&a, e, q->filter, &r);
+        stream_items(call, Runtime__V1__StreamContainerStatsResponse,
+                     RUNTIME__V1__STREAM_CONTAINER_STATS_RESPONSE__INIT, container_stats, r.stats,
+                     r.n_stats);
+}
+
+CRI_HANDLER(cri_stream_container_stats)
+{
+        cri_with_samples(userdata, call, req, false, stream_containers);
 }
 
 CRI_HANDLER(cri_list_container_stats)
@@ -345,18 +370,43 @@ static bool pod_matches(const Pod *p, const Runtime__V1__PodSandboxStatsFilter *
                                     config->n_labels)));
 }
 
+static void fill_pods(Arena *a, Engine *e, const Runtime__V1__PodSandboxStatsFilter *filter,
+                      Runtime__V1__ListPodSandboxStatsResponse *r)
+{
+        const Pod *o;
+
+        for (size_t i = 0; (o = engine_next_pod(e, &i));)
+                if (pod_matches(o, filter))
+                        arena_push(a, r->stats, r->n_stats, pod_stats(a, e, o));
+}
+
 static void answer_pods(void *e, GrpcCall *call, const ProtobufCMessage *req)
 {
         const Runtime__V1__ListPodSandboxStatsRequest *q = (const void *)req;
         Runtime__V1__ListPodSandboxStatsResponse r =
                 RUNTIME__V1__LIST_POD_SANDBOX_STATS_RESPONSE__INIT;
         _cleanup_arena_ Arena a = {};
-        const Pod *p;
 
-        for (size_t i = 0; (p = engine_next_pod(e, &i));)
-                if (pod_matches(p, q->filter))
-                        arena_push(&a, r.stats, r.n_stats, pod_stats(&a, e, p));
+        fill_pods(&a, e, q->filter, &r);
         grpc_call_reply(call, &r.base);
+}
+
+static void stream_pods(void *e, GrpcCall *call, const ProtobufCMessage *req)
+{
+        const Runtime__V1__StreamPodSandboxStatsRequest *q = (const void *)req;
+        Runtime__V1__ListPodSandboxStatsResponse r =
+                RUNTIME__V1__LIST_POD_SANDBOX_STATS_RESPONSE__INIT;
+        _cleanup_arena_ Arena a = {};
+
+        fill_pods(&a, e, q->filter, &r);
+        stream_items(call, Runtime__V1__StreamPodSandboxStatsResponse,
+                     RUNTIME__V1__STREAM_POD_SANDBOX_STATS_RESPONSE__INIT, pod_sandbox_stats,
+                     r.stats, r.n_stats);
+}
+
+CRI_HANDLER(cri_stream_pod_stats)
+{
+        cri_with_samples(userdata, call, req, false, stream_pods);
 }
 
 CRI_HANDLER(cri_list_pod_stats)
