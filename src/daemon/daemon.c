@@ -152,6 +152,7 @@ static int engine_config_fill(Daemon *d, Err *err)
                 .cni_cache_dir = c->cni_cache_dir,
                 .cni_timeout_s = (unsigned)c->cni_timeout_s,
                 .netns_dir = c->netns_dir,
+                .cdi_spec_dirs = c->cdi_spec_dirs,
                 .registry_config = c->registry_config,
                 .snapshotter = c->snapshotter,
                 .default_runtime = c->default_runtime,

@@ -23,6 +23,7 @@ typedef struct DaemonConfig {
         char *root, *state, *listen, *cgroup_driver, *cgroup_parent, *shim_cgroup, *snapshotter,
                 *default_runtime, *netns_dir, *log_level, *log_format;
         char *cni_conf_dir, *cni_cache_dir, **cni_bin_dirs;
+        char **cdi_spec_dirs;
         int64_t cni_timeout_s;
         char *registry_config;
         char *stream_address, *stream_tls_cert, *stream_tls_key, *stream_tls_client_ca;

@@ -15,6 +15,7 @@
 
 typedef struct Create {
         Container *c;
+        char **cdi; /* names of devices */
         SpecUserRequest user;
         bool waited_for_name;
         Tare__Shim__V1__PrepareContainerReply *prepared;
@@ -169,6 +170,10 @@ static int send_prepare(Op *op, Create *d, Tare__Shim__V1__PrepareContainerReque
         p->has_gid = d->user.has_gid;
         p->gid = d->user.gid;
         p->strict_groups = d->user.strict_groups;
+        p->cdi_devices = d->cdi;
+        p->n_cdi_devices = strv_len(d->cdi);
+        p->cdi_dirs = op->engine->config->cdi_spec_dirs;
+        p->n_cdi_dirs = strv_len(op->engine->config->cdi_spec_dirs);
         req.call_case = TARE__SHIM__V1__REQUEST__CALL_PREPARE_CONTAINER;
         req.prepare_container = p;
         r = step_call(op, d->c->pod, &req, keep_reply, false,
@@ -226,12 +231,21 @@ static int create_prepare_undo(Op *op, Err *err)
 
 /* --- spec --- */
 
-typedef struct Found { /* the reply's host paths, as spec_generate() wants them */
+typedef struct Found { /* the reply's findings, as spec_generate() wants them */
         SpecMountSource *mounts;
         SpecDeviceSource *devices;
         size_t n_devices;
         char *seccomp;
+        CdiEdits *cdi;
 } Found;
+
+static void found_done(Found *f)
+{
+        free(f->mounts);
+        free(f->devices);
+        free(f->seccomp);
+        cdi_edits_free(f->cdi);
+}
 
 static void add_device(Found *f, size_t index, const char *below,
                        const Tare__Shim__V1__HostPathInfo *h)
@@ -284,7 +298,13 @@ static int read_found(const Create *d, Found *f, Err *err)
         if (k < p->n_host_paths)
                 f->seccomp = xstrndup((const char *)p->host_paths[k]->content.data,
                                       p->host_paths[k]->content.len);
-        return 0;
+        if (!d->cdi)
+                return 0;
+        if (str_empty(p->cdi_edits))
+                return err_set(err, ERR_UNSUPPORTED,
+                               "the pod's supervisor is older than this daemon and knows no CDI "
+                               "devices: run the pod again");
+        return cdi_edits_parse(p->cdi_edits, strlen(p->cdi_edits), &f->cdi, err);
 }
 
 static const Runtime__V1__NamespaceOption *container_namespaces(const Container *c)
@@ -381,6 +401,7 @@ static int generate(Engine *e, const Create *d, const Found *found, OciSpec **re
                 .device_sources = found->devices,
                 .n_device_sources = found->n_devices,
                 .seccomp_text = found->seccomp,
+                .cdi = found->cdi,
         };
         _cleanup_free_ char *target_path = NULL;
         _cleanup_strv_ char **notes = NULL;
@@ -433,9 +454,7 @@ static int create_spec(Op *op, Err *err)
 
         if (r == 0)
                 r = generate(op->engine, d, &found, &spec, err);
-        free(found.mounts);
-        free(found.devices);
-        free(found.seccomp);
+        found_done(&found);
         if (r == 0)
                 r = write_spec(c, spec, err);
         if (r < 0)
@@ -481,6 +500,7 @@ static void create_free(void *data)
         Create *d = data;
 
         spec_user_request_done(&d->user);
+        strv_free(d->cdi);
         if (d->prepared)
                 tare__shim__v1__prepare_container_reply__free_unpacked(d->prepared, NULL);
         free(d);
@@ -618,6 +638,7 @@ EngineWait *engine_create_container(Engine *e, const Runtime__V1__CreateContaine
                 return engine_answer(e, NULL, &err, done, data);
         }
         d->user = user;
+        (void)spec_cdi_names(config_of(d->c), &d->cdi, NULL); /* the check has seen to it */
         object = engine_object("ctr", d->c->id);
         op = op_start(e->ops, &verb_create_container, object, d->c->id, p->id, d);
         op->result_id = xstrdup(d->c->id);

@@ -30,6 +30,7 @@ typedef struct EngineConfig {
         const char *cni_cache_dir;
         unsigned cni_timeout_s;      /* of each plugin */
         const char *netns_dir;       /* /run/netns */
+        char **cdi_spec_dirs;        /* /etc/cdi, /var/run/cdi; NULL: none */
         const char *registry_config; /* hosts.toml folder; NULL: none */
         const char *snapshotter;
         const char *default_runtime;

@@ -12,7 +12,9 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "base/trace.h"
+#include "oci/cdi.h"
 #include "runtime/runtime.h"
+#include "shim/cdi.h"
 #include "shim/container.h"
 #include "shim/host-path.h"
 #include "shim/job.h"
@@ -21,6 +23,7 @@
 
 #define LOWER_DIRS_MAX 500 /* the kernel's own limit */
 #define GROUPS_MAX     65536
+#define CDI_DIRS_MAX   64
 
 typedef Tare__Shim__V1__PrepareContainerRequest PrepareRequest;
 typedef Tare__Shim__V1__PrepareContainerReply PrepareReply;
@@ -53,6 +56,12 @@ static int check_request(const PrepareRequest *req, Err *err)
         if (r >= 0 && req->n_host_paths > HOST_PATHS_MAX)
                 r = err_set(err, ERR_TOO_LARGE, "%zu host paths are over the limit of %d",
                             req->n_host_paths, HOST_PATHS_MAX);
+        if (r >= 0 && (req->n_cdi_devices > CDI_DEVICES_MAX || req->n_cdi_dirs > CDI_DIRS_MAX))
+                r = err_set(err, ERR_TOO_LARGE,
+                            "%zu CDI devices, %zu folders are over the limits of %d, %d",
+                            req->n_cdi_devices, req->n_cdi_dirs, CDI_DEVICES_MAX, CDI_DIRS_MAX);
+        for (size_t i = 0; r >= 0 && i < req->n_cdi_dirs; i++)
+                r = check_dir("cdi_dir", req->cdi_dirs[i], err);
         if (r >= 0 && req->n_supplemental_groups > GROUPS_MAX)
                 r = err_set(err, ERR_TOO_LARGE, "%zu groups are over the limit of %d",
                             req->n_supplemental_groups, GROUPS_MAX);
@@ -177,6 +186,11 @@ static int prepare_child(JobChild *jc, void *arg, Err *err)
         merge_groups(req, &user, &reply);
         job_step(jc, "host paths");
         r = look_at_host(req, &reply, err);
+        if (r >= 0 && req->n_cdi_devices > 0) {
+                job_step(jc, "CDI devices");
+                r = cdi_look_up(req->cdi_dirs, req->n_cdi_dirs, req->cdi_devices,
+                                req->n_cdi_devices, &reply.cdi_edits, err);
+        }
         if (r < 0)
                 return r;
         size_t len = tare__shim__v1__prepare_container_reply__get_packed_size(&reply);

@@ -298,6 +298,10 @@ int spec_check_container(const SpecNode *node, const CriPod *pod, const CriConta
                 r = spec_mounts_check(node, c, err);
         if (r == 0)
                 r = spec_devices_check(c, err);
+        if (r == 0) {
+                _cleanup_strv_ char **cdi = NULL;
+                r = spec_cdi_names(c, &cdi, err);
+        }
         if (r == 0)
                 r = check_namespaces(pod, spec_request_namespaces(c), err);
         if (r == 0)

@@ -42,12 +42,6 @@ int spec_devices_check(const CriContainer *c, Err *err)
                                 "devices[%zu].permissions: \"%.20s\" is not made of r, w and m", i,
                                 p);
         }
-        if (c->n_cdi_devices > 0)
-                return err_set(
-                        err, ERR_UNSUPPORTED,
-                        "CDI_devices: \"%.200s\" cannot be given: devices by CDI name are not "
-                        "implemented; use devices",
-                        c->cdi_devices[0]->name);
         return 0;
 }
 

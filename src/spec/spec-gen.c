@@ -175,9 +175,19 @@ int spec_namespaces_build(SpecBuild *b, Err *err)
 }
 
 static int (*const build_steps[])(SpecBuild *b, Err *err) = {
-        spec_process_build, spec_env_build,     check_sizes,          spec_namespaces_build,
-        spec_userns_build,  spec_mounts_build,  spec_caps_build,      spec_security_build,
-        spec_seccomp_build, spec_devices_build, spec_resources_build, spec_annotations_build,
+        spec_process_build,
+        spec_env_build,
+        spec_namespaces_build,
+        spec_userns_build,
+        spec_mounts_build,
+        spec_caps_build,
+        spec_security_build,
+        spec_seccomp_build,
+        spec_devices_build,
+        spec_resources_build,
+        spec_annotations_build,
+        spec_cdi_build, /* after what it may replace */
+        check_sizes,
 };
 
 int spec_generate(const SpecInput *in, OciSpec **ret, char ***ret_notes, Err *err)

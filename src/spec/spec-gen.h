@@ -16,6 +16,7 @@
 #define TARE_SPEC_SPEC_GEN_H
 
 #include "base/err.h"
+#include "oci/cdi.h"
 #include "oci/image-spec.h"
 #include "oci/runtime-spec.h"
 #include "runtime/v1/api.pb-c.h"
@@ -136,6 +137,9 @@ void spec_user_request_done(SpecUserRequest *u);
  * be read. */
 int spec_seccomp_path(const Runtime__V1__ContainerConfig *c, const char **ret, Err *err);
 
+/* The CDI devices that the request names, each once, in order; freed by strv_free(). NULL: none. */
+int spec_cdi_names(const Runtime__V1__ContainerConfig *c, char ***ret, Err *err);
+
 /* Volume paths that the image declares and that no mount of the request covers, normalised, sorted,
  * without those that would hide /, /proc, /sys or /dev. *ret NULL: none. The caller makes a folder
  * for each. */
@@ -152,6 +156,7 @@ typedef struct SpecInput { /* everything is borrowed */
         const SpecMountSource *mount_sources; /* config->n_mounts */
         const SpecDeviceSource *device_sources;
         size_t n_device_sources;
+        const CdiEdits *cdi;             /* what spec_cdi_names() need; NULL: none */
         const SpecTarget *target;        /* for pid TARGET, else NULL */
         const char *seccomp_text;        /* content of spec_seccomp_path(), else NULL */
         char *const *image_volumes;      /* of spec_image_volumes(); NULL: none mounted */

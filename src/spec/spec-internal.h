@@ -83,6 +83,7 @@ int spec_security_build(SpecBuild *b, Err *err);
 int spec_seccomp_build(SpecBuild *b, Err *err);
 int spec_devices_build(SpecBuild *b, Err *err);
 int spec_resources_build(SpecBuild *b, Err *err);
+int spec_cdi_build(SpecBuild *b, Err *err);
 int spec_annotations_build(SpecBuild *b, Err *err);
 
 void spec_note(char ***notes, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -28,6 +28,7 @@ listen = "unix://{folder}/s"
 log_level = "{log_level}"
 cgroup_parent = "{parent}"
 shim_cgroup = "{cgroup}/shims"
+cdi_spec_dirs = ["{folder}/cdi", "{folder}/cdi-run"]
 [cni]
 conf_dir = "{folder}/cni"
 bin_dirs = ["{folder}/plugins", "{plugins}"]

@@ -266,8 +266,8 @@ TEST(spec_devices, refused)
                   "devices[0].permissions: \"rx\"" },
                 { NULL, "{'devices': [{'host_path': '/dev/x'}, {'host_path': '/missing/y'}]}", 0,
                   ERR_INVALID, "devices[1].host_path: \"/missing/y\" is neither" },
-                { NULL, "{'CDI_devices': [{'name': 'vendor.com/gpu=0'}]}", 0, ERR_UNSUPPORTED,
-                  "vendor.com/gpu=0" },
+                { NULL, "{'CDI_devices': [{'name': 'vendor.com/gpu'}]}", 0, ERR_INVALID,
+                  "CDI_devices: \"vendor.com/gpu\" is not the name" },
         };
         check_refused(rows, array_len(rows));
 }
