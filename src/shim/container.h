@@ -32,8 +32,9 @@ typedef struct ContainerStdio {
         int stdin_fd;  /* writing end of its stdin; -EBADF: /dev/null or a terminal */
         int master_fd; /* of its terminal */
         bool tty;
-        bool want_stdin; /* a pipe, whose writing end stays here */
-        bool stdin_once; /* which is closed when one who sent input has ended it */
+        bool want_stdin;  /* a pipe, whose writing end stays here */
+        bool stdin_once;  /* which is closed when one who sent input has ended it */
+        bool takes_input; /* that of who attaches: by the pipe, or the terminal */
         bool has_log;
         uint32_t log; /* of log-client.h, when has_log */
 } ContainerStdio;

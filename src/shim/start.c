@@ -386,6 +386,7 @@ int shim_start_container(Shim *s, Call call, const Request *request, Frame *fram
         c->io.tty = req->tty;
         c->io.want_stdin = req->stdin && !req->tty;
         c->io.stdin_once = req->stdin_once;
+        c->io.takes_input = req->stdin;
         container_ref(c); /* until start_done() or start_undone() */
         if (str_empty(req->log_path) && !req->tty && !req->stdin) {
                 r = launch(c, err);

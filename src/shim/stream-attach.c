@@ -85,7 +85,7 @@ static void open_worker(Stream *st)
         const ContainerStdio *io = &st->c->io;
 
         st->opened = true;
-        if (st->want[0])
+        if (st->want[0] && io->takes_input)
                 st->worker_fds[0] = io_dup(io->tty ? io->master_fd : io->stdin_fd);
         st->has_stdin = st->worker_fds[0] >= 0;
         stream_send_opened(st, io->master_fd);

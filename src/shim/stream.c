@@ -145,8 +145,9 @@ void stream_fail(Stream *st, const Err *err)
         Tare__Stream__V1__Error failed = TARE__STREAM__V1__ERROR__INIT;
 
         log_debug("stream=%s %s", st->id, err->msg);
+        _cleanup_free_ char *text = str_make_utf8(err->msg, strlen(err->msg));
         failed.kind = (char *)err_kind_symbol(err->kind);
-        failed.message = (char *)err->msg;
+        failed.message = text;
         event.event_case = TARE__STREAM__V1__EVENT__EVENT_FAILED;
         event.failed = &failed;
         stream_finish(st, &event);

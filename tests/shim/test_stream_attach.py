@@ -176,6 +176,12 @@ def test_terminal(pod, attach):
     assert b"got two" in pod.output("a")
 
 
+def test_terminal_without_stdin(pod, attach):
+    pod.sh("a", "echo ready; sleep 1000", tty=True)
+    s = attach()
+    assert s.stdin is None and s.terminal is not None
+
+
 def test_exited_comes_after_what_is_left(pod, attach):
     """More than a pipe holds, and nobody reads at first: the container ends all the same."""
     pod.sh("a", "read x; yes 0123456789 | head -c 900000; exit 5", stdin=True)
