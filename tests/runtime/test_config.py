@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pathlib
+import signal
 import socket
 import stat
 import struct
@@ -471,6 +472,28 @@ def test_join_by_path(machine, holder):
     assert r["hostname"] == "held" and r["pid"] > 1
     for kind in ("net", "ipc", "uts", "pid"):
         assert r["namespaces"][kind] == os.readlink(f"/proc/{holder}/ns/{kind}")
+
+
+def test_join_a_pid_namespace_that_has_ended(bundle):
+    with subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "sleep", "60"]) as child:
+        fd = -1
+        try:
+            while not (inside := children_of(child.pid)):
+                assert child.poll() is None
+            fd = os.open(f"/proc/{inside[0]}/ns/pid", os.O_RDONLY)
+            os.kill(inside[0], signal.SIGKILL)
+            child.wait()
+            bundle.namespace("pid", f"/proc/{os.getpid()}/fd/{fd}")
+            bundle.run().failed("one whose first process has ended takes no other", 1)
+        finally:
+            child.kill()
+            if fd >= 0:
+                os.close(fd)
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(word) for word in file.read().split()]
 
 
 def test_host_namespaces(bundle):
