@@ -303,13 +303,16 @@ static void call_start(LogClient *lc)
 
 static void on_news(LogClient *lc, const LogAnswer *a)
 {
+        static const LogTapEnd ends[] = { [LOG_NEWS_TAP_DONE] = LOG_TAP_DONE,
+                                          [LOG_NEWS_TAP_BEHIND] = LOG_TAP_BEHIND,
+                                          [LOG_NEWS_TAP_STUCK] = LOG_TAP_STUCK };
         LogEntry *e = a->news == LOG_NEWS_ENDED ? find_entry(lc, a->log) : NULL;
         Tap *t = a->news != LOG_NEWS_ENDED ? find_tap(lc, a->tap) : NULL;
 
         if (e)
                 entry_close_fds(e);
         if (t)
-                tap_end(lc, t, a->news == LOG_NEWS_TAP_DONE ? LOG_TAP_DONE : LOG_TAP_BEHIND);
+                tap_end(lc, t, ends[a->news]);
 }
 
 static void on_answer(LogClient *lc, const LogAnswer *a)

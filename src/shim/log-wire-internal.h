@@ -19,7 +19,7 @@ typedef enum LogOp {
         LOG_OP_SYNC,    /* what is in the pipes goes to the file */
         LOG_OP_CLOSE,   /* the same, and the log is forgotten */
         LOG_OP_TAP,     /* descriptors to write what is read from now on to, as well: see streams */
-        LOG_OP_TAP_FINISH, /* what is in the pipes is the last that it gets: TAP_DONE follows */
+        LOG_OP_TAP_FINISH, /* what is in the pipes is the last that it gets: news follow */
         LOG_OP_TAP_CLOSE,  /* it gets no more */
         _LOG_OP_MAX
 } LogOp;
@@ -39,6 +39,7 @@ typedef enum LogNews {
         LOG_NEWS_ENDED,      /* all streams of the log are at their end */
         LOG_NEWS_TAP_DONE,   /* all that it is to get is in the tap's pipes */
         LOG_NEWS_TAP_BEHIND, /* its reader is too slow: the tap is closed */
+        LOG_NEWS_TAP_STUCK,  /* the last output waits for a log that cannot be written: the same */
 } LogNews;
 
 typedef struct LogAnswer {

@@ -59,7 +59,6 @@ typedef struct LogFile LogFile;
 typedef struct TapEntry {
         struct TapEntry *next;
         LogTap *tap;
-        bool to_finish; /* when the file does not fail any more: there is more to read */
 } TapEntry;
 
 typedef struct LogStream {
@@ -420,24 +419,6 @@ static LogFile *find_file(const Writer *w, uint32_t id)
         return NULL;
 }
 
-/* Of taps whose container has ended: what is in its pipes now is their last. */
-static void finish_taps(Writer *w, uint32_t log)
-{
-        LogFile *f = find_file(w, log);
-
-        for (int i = 0; f && i < LOG_STREAMS; i++)
-                stream_drain(&f->streams[i]);
-        if (f && f->failing) /* there is more, for later */
-                return;
-        for (TapEntry *e = w->taps, *next; e; e = next) {
-                next = e->next;
-                if (!e->to_finish || log_tap_log(e->tap) != log)
-                        continue;
-                e->to_finish = false;
-                log_tap_finish(e->tap);
-        }
-}
-
 static void file_free(LogFile *f)
 {
         LogFile **link = &f->writer->first;
@@ -445,7 +426,6 @@ static void file_free(LogFile *f)
         while (*link != f)
                 link = &(*link)->next;
         *link = f->next;
-        finish_taps(f->writer, f->id);
         for (int i = 0; i < LOG_STREAMS; i++) {
                 LogStream *s = &f->streams[i];
                 loop_source_free(s->source);
@@ -459,13 +439,13 @@ static void file_free(LogFile *f)
         free(f);
 }
 
-static uint64_t stream_unwritten(const LogStream *s)
+static uint64_t stream_unread(const LogStream *s)
 {
         int in_pipe = 0;
 
         if (s->fd >= 0)
                 (void)ioctl(s->fd, FIONREAD, &in_pipe);
-        return s->len + (uint64_t)in_pipe;
+        return (uint64_t)in_pipe;
 }
 
 /* Writes the rest of a closed log; ends it when that is done, or time is up. */
@@ -479,7 +459,7 @@ static void close_step(LogFile *f)
                 if (s->len > 0 && !f->failing)
                         stream_write(s, s->tail, s->len, true);
                 if (f->failing)
-                        lost += stream_unwritten(s);
+                        lost += s->len + stream_unread(s);
         }
         if (lost > 0 && clock_mono_ns() < f->close_deadline)
                 return;
@@ -506,7 +486,6 @@ static void on_retry(void *userdata)
                 for (int i = 0; i < LOG_STREAMS; i++)
                         if (f->streams[i].source && !f->streams[i].eof)
                                 loop_fd_set_events(f->streams[i].source, EPOLLIN);
-                finish_taps(w, f->id);
         }
         if (f->closing)
                 close_step(f);
@@ -627,8 +606,17 @@ static void obey_for_tap(Writer *w, const LogCommand *c)
                 tap_entry_free(w, e);
                 return;
         }
-        e->to_finish = true;
-        finish_taps(w, log_tap_log(e->tap));
+        LogFile *f = find_file(w, log_tap_log(e->tap));
+        uint64_t unread = 0;
+        for (int i = 0; f && i < LOG_STREAMS; i++) {
+                stream_drain(&f->streams[i]);
+                unread += f->failing ? stream_unread(&f->streams[i]) : 0;
+        }
+        e = find_tap(w, c->tap); /* it may have fallen behind just now */
+        if (e && unread > 0)
+                on_tap_end(w, e->tap, LOG_NEWS_TAP_STUCK);
+        else if (e)
+                log_tap_finish(e->tap);
 }
 
 static void obey(Writer *w, const LogCommand *c, int *fds, size_t n_fds)

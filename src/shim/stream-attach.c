@@ -62,6 +62,12 @@ static void on_tap_end(void *userdata, LogTapEnd why)
                         "1 MiB behind; its log has all",
                         st->c->id);
                 break;
+        case LOG_TAP_STUCK:
+                err_set(&err, ERR_UNAVAILABLE,
+                        "container '%s' has ended, but its log cannot be written, and the last of "
+                        "its output waits for that",
+                        st->c->id);
+                break;
         case LOG_TAP_LOST:
                 err_set(&err, ERR_UNAVAILABLE,
                         "the log writer has died, and output of container '%s' may be missing: "

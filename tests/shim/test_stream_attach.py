@@ -238,6 +238,43 @@ def test_the_writer_dies_before_it_has_heard(pod, attach):
     assert s.read_now() == (b"out x\n", True)
 
 
+def test_a_disk_that_fails_for_a_while(make_pod):
+    pod = make_pod(env={"TARE_FAULT": "shim.log.write:1=fail,shim.log.write:2=fail"})
+    pod.sandbox()
+    pod.sh("a", ECHO, stdin=True)
+    s = attach_to(pod)
+    s.write(b"one\n")
+    s.read_until(b"out one\n")
+    s.write(b"two\n")
+    s.read_until(b"out two\n")  # when the disk works again
+    s.write(b"end6\n")
+    assert s.exit_code() == 6
+    assert pod.output("a") == b"out one\nout two\n"
+    s.close()
+    pod.shutdown()
+
+
+def test_a_disk_that_fails_for_good(make_pod):
+    pod = make_pod(env={"TARE_FAULT": "shim.log.write:0=fail"})
+    pod.sandbox()
+    pod.sh("a", ECHO, stdin=True)
+    s, silent = attach_to(pod), attach_to(pod)
+    s.write(b"one\n")
+    s.read_until(b"out one\n")
+    silent.close()
+    s.write(b"two\nend6\n")
+    assert pod.client.wait_exit("a").exit_code == 6
+    with pytest.raises(Failed, match="UNAVAILABLE.*log cannot be written"):
+        s.event()
+    s.close()
+    pod.shutdown()
+
+
+def attach_to(pod):
+    return Session(pod.client, attach=pb.StreamAttach(
+        container_id="a", stdin=True, stdout=True, stderr=True)).start()
+
+
 def test_a_hung_writer(pod, attach):
     """A session that the writer does not hear of holds up nothing."""
     pod.sh("a", "sleep 1000")

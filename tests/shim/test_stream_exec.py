@@ -265,3 +265,19 @@ def test_descriptors_are_given_back(running, session):
         with pytest.raises(ShimError):
             session(["true"], name="b")
     wait_until(lambda: running.shim.descriptors() <= before, what="descriptors as before")
+
+
+def test_its_creator_dies(make_pod):
+    """When the process is made, and has not been told of: it is not left behind."""
+    pod = make_pod(env={"TARE_FAULT": "runtime.spawn.answered:1=kill"})
+    pod.sandbox()
+    pod.sh("a", "while :; do sleep 0.05; done")
+    for _ in range(5):
+        s = Session(pod.client, exec=pb.StreamExec(
+            container_id="a", process_json=json.dumps(process(["sleep", "4321"]))))
+        with pytest.raises(Failed, match="INTERNAL"):
+            s.start()
+        s.close()
+    wait_until(lambda: only_the_writer(pod) and not processes(pod, "4321"),
+               what="the end of its process")
+    pod.shutdown()
