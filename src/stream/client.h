@@ -17,7 +17,7 @@
 #define CLIENT_OUT_LOW    ((size_t)64 << 10)
 /* Answers to the client (pings, refusals) are not held back by HIGH: at this it is not read. */
 #define CLIENT_OUT_MAX   ((size_t)1 << 20)
-#define CLIENT_LINGER_MS 10000 /* for the client to close, when all was sent */
+#define CLIENT_LINGER_MS 5000 /* for the client to close, when all was sent */
 
 typedef struct Client Client;
 

@@ -16,11 +16,20 @@
 #define STREAM_CLIENT_FD  3 /* the accepted connection */
 #define STREAM_CONTROL_FD 4 /* SOCK_SEQPACKET to tared */
 
-typedef struct StreamTls StreamTls; /* tare-stream-tls only */
+/* Of tare-stream-tls; in tare-stream there is none, and files are refused. */
+typedef struct StreamTls StreamTls;
+typedef struct StreamTlsFiles {
+        const char *certificate, *key; /* PEM; the certificate with what leads to its root */
+        const char *client_ca;         /* PEM; NULL: clients need no certificate */
+} StreamTlsFiles;
+/* Reads the files. fd: of the client's connection, borrowed. *ret is NULL without TLS. */
+int stream_tls_new(const StreamTlsFiles *files, int fd, StreamTls **ret, Err *err);
+void stream_tls_free(StreamTls *t);
 
 typedef struct StreamOptions {
         int client_fd, control_fd;
-        uint64_t head_deadline_ms;  /* until the token is redeemed; 0: 10 s */
+        uint64_t head_deadline_ms;  /* until the request is there, then until the daemon has
+                                     * answered; 0: 10 s, 30 s */
         uint64_t setup_deadline_ms; /* until the client's streams are there; 0: 30 s */
         StreamTls *tls;             /* NULL: plain */
 } StreamOptions;

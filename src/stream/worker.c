@@ -14,8 +14,9 @@
 #include "stream/confine.h"
 #include "stream/stream-internal.h"
 
-#define HEAD_DEADLINE_MS  10000
-#define SETUP_DEADLINE_MS 30000
+#define HEAD_DEADLINE_MS   10000
+#define REDEEM_DEADLINE_MS 30000 /* the daemon has a shorter one for its supervisor's answer */
+#define SETUP_DEADLINE_MS  30000
 
 typedef Tare__Stream__V1__Redeemed Redeemed;
 typedef Tare__Stream__V1__Event Event;
@@ -64,6 +65,26 @@ static void refuse(Worker *w, unsigned status, const char *body)
 {
         http1_write_response(client_out(w->client), status, NULL, body);
         worker_finish(w, NULL);
+}
+
+/* --- the deadline of what is under way --- */
+
+static void on_deadline(void *userdata)
+{
+        Worker *w = userdata;
+
+        if (w->mux)
+                w->ops->timeout(w);
+        else if (w->control)
+                refuse(w, 503, "the daemon did not answer in time; ask for the session again\n");
+        else
+                refuse(w, 408, "no whole request came in time\n");
+}
+
+static void set_deadline(Worker *w, uint64_t wanted_ms, uint64_t usual_ms)
+{
+        loop_timer_set(w->deadline,
+                       clock_mono_ns() + (wanted_ms ? wanted_ms : usual_ms) * NS_PER_MS);
 }
 
 /* --- the supervisor --- */
@@ -124,13 +145,6 @@ static void feed(Worker *w, uint8_t *p, size_t n)
         worker_update_hold(w);
 }
 
-static void on_setup_deadline(void *userdata)
-{
-        Worker *w = userdata;
-
-        w->ops->timeout(w);
-}
-
 static void start_session(Worker *w, int channel_fd)
 {
         static const PacketEvents events = { .packet = on_channel_packet, .gone = on_channel_gone };
@@ -147,10 +161,7 @@ static void start_session(Worker *w, int channel_fd)
                 worker_finish(w, &err);
                 return;
         }
-        uint64_t ms = w->opt->setup_deadline_ms ? w->opt->setup_deadline_ms : SETUP_DEADLINE_MS;
-        loop_source_free(w->deadline);
-        w->deadline =
-                loop_add_timer(w->loop, clock_mono_ns() + ms * NS_PER_MS, on_setup_deadline, w);
+        set_deadline(w, w->opt->setup_deadline_ms, SETUP_DEADLINE_MS);
         w->channel = packets_new(w->loop, take_fd(fd), &events, w);
         w->mux = mux_new(w->handshake.kind, client_out(w->client), &w->ops->mux, w);
         w->ops->start(w);
@@ -200,6 +211,7 @@ static void redeem(Worker *w)
         m.verb = (char *)w->target.verb_name;
         m.token = w->target.token;
         client_hold(w->client, true);
+        set_deadline(w, w->opt->head_deadline_ms, REDEEM_DEADLINE_MS);
         w->control = packets_new(w->loop, w->opt->control_fd, &events, w);
         if (packets_send(w->control, &m.base, &err) < 0)
                 refuse(w, 500, "internal error\n");
@@ -228,11 +240,6 @@ static void read_head(Worker *w, const uint8_t *p, size_t n)
                 refuse(w, status, text);
         else
                 redeem(w);
-}
-
-static void on_head_deadline(void *userdata)
-{
-        refuse(userdata, 408, "no whole request came in time\n");
 }
 
 /* --- the client --- */
@@ -291,11 +298,11 @@ int stream_run(const StreamOptions *opt, Err *err)
                                              .room = on_room,
                                              .gone = on_client_gone };
         Worker w = { .opt = opt, .loop = loop_new() };
-        uint64_t ms = opt->head_deadline_ms ? opt->head_deadline_ms : HEAD_DEADLINE_MS;
 
         (void)signal(SIGPIPE, SIG_IGN); /* cannot fail */
         w.client = client_new(w.loop, opt->client_fd, opt->tls, &events, &w);
-        w.deadline = loop_add_timer(w.loop, clock_mono_ns() + ms * NS_PER_MS, on_head_deadline, &w);
+        w.deadline = loop_add_timer(w.loop, 0, on_deadline, &w);
+        set_deadline(&w, opt->head_deadline_ms, HEAD_DEADLINE_MS);
         int r = confine_worker(err);
         if (r == 0) {
                 (void)loop_run(w.loop);

@@ -8,7 +8,8 @@ import subprocess
 from tree import Finding
 
 # Archives that the static programs link: what these names need cannot be linked statically.
-STATIC_LAYERS = ("base", "sys", "oci", "runtime", "shim", "proto_shim_proto")
+STATIC_LAYERS = ("base", "sys", "oci", "runtime", "shim", "stream", "upgrade", "proto_shim_proto",
+                 "proto_stream_proto")
 NOT_STATIC = re.compile(r"^(?:getpw\w+|getgr(?!oups$)\w+|getaddrinfo|getnameinfo|gethostby\w+|"
                         r"getservby\w+|dlopen|dlsym|iconv|iconv_open|initgroups|wordexp)$")
 GCC_LINE = re.compile(r"^(?P<path>[^\s:][^:]*):(?P<line>\d+)(?::\d+)?: (?P<text>.*)$")

@@ -142,6 +142,7 @@ class Worker:
             self.client = socket.socket()
             if small_buffers:
                 self.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            self.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.client.connect(listener.getsockname())
             accepted, _ = listener.accept()
         self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -253,9 +254,10 @@ class Worker:
         assert fields["upgrade"] == ["SPDY/3.1"]
         return spdy.Spdy(self.recv, self.client.sendall, rest)
 
-    def websocket(self, kind=EXEC, protocols=("v4.channel.k8s.io",), **session):
+    def websocket(self, kind=EXEC, protocols=("v4.channel.k8s.io",), behind=b"", **session):
+        """behind: sent along with the head"""
         head, accept = websocket.handshake(f"/{VERBS[kind]}/{TOKEN}", protocols)
-        self.client.sendall(head)
+        self.client.sendall(head + behind)
         self.redeem(kind, **session)
         status, fields, rest = self.answer()
         assert status == 101
@@ -271,14 +273,20 @@ class Worker:
 class Command:
     """A remote command over SPDY, with its streams open and its process's ends."""
 
-    def __init__(self, worker, version=4, kind=EXEC, tty=False, **wanted):
+    def __init__(self, worker, version=4, kind=EXEC, tty=False, size=b"", **wanted):
         protocol = f"v{version}.channel.k8s.io" if version > 1 else "channel.k8s.io"
         self.worker = worker
         self.spdy = worker.spdy(kind, [protocol], tty=tty, **wanted)
         self.supervisor = worker.supervisor
         names = ["error"] + [n for n in ("stdin", "stdout", "stderr") if wanted.get(n)]
         names += ["resize"] if tty and version >= 3 else []
+        self.spdy.send, together = bytearray().extend, self.spdy.send
         self.streams = {name: self.spdy.open(streamtype=name) for name in names}
+        if size:
+            self.spdy.write(self.resize, size)
+        sent = self.spdy.send.__self__
+        self.spdy.send = together
+        self.spdy.send(sent)
         self.spdy.wait(lambda: all(s.replied for s in self.streams.values()))
 
     def __getattr__(self, name):
