@@ -88,6 +88,9 @@ static void begin_end(Command *c)
         if (c->ending)
                 return;
         c->ending = true;
+        if (c->std[STDIN].duct)
+                duct_refuse(c->std[STDIN].duct);
+        worker_update_hold(c->w);
         for (int i = STDOUT; i <= STDERR && c->opened; i++)
                 if (!c->std[i].ended)
                         duct_drain(c->std[i].duct);
@@ -306,7 +309,10 @@ static void on_opened_event(Command *c, const Tare__Stream__V1__Opened *o, int *
                         duct_attach(c->std[i].duct, take_fd(*fd), i != STDIN, i == STDIN);
                 else
                         c->std[i].ended = true;
+                if (i == STDIN && !fd && c->std[i].duct)
+                        duct_refuse(c->std[i].duct);
         }
+        worker_update_hold(c->w);
         if (o->terminal)
                 c->terminal_fd = take_fd(fds[n]);
         if (c->terminal_fd >= 0 && c->size.width > 0)

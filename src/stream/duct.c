@@ -148,6 +148,14 @@ void duct_write(Duct *d, const void *p, size_t n)
         update_events(d);
 }
 
+void duct_refuse(Duct *d)
+{
+        drop_kept(d);
+        d->writes = false;
+        update_events(d);
+        close_when_done(d);
+}
+
 void duct_finish(Duct *d)
 {
         if (d->finish)

@@ -35,6 +35,8 @@ void duct_attach(Duct *d, int fd, bool reads, bool writes);
 
 /* To the pod; after an error there, or the finish, it is dropped. */
 void duct_write(Duct *d, const void *p, size_t n);
+/* Nobody reads there: what is kept, and what comes, is dropped. */
+void duct_refuse(Duct *d);
 /* The end, when what is kept has been written: a socket's shutdown, else the descriptor's close. */
 void duct_finish(Duct *d);
 size_t duct_kept(const Duct *d);

@@ -31,7 +31,7 @@ SEED = os.environ.get("TARE_SEED") or str(time.time_ns() % 1000000)  # of all th
 # Folders whose tests share nothing; elsewhere those of a file share what is slow to make.
 APART = ("fault", "streams")
 # also run against the sanitizer build
-BEHAVIOUR = ("wire", "runtime", "shim", "image", "registry", "network", "cri")
+BEHAVIOUR = ("wire", "stream", "runtime", "shim", "image", "registry", "network", "cri")
 
 
 @dataclasses.dataclass
@@ -240,7 +240,7 @@ def behaviour(name, budget, description):
 ALL = ("release", "asan", "clang")
 TABLE = [
     #    name, seconds, builds, function, description
-    Part("install", 560, (), run_install, "what the tests need: packages, programs in Go",
+    Part("install", 550, (), run_install, "what the tests need: packages, programs in Go",
          isolated=False, tests=False),
     Part("build", 200, (), run_build, "gcc, gcc with sanitizers, clang; no warnings",
          isolated=False),
@@ -260,11 +260,12 @@ TABLE = [
     behaviour("registry", 25, "the registry client"),
     behaviour("network", 20, "CNI"),
     behaviour("cri", 100, "the daemon as its clients see it"),
+    behaviour("stream", 25, "the stream worker by itself"),
     behaviour("streams", 80, "exec, attach and port-forward, by clients of others"),
-    Part("critest", 95, ("release",), run_critest, "the CRI conformance suite", folder="cri"),
+    Part("critest", 90, ("release",), run_critest, "the CRI conformance suite", folder="cri"),
     behaviour("kubelet", 120, "a kubelet, an API server and kubectl on top of it"),
     behaviour("dropin", 55, "the OCI runtime below podman, docker and containerd"),
-    Part("vm", 250, ("release",), run_vm, "cgroup v2 and systemd, in a virtual machine",
+    Part("vm", 240, ("release",), run_vm, "cgroup v2 and systemd, in a virtual machine",
          folder="vm"),
     behaviour("e2e", 30, "a node from install to removal"),
     behaviour("fault", 55, "every write and call that can fail, failing"),

@@ -223,7 +223,8 @@ def test_install(built, tmp_path):
                           env={**os.environ, "DESTDIR": str(tmp_path)}, **TEXT)
     assert done.returncode == 0, done.stdout
     prefix = tmp_path / "opt/tare"
-    names = ("tared", "tare", "tare-shim", "tare-pause", "tare-image", "tare-runtime")
+    names = ("tared", "tare", "tare-shim", "tare-pause", "tare-image", "tare-runtime",
+             "tare-stream", "tare-stream-tls")
     for name in names:
         assert os.access(prefix / "bin" / name, os.X_OK), name
     assert sorted(os.listdir(prefix / "bin")) == sorted(names)

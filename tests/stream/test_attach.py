@@ -38,9 +38,12 @@ def test_container_without_stdin(worker):
     command = Command(worker, kind=ATTACH, stdin=True, stdout=True)
     command.supervisor.start()
     ends = command.supervisor.opened(stdout=True)
-    command.spdy.write(command.stdin, b"nobody reads", fin=True)
+    for _ in range(64):
+        command.spdy.write(command.stdin, bytes(1 << 16))
+    command.spdy.end(command.stdin)
+    command.spdy.ping(1)
     os.write(ends["stdout"], b"x")
-    command.spdy.wait(lambda: command.stdout.data == b"x")
+    command.spdy.wait(lambda: command.stdout.data == b"x" and command.spdy.pings)
     command.supervisor.exited(0)
     command.finish()
 

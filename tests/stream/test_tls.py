@@ -40,7 +40,6 @@ def start_tls(program, files):
     yield one
     for worker in workers:
         worker.close()
-        assert worker.status in (0, 1, -9)
 
 
 def connect(worker, files, identity=None, version=None):

@@ -38,6 +38,10 @@ def _load_protocol():
 pb = _load_protocol()
 
 
+SANITIZERS = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")
+              if name in os.environ}
+
+
 def send_message(sock, message, fds=()):
     control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     sock.sendmsg([message.SerializeToString()], control)
@@ -155,7 +159,7 @@ class Worker:
                 for fd in (accepted.fileno(), control.fileno(), self.log.fileno())]
         dup = os.POSIX_SPAWN_DUP2
         self.pid = os.posix_spawn(
-            program, [program, *args], {},
+            program, [program, *args], SANITIZERS,
             file_actions=[(dup, high[0], 3), (dup, high[1], 4), (dup, high[2], 2)])
         for fd in high:
             os.close(fd)
@@ -171,9 +175,12 @@ class Worker:
         return self.status
 
     def close(self):
+        """Ends what has not ended by itself; what crashed fails the test."""
         if self.status is None:
             os.kill(self.pid, signal.SIGKILL)
             self.wait()
+        assert self.status in (0, 1, 2, -signal.SIGKILL), f"{self.status}: {self.log_text()}"
+        assert "Sanitizer" not in self.log_text(), self.log_text()
         self.client.close()
         self.control.close()
         if self.supervisor:
