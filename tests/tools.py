@@ -8,6 +8,7 @@ comes through the module proxy that Go is set up with.
 """
 import functools
 import glob
+import hashlib
 import json
 import os
 import platform
@@ -333,6 +334,21 @@ def grpc_client():
     return folder
 
 
+def stream_client():
+    """The client of tests/streams: client-go's exec, attach and port-forward."""
+    folder = os.path.join(HERE, "streams", "client")
+    digest = hashlib.sha256()
+    for name in ("main.go", "go.mod", "go.sum"):
+        with open(os.path.join(folder, name), "rb") as file:
+            digest.update(file.read())
+
+    def build(work):
+        run([go(), "build", "-trimpath", "-ldflags", "-s -w", "-o", f"{work}/stream-client", "."],
+            env=go_environment(), cwd=folder)
+
+    return made(f"stream-client-{digest.hexdigest()[:12]}", ["stream-client"], build)[0]
+
+
 TOOLS = {
     "go": go,
     "toml-test": toml_test,
@@ -342,6 +358,7 @@ TOOLS = {
     "runtime-tools": runtime_tools,
     "runc": runc,
     "grpc-client": grpc_client,
+    "stream-client": stream_client,
     "engines": engines,
     "containerd": lambda: containerd()[0],
     "kubelet": lambda: kubernetes()[0],
@@ -367,6 +384,7 @@ def test_environment():
         found["TARE_CRICTL"], found["TARE_CRITEST"] = cri_tools()
         found["BUSYBOX"] = busybox()
         found["TARE_RUNC"] = runc()
+        found["TARE_STREAM_CLIENT"] = stream_client()
         found["TARE_ENGINES"] = engines()
         found["TARE_CONTAINERD"] = os.path.dirname(containerd()[0])
         found["TARE_KUBERNETES"] = os.path.dirname(kubernetes()[0])

@@ -19,7 +19,7 @@
 
 typedef struct CliOptions {
         const char *address, *kind;
-        bool json, quiet, all, follow, timestamps, force, help, version;
+        bool json, quiet, all, follow, timestamps, force, help, version, input, tty;
         int64_t tail, timeout_s; /* -1: not given */
 } CliOptions;
 
@@ -155,6 +155,8 @@ int cmd_pod_rm(Cli *cli, char **args, Err *err);
 int cmd_stop(Cli *cli, char **args, Err *err);
 int cmd_rm(Cli *cli, char **args, Err *err);
 int cmd_exec(Cli *cli, char **args, Err *err);
+int cmd_attach(Cli *cli, char **args, Err *err);
+int cmd_port_forward(Cli *cli, char **args, Err *err);
 int cmd_logs(Cli *cli, char **args, Err *err);
 int cmd_ops(Cli *cli, char **args, Err *err);
 int cmd_timeline(Cli *cli, char **args, Err *err);

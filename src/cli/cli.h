@@ -6,7 +6,7 @@
  * no state and decides nothing that the daemon decides.
  *
  * Exit status: 0 done; 1 failed; 2 wrong usage; 3 the daemon cannot be reached; 4 no such object.
- * `tare exec` exits with the command's status, and with 125 for all that is not the command's. */
+ * `tare exec` and `attach` exit with the command's status, and with 125 for all else. */
 #ifndef TARE_CLI_CLI_H
 #define TARE_CLI_CLI_H
 

@@ -17,6 +17,10 @@ const CliCommand cli_commands[] = {
         { "rm", "CONTAINER...", 1, ANY, false, cmd_rm, "remove containers" },
         { "exec", "CONTAINER COMMAND [ARG...]", 2, ANY, true, cmd_exec,
           "run a command in a container; exits with its status" },
+        { "attach", "CONTAINER", 1, 1, false, cmd_attach,
+          "see what a container writes from now on, to its end; exits with its status" },
+        { "port-forward", "POD [LOCAL:]REMOTE...", 2, ANY, false, cmd_port_forward,
+          "connect ports of this machine to ports of a pod, until interrupted" },
         { "logs", "CONTAINER", 1, 1, false, cmd_logs, "print what a container wrote" },
         { "inspect", "ID", 1, 1, false, cmd_inspect,
           "print all about a container, pod or image, as JSON" },
@@ -71,7 +75,7 @@ void cli_help_print(FILE *out, const CliCommand *command)
               "Ids may be cut to a beginning that only one has; names do where only one has them\n"
               "(a container also as POD/NAME, a pod as NAMESPACE/NAME).\n"
               "Exit status: 0 done, 1 failed, 2 wrong usage, 3 no daemon, 4 no such object;\n"
-              "of tare exec: the command's, or 125.\n",
+              "of tare exec and attach: the command's, or 125.\n",
               out);
 }
 
@@ -141,7 +145,7 @@ static int run(Cli *cli, int argc, char **argv, const CliCommand **ret_command, 
 
 static int exit_status(const Cli *cli, const CliCommand *c)
 {
-        if (c && c->run == cmd_exec)
+        if (c && (c->run == cmd_exec || c->run == cmd_attach))
                 return CLI_EXIT_EXEC_FAILED;
         if (cli->bad_usage)
                 return CLI_EXIT_USAGE;

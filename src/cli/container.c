@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* container.c - tare stop, rm, exec. */
+/* container.c - tare stop, rm. */
 #include <stdlib.h>
 
-#include "base/io.h"
 #include "cli/cli-internal.h"
 
 #define STOP_TIMEOUT_S 10
@@ -58,34 +57,4 @@ static int remove_one(Cli *cli, const char *what, Err *err)
 int cmd_rm(Cli *cli, char **args, Err *err)
 {
         return cli_each(cli, args, remove_one, err);
-}
-
-/* --- exec --- */
-
-static int pass_on(int fd, const ProtobufCBinaryData *data, Err *err)
-{
-        int r = data->len ? io_write_full(fd, data->data, data->len) : 0;
-
-        return r < 0 ? err_sys(err, -r, "write the command's output") : 0;
-}
-
-int cmd_exec(Cli *cli, char **args, Err *err)
-{
-        Runtime__V1__ExecSyncRequest q = RUNTIME__V1__EXEC_SYNC_REQUEST__INIT;
-        _cleanup_message_ Runtime__V1__ExecSyncResponse *answer = NULL;
-        _cleanup_free_ char *id = NULL;
-        int r = cli_find_container(cli, args[0], &id, err);
-
-        if (r < 0)
-                return r;
-        q.container_id = id;
-        q.cmd = args + 1;
-        q.n_cmd = strv_len(args + 1);
-        q.timeout = cli->opt.timeout_s > 0 ? cli->opt.timeout_s : 0;
-        r = ask_runtime(cli, ExecSync, exec_sync, &q, ASK_NO_TIMEOUT, &answer, err);
-        if (r == 0)
-                r = pass_on(STDOUT_FILENO, &answer->stdout, err);
-        if (r == 0)
-                r = pass_on(STDERR_FILENO, &answer->stderr, err);
-        return r < 0 ? r : answer->exit_code;
 }

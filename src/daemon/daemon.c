@@ -48,7 +48,7 @@ typedef struct Daemon {
 } Daemon;
 
 /* The other programs lie beside this one. */
-static int path_beside(const char *name, char **ret, Err *err)
+static int beside(const char *name, char **ret, Err *err)
 {
         char self[4096];
         ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -59,16 +59,9 @@ static int path_beside(const char *name, char **ret, Err *err)
         self[n] = 0;
         slash = strrchr(self, '/');
         *ret = xasprintf("%.*s/%s", (int)(slash - self), self, name);
-        return 0;
-}
-
-static int beside(const char *name, char **ret, Err *err)
-{
-        int r = path_beside(name, ret, err);
-
-        if (r == 0 && access(*ret, R_OK) < 0)
+        if (access(*ret, R_OK) < 0)
                 return err_sys(err, errno, "program '%s', which belongs to tared", *ret);
-        return r;
+        return 0;
 }
 
 static int seal(const char *name, int *ret, Err *err)
@@ -93,8 +86,8 @@ static int stream_worker(const DaemonConfig *c, char ***ret, Err *err)
                 { "--tls-client-ca", c->stream_tls_client_ca },
         };
         char *path = NULL;
-        int r = path_beside(str_empty(c->stream_tls_cert) ? "tare-stream" : "tare-stream-tls",
-                            &path, err);
+        int r = beside(str_empty(c->stream_tls_cert) ? "tare-stream" : "tare-stream-tls", &path,
+                       err);
 
         if (r < 0)
                 return r;

@@ -46,19 +46,21 @@ class Tare:
 
     used = set()  # the commands that tests have run to success
 
-    def __init__(self, build, address):
+    def __init__(self, build, address, inside=lambda *command: list(command)):
         self.program = os.path.join(build, "src/cmd/tare")
+        self.inside = inside  # a command as one of the node's namespaces
         self.env = {**os.environ, "TARE_ADDRESS": f"unix://{address}"}
 
     def start(self, *args, **options):
-        return subprocess.Popen([self.program, *map(str, args)], env=self.env,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True, **options)
+        options.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.Popen(self.inside(self.program, *map(str, args)), env=self.env,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                **options)
 
-    def __call__(self, *args, code=0):
-        done = subprocess.run([self.program, *map(str, args)], env=self.env, check=False,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, timeout=60)
+    def __call__(self, *args, code=0, input=""):
+        done = subprocess.run(self.inside(self.program, *map(str, args)), env=self.env, check=False,
+                              input=input, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, timeout=60)
         said = Said(done)
         assert said.code == code, f"tare {args}: {said.code}\n{said.out}\n{said.err}"
         words = [str(word) for word in args if not str(word).startswith("-")]
@@ -69,7 +71,7 @@ class Tare:
 
 @pytest.fixture
 def tare(build, node):
-    return Tare(build, node.socket)
+    return Tare(build, node.socket, node.inside_command)
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,17 @@
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import time
 
 import pytest
 
 from support import images
+from support.isolation import within_network
 from support.node import wait_until
+from terminal import Terminal
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 REGISTRY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "registry.py")
@@ -207,6 +211,117 @@ def test_exec(tare, run):
     assert tare("exec", container, "echo", "-a", "--json", "--").out == "-a --json --\n"
     assert tare("exec", "--", container, "echo", "--help").out == "--help\n"
     assert len(tare("exec", container, "sh", "-c", "yes | head -c 3000000").out) == 3000000
+    assert tare("exec", "-i", container, "wc", "-c", input="a" * 1000000).out == "1000000\n"
+    assert tare("exec", container, "cat", input="not passed on").out == ""
+
+
+def test_exec_shows_output_as_it_comes(tare, run):
+    _, container = run(["sleep", "100"])
+    process = tare.start("exec", "-i", container, "sh", "-c", "read x; echo $x; read x; exit 3",
+                         stdin=subprocess.PIPE)
+    process.stdin.write("one\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "one\n"
+    assert process.communicate("two\n")[0] == "" and process.returncode == 3
+
+
+def test_exec_in_a_terminal(tare, run):
+    _, container = run(["sleep", "100"])
+    terminal = Terminal(tare, "exec", "-it", container, "sh")
+    terminal.expect("# ")
+    terminal.write("stty size\r")
+    terminal.expect("37 91\r\n")
+    terminal.write("echo $((6 * 7)); sleep 1000\r")
+    terminal.expect("42\r\n")
+    terminal.resize(20, 10)
+    os.kill(terminal.process.pid, signal.SIGWINCH)
+    terminal.write("\x03")  # which the container's terminal makes an interrupt of
+    terminal.expect("# ")
+    terminal.write("stty size; exit 9\r")
+    terminal.expect("10 20\r\n")
+    assert terminal.end() == 9
+
+
+def test_exec_leaves_the_terminal_right_when_it_is_killed(tare, run, node):
+    _, container = run(["sleep", "100"])
+    terminal = Terminal(tare, "exec", "-i", "-t", container, "sh", "-c", "echo up; sleep 4711")
+    terminal.expect("up")
+    terminal.process.send_signal(signal.SIGTERM)
+    assert terminal.end() == 128 + signal.SIGTERM
+
+    def gone():
+        return "4711" not in tare("exec", container, "ps").out
+
+    wait_until(gone, what="the end of what was executed")
+
+
+# --- attach, port-forward ---
+
+def test_attach(tare, run):
+    loop = "while read x; do echo got $x; echo bad $x >&2; [ $x = end ] && exit 5; done"
+    _, container = run(["sh", "-c", loop], stdin=True)
+    process = tare.start("attach", "-i", container, stdin=subprocess.PIPE)
+    process.stdin.write("one\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "got one\n"
+    out, err = process.communicate("end\n")
+    assert (process.returncode, out, err) == (5, "got end\n", "bad one\nbad end\n")
+    tare.used.add("attach")
+    assert tare("logs", container).out == "got one\ngot end\n"
+
+
+def test_attach_to_the_end(tare, run):
+    loop = "while [ ! -e /tmp/go ]; do echo tick; sleep 0.02; done; echo over"
+    _, container = run(["sh", "-c", loop])
+    process = tare.start("attach", container)
+    assert process.stdout.readline() == "tick\n"
+    tare("exec", container, "touch", "/tmp/go")
+    assert process.communicate()[0].endswith("tick\nover\n") and process.returncode == 0
+    assert "does not run" in tare("attach", container, code=125).err
+    assert "no container" in tare("attach", "nobody", code=125).err
+
+
+def test_attach_to_a_terminal(tare, run):
+    _, container = run(["sh"], stdin=True, tty=True)
+    terminal = Terminal(tare, "attach", "-it", container)
+    terminal.write("stty size; exit 4\r")
+    terminal.expect("37 91\r\n")
+    assert terminal.end() == 4
+
+
+def ask(node, port, text, half=False):
+    """What comes back from a port of the node's loopback, to the end."""
+    sock = within_network(node.holder.pid,
+                          lambda: socket.create_connection(("127.0.0.1", port), 20))
+    with sock:
+        sock.sendall(text)
+        if half:
+            sock.shutdown(socket.SHUT_WR)
+        answer = b""
+        while chunk := sock.recv(65536):
+            answer += chunk
+    return answer
+
+
+def test_port_forward(tare, run, node):
+    pod, container = run(["sh", "-c", "while :; do nc -l -p 80 -e cat; done"])
+    process = tare.start("port-forward", pod, "0:80", "0:81", "18080:80")
+    ports = []
+    for _ in range(3):
+        ports.append(re.fullmatch(r"127.0.0.1:(\d+) -> (\d+)\n", process.stdout.readline()))
+    assert [match[2] for match in ports] == ["80", "81", "80"] and ports[2][1] == "18080"
+    big = os.urandom(3 << 20)
+    wait_until(lambda: ask(node, int(ports[0][1]), b"ready", half=True) == b"ready", what="nc")
+    assert ask(node, int(ports[0][1]), big, half=True) == big
+    wait_until(lambda: ask(node, 18080, b"again", half=True) == b"again", what="nc again")
+    assert ask(node, int(ports[1][1]), b"") == b"", "nobody listens there"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 0
+    assert "port 81" in err and "refused" in err
+    tare.used.add("port-forward")
+    assert "expected [LOCAL:]REMOTE" in tare("port-forward", pod, "a:80", code=2).err
+    assert "no pod" in tare("port-forward", "nobody", "80", code=4).err
 
 
 def test_exec_failures_are_125(tare, run):
@@ -214,7 +329,7 @@ def test_exec_failures_are_125(tare, run):
     assert "no container" in tare("exec", "nobody", "true", code=125).err
     assert "/no/such" in tare("exec", container, "/no/such", code=125).err
     began = time.monotonic()
-    assert "was killed" in tare("exec", "-t", "1", container, "sleep", "50", code=125).err
+    assert "was killed" in tare("exec", "--timeout", "1", container, "sleep", "50", code=125).err
     assert time.monotonic() - began < 20
     tare("exec", container, code=125)
 
@@ -443,7 +558,7 @@ def test_a_closed_pipe_is_no_success(tare, node):
 
 
 def help_commands(tare):
-    return re.findall(r"^  ([a-z]+(?: [a-z]+)?)  +\S", tare("--help").out, re.M)
+    return re.findall(r"^  ([a-z-]+(?: [a-z]+)?)  +\S", tare("--help").out, re.M)
 
 
 def test_help_of_each_command(tare):

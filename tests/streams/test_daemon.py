@@ -15,8 +15,9 @@ from urllib.parse import urlparse
 import pytest
 
 from support.cri import PROTO, Code, CriError
+from support.isolation import within_network
 from support.node import running, wait_until
-from wires import connect, counts, exec_url, read_all, within_network
+from wires import connect, counts, exec_url, read_all
 
 
 @pytest.fixture
@@ -235,7 +236,7 @@ def test_too_many_tokens(own_node):
 def listening(node, address):
     """A listener of ours in the node's network."""
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    return within_network(node, lambda: socket.create_server(address, family=family))
+    return within_network(node.holder.pid, lambda: socket.create_server(address, family=family))
 
 
 def test_a_port_that_is_taken(own_node):
