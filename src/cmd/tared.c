@@ -10,6 +10,22 @@
 #include "daemon/daemon.h"
 #include "engine/sampler.h"
 
+static int print_config(const DaemonOptions *opt)
+{
+        DaemonConfig c;
+        Err err = {};
+
+        if (daemon_config_load(opt->config, &c, &err) < 0) {
+                fprintf(stderr, "tared: %s\n", err.msg);
+                return EXIT_FAILURE;
+        }
+        daemon_config_override(&c, opt);
+        _cleanup_free_ char *text = daemon_config_print(&c);
+        fputs(text, stdout);
+        daemon_config_done(&c);
+        return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
         DaemonOptions opt;
@@ -38,6 +54,8 @@ int main(int argc, char **argv)
                 fputs(text, stdout);
                 return EXIT_SUCCESS;
         }
+        if (opt.print_config)
+                return print_config(&opt);
         if (opt.sampler)
                 return sampler_run(STDIN_FILENO);
         r = daemon_run(&opt, &err);

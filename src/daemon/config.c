@@ -11,6 +11,8 @@
 #include "base/json.h"
 #include "base/toml.h"
 #include "daemon/daemon.h"
+#include "daemon/metrics.h"
+#include "daemon/suggest.h"
 
 #define CONFIG_FILE_MAX ((size_t)1 << 20)
 
@@ -84,7 +86,8 @@ static const Key keys[] = {
           "Certificates (PEM) of which one must have signed that of the client. Empty: clients need "
           "none." },
         { "metrics", "address", KEY_STR, AT(metrics_address), "", NULL, false, 0, 0,
-          "HOST:PORT for Prometheus metrics; empty: off." },
+          "Where Prometheus gets tared's own metrics (`/metrics`): an address of loopback with a port "
+          "(`127.0.0.1:9100`), or `unix:///PATH`. Empty: off." },
 };
 
 static const struct {
@@ -121,6 +124,8 @@ void daemon_config_defaults(DaemonConfig *c)
                 assign(c, &keys[i], keys[i].fallback);
 }
 
+static void free_origins(DaemonConfig *c);
+
 void daemon_config_done(DaemonConfig *c)
 {
         for (size_t i = 0; i < array_len(keys); i++) {
@@ -136,6 +141,7 @@ void daemon_config_done(DaemonConfig *c)
                 free(c->runtimes[i].path);
                 free(c->runtimes[i].root);
         }
+        free_origins(c);
         *c = (DaemonConfig){};
 }
 
@@ -218,12 +224,64 @@ static int take_value(DaemonConfig *c, const Key *k, const TomlValue *v, const c
         return 0;
 }
 
+/* --- where a value came from --- */
+
+static void set_origin(DaemonConfig *c, const char *table, const char *name, char *origin)
+{
+        _cleanup_free_ char *key = xasprintf("%s%s%s", table, *table ? "." : "", name);
+
+        if (!c->origins)
+                c->origins = map_new();
+        free(map_set(c->origins, key, origin));
+}
+
+static const char *origin_of(const DaemonConfig *c, const char *table, const char *name)
+{
+        _cleanup_free_ char *key = xasprintf("%s%s%s", table, *table ? "." : "", name);
+
+        return str_or(c->origins ? map_get(c->origins, key) : NULL, "default");
+}
+
+static void free_origins(DaemonConfig *c)
+{
+        const char *key;
+        void *value;
+
+        for (size_t i = 0; c->origins && map_next(c->origins, &i, &key, &value);)
+                free(value);
+        map_free(c->origins);
+}
+
 static const Key *find_key(const char *table, const char *name)
 {
         for (size_t i = 0; i < array_len(keys); i++)
                 if (str_eq(keys[i].table, table) && str_eq(keys[i].name, name))
                         return &keys[i];
         return NULL;
+}
+
+/* A key of this table that may be meant; at the top also tables, and keys that belong into one. */
+static int unknown_key(const char *file, const TomlValue *v, const char *table, Err *err)
+{
+        Suggest s = { .written = v->key };
+        _cleanup_free_ char *text = NULL;
+
+        for (size_t i = 0; i < array_len(keys); i++) {
+                if (str_eq(keys[i].table, table))
+                        suggest_consider(&s, keys[i].name);
+                else if (!*table)
+                        suggest_consider(&s, keys[i].table);
+        }
+        if (!*table)
+                suggest_consider(&s, "runtimes");
+        for (size_t i = 0; !s.best && i < array_len(keys); i++)
+                if (str_eq(keys[i].name, v->key) && v->type != TOML_TABLE)
+                        text = xasprintf("unknown key here: it belongs %s%s%s",
+                                         *keys[i].table ? "into [" : "above all tables",
+                                         keys[i].table, *keys[i].table ? "]" : "");
+        if (s.best)
+                text = xasprintf("unknown key: did you mean \"%s\"?", s.best);
+        return bad(file, v, table, str_or(text, "unknown key (see tared --config-reference)"), err);
 }
 
 static bool is_table(const char *name)
@@ -259,6 +317,8 @@ static int parse_runtime(DaemonConfig *c, const TomlValue *t, const char *file, 
                 if (v->type != TOML_STRING)
                         return bad(file, v, t->key, "expected a string", err);
                 str_assign((char **)((char *)r + runtime_keys[k].offset), v->string);
+                _cleanup_free_ char *table = xasprintf("runtimes.%s", t->key);
+                set_origin(c, table, v->key, xasprintf("%s:%d", file, v->line));
         }
         return 0;
 }
@@ -282,14 +342,15 @@ static int parse_table(DaemonConfig *c, const TomlValue *t, const char *name, co
         for (size_t i = 0; r == 0 && i < t->n_items; i++) {
                 const TomlValue *v = t->items[i];
                 const Key *k = find_key(name, v->key);
-                if (k)
+                if (k) {
                         r = take_value(c, k, v, file, err);
-                else if (!*name && str_eq(v->key, "runtimes"))
+                        set_origin(c, name, v->key, xasprintf("%s:%d", file, v->line));
+                } else if (!*name && str_eq(v->key, "runtimes"))
                         r = parse_runtimes(c, v, file, err);
                 else if (!*name && v->type == TOML_TABLE && is_table(v->key))
                         r = parse_table(c, v, v->key, file, err);
                 else
-                        r = bad(file, v, name, "unknown key (see tared --config-reference)", err);
+                        r = unknown_key(file, v, name, err);
         }
         return r;
 }
@@ -329,6 +390,8 @@ int daemon_config_check(const DaemonConfig *c, Err *err)
 {
         int r = check_streams(c, err);
 
+        if (r == 0)
+                r = metrics_check_address(c->metrics_address, err);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < c->n_runtimes; i++)
@@ -443,6 +506,67 @@ char *daemon_config_json(const DaemonConfig *c)
         json_add_str(j, "stateDir", c->state);
         json_add_str(j, "rootDir", c->root);
         return json_print(j);
+}
+
+void daemon_config_override(DaemonConfig *c, const DaemonOptions *opt)
+{
+        const struct {
+                const char *name, *value;
+                char **field;
+        } flags[] = { { "root", opt->root, &c->root },
+                      { "state", opt->state, &c->state },
+                      { "listen", opt->listen, &c->listen },
+                      { "log_level", opt->log_level, &c->log_level } };
+
+        for (size_t i = 0; i < array_len(flags); i++) {
+                if (!flags[i].value)
+                        continue;
+                str_assign(flags[i].field, flags[i].value);
+                set_origin(c, "", flags[i].name, xstrdup("command line"));
+        }
+}
+
+/* JSON's strings, lists and numbers are TOML's, too. */
+static void print_value(StrBuf *b, const DaemonConfig *c, const char *table, const char *name,
+                        Json *owned)
+{
+        strbuf_addf(b, "%s = %s  # %s\n", name,
+                    json_object_to_json_string_ext(owned, JSON_C_TO_STRING_NOSLASHESCAPE),
+                    origin_of(c, table, name));
+        json_object_put(owned);
+}
+
+static void print_runtime(StrBuf *b, const DaemonConfig *c, const DaemonRuntime *r)
+{
+        _cleanup_free_ char *table = xasprintf("runtimes.%s", r->name);
+
+        strbuf_addf(b, "\n[runtimes.\"%s\"]\n", r->name);
+        for (size_t i = 0; i < array_len(runtime_keys); i++) {
+                const char *text = *(char *const *)((const char *)r + runtime_keys[i].offset);
+                if (text)
+                        print_value(b, c, table, runtime_keys[i].name,
+                                    json_object_new_string(text));
+        }
+}
+
+char *daemon_config_print(const DaemonConfig *c)
+{
+        StrBuf b = {};
+        const char *table = "";
+
+        for (size_t i = 0; i < array_len(keys); i++) {
+                _cleanup_json_ Json *one = json_object_new_object();
+                Json *value = NULL;
+                if (!str_eq(keys[i].table, table))
+                        strbuf_addf(&b, "\n[%s]\n", keys[i].table);
+                table = keys[i].table;
+                add_key(one, c, &keys[i]);
+                (void)json_object_object_get_ex(one, keys[i].name, &value);
+                print_value(&b, c, table, keys[i].name, json_object_get(value));
+        }
+        for (size_t i = 0; i < c->n_runtimes; i++)
+                print_runtime(&b, c, &c->runtimes[i]);
+        return strbuf_take(&b);
 }
 
 char *daemon_config_reference(void)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* daemon.c - tared from start to end: one process, one loop. */
 #include "daemon/daemon.h"
+#include "daemon/metrics.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -41,6 +42,8 @@ typedef struct Daemon {
         Engine *engine;
         GrpcServer *server;
         CriEvents *events;
+        Metrics *metrics;
+        MetricsListener *metrics_listener; /* NULL: off */
         const char *socket_path;
         LoopSource *stop_timer, *trim_timer;
         bool trim_armed;
@@ -165,12 +168,6 @@ static int engine_config_fill(Daemon *d, Err *err)
         return r == 0 ? seal("tare-pause", &d->engine_config.pause_fd, err) : r;
 }
 
-static void override(char **field, const char *flag)
-{
-        if (flag)
-                str_assign(field, flag);
-}
-
 static int configure(Daemon *d, const DaemonOptions *opt, Err *err)
 {
         LogLevel level = LOG_INFO_;
@@ -178,10 +175,7 @@ static int configure(Daemon *d, const DaemonOptions *opt, Err *err)
 
         if (r < 0)
                 return r;
-        override(&d->config.root, opt->root);
-        override(&d->config.state, opt->state);
-        override(&d->config.listen, opt->listen);
-        override(&d->config.log_level, opt->log_level);
+        daemon_config_override(&d->config, opt);
         if (log_level_parse(d->config.log_level, &level) < 0)
                 return err_set(err, ERR_INVALID,
                                "log level \"%s\" (known: debug, info, warning, error)",
@@ -250,6 +244,7 @@ static void call_ended(void *data, const char *method, int code, uint64_t durati
 {
         Daemon *d = data;
 
+        metrics_count_call(d->metrics, method, code, duration_ns);
         if (code != 0)
                 log_debug("method=%s code=%d us=%llu", method, code,
                           (unsigned long long)(duration_ns / 1000));
@@ -257,6 +252,29 @@ static void call_ended(void *data, const char *method, int code, uint64_t durati
                 return;
         d->trim_armed = true;
         loop_timer_set(d->trim_timer, clock_mono_ns() + TRIM_AFTER_NS);
+}
+
+static void op_ended(void *data, const Op *op, const Err *err)
+{
+        Daemon *d = data;
+
+        metrics_count_op(d->metrics, op, err);
+}
+
+static void write_metrics(void *data, StrBuf *out)
+{
+        Daemon *d = data;
+
+        metrics_write(d->metrics, d->engine, d->server, out);
+}
+
+static int serve_metrics(Daemon *d, Err *err)
+{
+        engine_set_op_observer(d->engine, op_ended, d);
+        if (str_empty(d->config.metrics_address))
+                return 0;
+        return metrics_listen(d->config.metrics_address, d->loop, write_metrics, d,
+                              &d->metrics_listener, err);
 }
 
 /* --- the end --- */
@@ -288,6 +306,7 @@ static void on_signal(void *userdata, int signo)
 
 static void daemon_free(Daemon *d)
 {
+        metrics_listener_free(d->metrics_listener);
         grpc_server_free(d->server);
         cri_events_free(d->events);
         engine_free(d->engine);
@@ -303,6 +322,7 @@ static void daemon_free(Daemon *d)
         free(d->image_worker);
         strv_free(d->stream_worker);
         daemon_config_done(&d->config);
+        metrics_free(d->metrics);
         free(d);
 }
 
@@ -335,6 +355,11 @@ static int start(Daemon *d, const DaemonOptions *opt, Err *err)
         fd = listen_on(d->socket_path, err);
         if (fd < 0)
                 return fd;
+        r = serve_metrics(d, err);
+        if (r < 0) {
+                close(fd);
+                return r;
+        }
         d->events = cri_events_new(d->engine, d->loop);
         d->server = grpc_server_new(d->loop, fd, cri_methods, d->engine);
         d->trim_timer = loop_add_timer(d->loop, 0, trim, d);
@@ -349,6 +374,7 @@ int daemon_run(const DaemonOptions *opt, Err *err)
         Daemon *d = xnew(Daemon);
         int r;
 
+        d->metrics = metrics_new();
         d->engine_config.shim_fd = d->engine_config.pause_fd = -EBADF;
         signal(SIGPIPE, SIG_IGN);
         signal(SIGHUP, SIG_IGN);

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "engine/world.h"
 
 #define DAEMON_CONFIG_FILE  "/etc/tare/config.toml"
@@ -31,6 +32,7 @@ typedef struct DaemonConfig {
         int64_t stream_port;
         DaemonRuntime runtimes[DAEMON_RUNTIMES_MAX];
         size_t n_runtimes;
+        Map *origins; /* "cni.timeout_s" -> "file:line" or "command line"; not there: the default */
 } DaemonConfig;
 
 /* file NULL: DAEMON_CONFIG_FILE, which may be missing; a given one must be there. */
@@ -42,12 +44,16 @@ int daemon_config_check(const DaemonConfig *c, Err *err);
 void daemon_config_done(DaemonConfig *c);
 char *daemon_config_json(const DaemonConfig *c); /* freed by the caller */
 char *daemon_config_reference(void);             /* markdown; freed by the caller */
+/* The whole configuration as TOML, each value with where it came from; freed by the caller. */
+char *daemon_config_print(const DaemonConfig *c);
 
 typedef struct DaemonOptions {
         const char *config, *root, *state, *listen, *log_level;
-        bool version, help, reference;
+        bool version, help, reference, print_config;
         bool sampler; /* run as sampler.h's process, on standard input; tared's own use */
 } DaemonOptions;
+/* Flags win. */
+void daemon_config_override(DaemonConfig *c, const DaemonOptions *opt);
 int daemon_options_parse(int argc, char **argv, DaemonOptions *ret, Err *err);
 const char *daemon_help(void);
 

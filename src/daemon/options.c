@@ -19,6 +19,7 @@ static const struct {
         { "--version", offsetof(DaemonOptions, version), false },
         { "--help", offsetof(DaemonOptions, help), false },
         { "--sampler", offsetof(DaemonOptions, sampler), false },
+        { "--print-config", offsetof(DaemonOptions, print_config), false },
         { "--config-reference", offsetof(DaemonOptions, reference), false },
 };
 
@@ -26,10 +27,12 @@ const char *daemon_help(void)
 {
         return "usage: tared [--config FILE] [--root DIR] [--state DIR] [--listen unix:///PATH]\n"
                "             [--log-level LEVEL]\n"
+               "       tared [--config FILE] [...] --print-config\n"
                "       tared --version | --config-reference | --help\n"
                "\n"
                "The node daemon: serves the Container Runtime Interface on a unix socket.\n"
                "Flags win over the configuration file (" DAEMON_CONFIG_FILE ").\n"
+               "--print-config shows the whole configuration, each value with where it came from.\n"
                "SIGTERM ends the daemon; pods go on and are taken over by the next one.\n";
 }
 

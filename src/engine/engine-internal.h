@@ -49,6 +49,7 @@ struct Engine {
         size_t n_name_waits;
         uint64_t next_ingest, next_exec;
         struct UsageSampler *usage;
+        EngineCounters counters;
         EngineEventFn on_event; /* may be NULL */
         void *event_data;
         struct Streams *streams;

@@ -435,6 +435,18 @@ void engine_operations(Engine *e, const char *pod_id, bool recent,
         ops_describe(e->ops, pod_id, recent, ret);
 }
 
+void engine_set_op_observer(Engine *e, void (*fn)(void *data, const struct Op *op, const Err *err),
+                            void *data)
+{
+        ops_set_observer(e->ops, fn, data);
+}
+
+void engine_counters(const Engine *e, EngineCounters *ret)
+{
+        *ret = e->counters;
+        ret->operations = ops_count(e->ops);
+}
+
 void engine_set_events(Engine *e, EngineEventFn fn, void *data)
 {
         e->on_event = fn;

@@ -75,6 +75,17 @@ void engine_fs_usage(Engine *e, FsUsage *ret);
 void engine_operations(Engine *e, const char *pod_id, bool recent,
                        Tare__V1__ListOperationsResponse **ret);
 
+/* --- for metrics --- */
+struct Op;
+/* After each operation; err NULL: it succeeded. */
+void engine_set_op_observer(Engine *e, void (*fn)(void *data, const struct Op *op, const Err *err),
+                            void *data);
+typedef struct EngineCounters {
+        size_t operations; /* not ended */
+        uint64_t swept_folders, sweep_failures, sampler_restarts;
+} EngineCounters;
+void engine_counters(const Engine *e, EngineCounters *ret);
+
 /* --- events --- */
 typedef enum EngineEvent {
         ENGINE_CREATED,

@@ -131,6 +131,10 @@ void image_add_name(Engine *e, Image *i, const char *name, bool is_tag)
 
 static void sweep_done(void *data, int code, const StrBuf *out, const StrBuf *err_out)
 {
+        Engine *e = data;
+
+        if (code != 0)
+                e->counters.sweep_failures++;
         if (code != 0)
                 log_warning("deleting from the trash: %s, ignoring: the next start tries again",
                             str_or(err_out->data, "failed"));
@@ -147,6 +151,7 @@ void image_sweep(Engine *e, char *const *paths)
                 return;
         json_add_strv(request, "paths", paths);
         text = json_print(request);
+        e->counters.swept_folders += strv_len(paths);
         WorldExec x = {
                 .path = e->config->image_worker,
                 .argv = (char *[]){ (char *)"tare-image", (char *)"sweep", NULL },

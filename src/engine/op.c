@@ -28,6 +28,8 @@ struct Ops {
         Map *objects; /* object -> the Op that holds it; the queue hangs on it */
         OpRecord *kept[OP_KEPT];
         unsigned kept_at;
+        void (*observe)(void *data, const Op *op, const Err *err); /* may be NULL */
+        void *observe_data;
 };
 
 struct EngineWait {
@@ -104,6 +106,21 @@ void ops_free(Ops *ops)
                 record_free(ops->kept[i]);
         map_free(ops->objects);
         free(ops);
+}
+
+void ops_set_observer(Ops *ops, void (*fn)(void *data, const Op *op, const Err *err), void *data)
+{
+        ops->observe = fn;
+        ops->observe_data = data;
+}
+
+size_t ops_count(const Ops *ops)
+{
+        size_t n = 0;
+
+        for (const Op *op = ops->first; op; op = op->next)
+                n++;
+        return n;
 }
 
 /* --- queueing --- */
@@ -234,6 +251,8 @@ static void end(Op *op)
         answer_waits(op, err);
         if (!op->verb->unrecorded)
                 keep_record(ops, op, err);
+        if (ops->observe)
+                ops->observe(ops->observe_data, op, err);
         release_object(ops, op);
         if (op->prev)
                 op->prev->next = op->next;

@@ -81,6 +81,9 @@ struct Op {
 
 Ops *ops_new(Engine *e, World *world);
 void ops_free(Ops *ops);
+/* Called at the end of each operation, before it is freed. */
+void ops_set_observer(Ops *ops, void (*fn)(void *data, const Op *op, const Err *err), void *data);
+size_t ops_count(const Ops *ops); /* that have not ended */
 
 /* Makes and queues it; it starts from the loop. data is taken (free_data). */
 Op *op_start(Ops *ops, const OpVerb *verb, const char *object, const char *subject,

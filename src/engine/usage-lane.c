@@ -137,6 +137,7 @@ static void give_up(Lane *l, const char *how)
 
         if (l->n_sent)
                 drop_first_sent(l);
+        l->usage->engine->counters.sampler_restarts++;
         end_process(l);
         requeue(l);
         arm(l);

@@ -2,6 +2,7 @@
 /* links: daemon */
 /* The configuration: one table, strict. */
 #include "daemon/daemon.h"
+#include "daemon/metrics.h"
 
 #include "unit/test.h"
 
@@ -35,10 +36,17 @@ TEST(daemon_config, errors_name_file_line_and_key)
         static const struct {
                 const char *text, *error;
         } cases[] = {
-                { "\nrooot = \"/x\"\n",
-                  "x.toml:2: rooot: unknown key (see tared --config-reference)" },
+                { "\nrooot = \"/x\"\n", "x.toml:2: rooot: unknown key: did you mean \"root\"?" },
                 { "[cni]\ndir = 1\n",
                   "x.toml:2: cni.dir: unknown key (see tared --config-reference)" },
+                { "[metric]\naddress = \"\"\n",
+                  "x.toml:1: metric: unknown key: did you mean \"metrics\"?" },
+                { "[cni]\ntimeuot_s = 1\n",
+                  "x.toml:2: cni.timeuot_s: unknown key: did you mean \"timeout_s\"?" },
+                { "conf_dir = \"/x\"\n",
+                  "x.toml:1: conf_dir: unknown key here: it belongs into [cni]" },
+                { "[cni]\nlog_level = \"info\"\n",
+                  "x.toml:2: cni.log_level: unknown key here: it belongs above all tables" },
                 { "root = 5\n", "x.toml:1: root: expected a string" },
                 { "root = \"x\"\n", "x.toml:1: root: expected an absolute path" },
                 { "cgroup_driver = \"x\"\n",
@@ -58,6 +66,52 @@ TEST(daemon_config, errors_name_file_line_and_key)
                 ASSERT_TRUE(parse(&c, cases[i].text, &err) < 0);
                 ASSERT_STREQ(err.msg, cases[i].error);
                 daemon_config_done(&c);
+        }
+}
+
+TEST(daemon_config, printed_with_origins)
+{
+        DaemonConfig c;
+        Err err = {};
+
+        ASSERT_OK(parse(&c, "log_level = \"debug\"\n[cni]\n\nbin_dirs = [\"/a b\"]\n", &err));
+        daemon_config_override(&c, &(DaemonOptions){ .root = "/flag" });
+        _cleanup_free_ char *text = daemon_config_print(&c);
+        static const char *const lines[] = {
+                "root = \"/flag\"  # command line\n",
+                "state = \"/run/tare\"  # default\n",
+                "log_level = \"debug\"  # x.toml:1\n",
+                "\n[cni]\nconf_dir = \"/etc/cni/net.d\"  # default\n",
+                "timeout_s = 60  # default\n",
+        };
+        for (size_t i = 0; i < array_len(lines); i++)
+                ASSERT_TRUE(strstr(text, lines[i]) != NULL);
+        ASSERT_TRUE(strstr(text, "\"/a b\"") && strstr(text, "# x.toml:4\n"));
+        daemon_config_done(&c);
+        ASSERT_OK(parse(&c, text, &err)); /* it is a configuration */
+        ASSERT_STREQ(c.root, "/flag");
+        daemon_config_done(&c);
+}
+
+TEST(daemon_config, metrics_on_loopback_only)
+{
+        static const struct {
+                const char *address;
+                bool fine;
+        } cases[] = { { "", true },
+                      { "127.0.0.1:9100", true },
+                      { "[::1]:9100", true },
+                      { "unix:///run/m", true },
+                      { "0.0.0.0:9100", false },
+                      { "10.0.0.1:1", false },
+                      { "127.0.0.1", false },
+                      { "127.0.0.1:99999", false },
+                      { "[::]:1", false },
+                      { "unix://m", false } };
+
+        for (size_t i = 0; i < array_len(cases); i++) {
+                Err err = {};
+                ASSERT_EQ(metrics_check_address(cases[i].address, &err) == 0, cases[i].fine);
         }
 }
 
