@@ -282,6 +282,31 @@ static Runtime__V1__Signal signal_to_cri(int signo)
         return RUNTIME__V1__SIGNAL__RUNTIME_DEFAULT;
 }
 
+/* As asked for; those of images say which image it is. */
+static Runtime__V1__Mount **container_mounts(Arena *a, const Container *c)
+{
+        const Runtime__V1__ContainerConfig *config = c->request->config;
+        Runtime__V1__Mount **list;
+        size_t next = 0;
+
+        if (!c->volume_refs)
+                return config->mounts;
+        list = arena_alloc(a, config->n_mounts * sizeof(Runtime__V1__Mount *));
+        for (size_t i = 0; i < config->n_mounts; i++) {
+                Runtime__V1__Mount *m =
+                        arena_message(a, Runtime__V1__Mount, runtime__v1__mount__init);
+                *m = *config->mounts[i];
+                if (m->image && !str_empty(m->image->image) && c->volume_refs[next]) {
+                        m->image = arena_message(a, Runtime__V1__ImageSpec,
+                                                 runtime__v1__image_spec__init);
+                        *m->image = *config->mounts[i]->image;
+                        m->image->image_ref = c->volume_refs[next++];
+                }
+                list[i] = m;
+        }
+        return list;
+}
+
 Runtime__V1__ContainerStatus *cri_container_status(Arena *a, Engine *e, const Container *c)
 {
         const Runtime__V1__ContainerConfig *config = c->request->config;
@@ -301,7 +326,7 @@ Runtime__V1__ContainerStatus *cri_container_status(Arena *a, Engine *e, const Co
         s->reason = (char *)str_or(c->reason, "");
         s->message = (char *)str_or(c->message, "");
         s->n_mounts = config->n_mounts;
-        s->mounts = config->mounts;
+        s->mounts = container_mounts(a, c);
         s->log_path = (char *)str_or(c->log_path, "");
         s->resources = cri_container_resources(a, c);
         s->user = container_user(a, c);

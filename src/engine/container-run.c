@@ -425,16 +425,18 @@ static int remove_forget(Op *op, Err *err)
 static void remove_finish(Op *op, const Err *err)
 {
         Container *c = container_of(op);
-        _cleanup_strv_ char **chain_ids = NULL;
+        _cleanup_strv_ char **chain_ids = NULL, **volumes = NULL;
 
         if (err || !c)
                 return;
         chain_ids = take_ptr(c->chain_ids);
+        volumes = take_ptr(c->volume_chain_ids);
         usage_forget_container(op->engine, c->id);
         if (c->state != CONTAINER_MAKING)
                 engine_tell(op->engine, ENGINE_DELETED, c->pod, c);
         engine_container_free(op->engine, c);
         images_collect(op->engine, chain_ids, NULL);
+        images_collect(op->engine, volumes, NULL);
 }
 
 static const OpStep remove_steps[] = {

@@ -112,7 +112,8 @@ static int add_host_paths(const Container *c, Tare__Shim__V1__PrepareContainerRe
         int r;
 
         for (size_t i = 0; i < config->n_mounts; i++)
-                add_host_path(req, config->mounts[i]->host_path)->make_dir = true;
+                if (!container_mount_is_image(config->mounts[i]))
+                        add_host_path(req, config->mounts[i]->host_path)->make_dir = true;
         for (size_t i = 0; i < config->n_devices; i++)
                 add_host_path(req, config->devices[i]->host_path)->devices = true;
         r = spec_seccomp_path(config, &profile, err);
@@ -203,7 +204,10 @@ static int create_prepare(Op *op, Err *err)
         if (r == 0)
                 r = add_host_paths(d->c, &p, err);
         if (r == 0)
+                r = container_fill_volumes(op->engine, d->c, &p, err);
+        if (r == 0)
                 r = send_prepare(op, d, &p, err);
+        container_free_volumes(&p);
         for (size_t i = 0; i < p.n_host_paths; i++)
                 free(p.host_paths[i]);
         free(p.host_paths);
@@ -233,6 +237,7 @@ static int create_prepare_undo(Op *op, Err *err)
 
 typedef struct Found { /* the reply's findings, as spec_generate() wants them */
         SpecMountSource *mounts;
+        char **images; /* the sources of mounts that are images */
         SpecDeviceSource *devices;
         size_t n_devices;
         char *seccomp;
@@ -242,6 +247,7 @@ typedef struct Found { /* the reply's findings, as spec_generate() wants them */
 static void found_done(Found *f)
 {
         free(f->mounts);
+        strv_free(f->images);
         free(f->devices);
         free(f->seccomp);
         cdi_edits_free(f->cdi);
@@ -281,17 +287,23 @@ static int read_found(const Create *d, Found *f, Err *err)
 {
         const Runtime__V1__ContainerConfig *config = config_of(d->c);
         const Tare__Shim__V1__PrepareContainerReply *p = d->prepared;
-        size_t n = config->n_mounts + config->n_devices, k = 0;
+        size_t n = config->n_mounts + config->n_devices - strv_len(d->c->volume_refs), k = 0;
 
         if (p->n_host_paths < n)
                 return err_set(err, ERR_INTERNAL, "the supervisor looked at %zu of %zu host paths",
                                p->n_host_paths, n);
         f->mounts = xnew_array(SpecMountSource, config->n_mounts);
-        for (size_t i = 0; i < config->n_mounts; i++, k++) {
+        for (size_t i = 0; i < config->n_mounts; i++) {
+                if (container_mount_is_image(config->mounts[i])) {
+                        char *source = container_image_source(d->c, i);
+                        strv_push_take(&f->images, source);
+                        f->mounts[i].path = source;
+                        continue;
+                }
                 f->mounts[i].path = p->host_paths[k]->path;
                 f->mounts[i].is_dir = p->host_paths[k]->type[0] == 'd';
                 f->mounts[i].shared = p->host_paths[k]->mount_shared;
-                f->mounts[i].slave = p->host_paths[k]->mount_slave;
+                f->mounts[i].slave = p->host_paths[k++]->mount_slave;
         }
         for (size_t i = 0; i < config->n_devices; i++, k++)
                 read_device(f, i, p->host_paths[k]);
@@ -632,7 +644,8 @@ EngineWait *engine_create_container(Engine *e, const Runtime__V1__CreateContaine
         d->c->stop_signal = spec_stop_signal(config_of(d->c), image_config);
         /* of our copy of the request: it borrows from it */
         SpecImage content = { .config = image_config, .reference = req->config->image->image };
-        if (spec_user_request(p->request->config, config_of(d->c), &content, &user, &err) < 0) {
+        if (container_find_volumes(e, d->c, &err) < 0 ||
+            spec_user_request(p->request->config, config_of(d->c), &content, &user, &err) < 0) {
                 engine_container_free(e, d->c);
                 free(d);
                 return engine_answer(e, NULL, &err, done, data);

@@ -120,6 +120,15 @@ extern const OpVerb verb_create_container, verb_start_container, verb_stop_conta
 void container_exited(Engine *e, Container *c, const Tare__Shim__V1__ExitEvent *ev);
 /* Marked as exited since its supervisor has died: from its exit record, else 137 ShimDied. */
 void container_lost(Engine *e, Container *c);
+/* container-images.c: mounts that are images. */
+#define VOLUME_END "-"
+bool container_mount_is_image(const Runtime__V1__Mount *m);
+char *container_image_source(const Container *c, size_t mount); /* freed by the caller */
+int container_find_volumes(Engine *e, Container *c, Err *err);
+/* The request is to be given to container_free_volumes(), also after an error. */
+int container_fill_volumes(Engine *e, const Container *c,
+                           Tare__Shim__V1__PrepareContainerRequest *req, Err *err);
+void container_free_volumes(Tare__Shim__V1__PrepareContainerRequest *req);
 int container_shim_delete(Op *op, Container *c, Err *err);
 int container_files_gone(Container *c, Err *err);
 EngineWait *container_remove(Container *c, EngineDone done, void *data);

@@ -197,6 +197,8 @@ void engine_container_free(Engine *e, Container *c)
         free(c->image_id);
         free(c->image_ref);
         strv_free(c->chain_ids);
+        strv_free(c->volume_refs);
+        strv_free(c->volume_chain_ids);
         free(c->bundle);
         free(c->log_path);
         free(c->cgroups_path);

@@ -188,9 +188,12 @@ static bool chain_needed(Engine *e, const char *chain_id)
         for (size_t i = 0; map_next(e->images, &i, &key, &value);)
                 if (strv_contains(((Image *)value)->chain_ids, chain_id))
                         return true;
-        for (size_t i = 0; map_next(e->containers, &i, &key, &value);)
-                if (strv_contains(((Container *)value)->chain_ids, chain_id))
+        for (size_t i = 0; map_next(e->containers, &i, &key, &value);) {
+                const Container *c = value;
+                if (strv_contains(c->chain_ids, chain_id) ||
+                    strv_contains(c->volume_chain_ids, chain_id))
                         return true;
+        }
         return false;
 }
 
@@ -213,7 +216,7 @@ void images_collect(Engine *e, char *const *chain_ids, char *const *digests)
 
         for (size_t i = 0; chain_ids && chain_ids[i]; i++) {
                 char *moved = NULL;
-                if (chain_needed(e, chain_ids[i]))
+                if (str_eq(chain_ids[i], VOLUME_END) || chain_needed(e, chain_ids[i]))
                         continue;
                 _cleanup_free_ char *path = snapshot_layer_path(e->snapshots, chain_ids[i]);
                 (void)store_delete(e->durable, STORE_LAYER, chain_ids[i], NULL);

@@ -56,13 +56,29 @@ static const Fact pod_facts[] = {
 #member, t, offsetof(Container, member)                                            \
         }
 static const Fact container_facts[] = {
-        CTR(key, FACT_STR),        CTR(state, FACT_INT),       CTR(removing, FACT_BOOL),
-        CTR(image_id, FACT_STR),   CTR(image_ref, FACT_STR),   CTR(chain_ids, FACT_STRV),
-        CTR(bundle, FACT_STR),     CTR(log_path, FACT_STR),    CTR(cgroups_path, FACT_STR),
-        CTR(uid, FACT_U32),        CTR(gid, FACT_U32),         CTR(stop_signal, FACT_INT),
-        CTR(pid, FACT_INT),        CTR(start_time, FACT_U64),  CTR(created_at, FACT_I64),
-        CTR(started_at, FACT_I64), CTR(finished_at, FACT_I64), CTR(exit_code, FACT_INT),
-        CTR(reason, FACT_STR),     CTR(message, FACT_STR),     {},
+        CTR(key, FACT_STR),
+        CTR(state, FACT_INT),
+        CTR(removing, FACT_BOOL),
+        CTR(image_id, FACT_STR),
+        CTR(image_ref, FACT_STR),
+        CTR(chain_ids, FACT_STRV),
+        CTR(volume_refs, FACT_STRV),
+        CTR(volume_chain_ids, FACT_STRV),
+        CTR(bundle, FACT_STR),
+        CTR(log_path, FACT_STR),
+        CTR(cgroups_path, FACT_STR),
+        CTR(uid, FACT_U32),
+        CTR(gid, FACT_U32),
+        CTR(stop_signal, FACT_INT),
+        CTR(pid, FACT_INT),
+        CTR(start_time, FACT_U64),
+        CTR(created_at, FACT_I64),
+        CTR(started_at, FACT_I64),
+        CTR(finished_at, FACT_I64),
+        CTR(exit_code, FACT_INT),
+        CTR(reason, FACT_STR),
+        CTR(message, FACT_STR),
+        {},
 };
 
 #define IMG(member, t)                                                                             \

@@ -129,6 +129,15 @@ static int map_ids(const Setup *s, const OciMount *m, const MountOptions *o, con
         return r < 0 ? err_sys(err, -r, "id-map the source") : 0;
 }
 
+/* What the caller has mounted for us, or -ENOENT. */
+static int given_source(const Setup *s, const char *name)
+{
+        for (size_t i = 0; s->create && i < s->create->n_sources; i++)
+                if (str_eq(s->create->sources[i].name, name))
+                        return io_dup(s->create->sources[i].fd);
+        return -ENOENT;
+}
+
 static int clone_source(const Setup *s, const OciMount *m, int *ret_fd, Err *err)
 {
         _cleanup_(mount_options_done) MountOptions o = { 0 };
@@ -140,6 +149,11 @@ static int clone_source(const Setup *s, const OciMount *m, int *ret_fd, Err *err
                 return 0;
         if (str_empty(m->source))
                 return err_set(err, ERR_INVALID, "a bind mount needs a source");
+        int given = given_source(s, m->source);
+        if (given != -ENOENT) {
+                *ret_fd = given;
+                return given < 0 ? err_sys(err, -given, "keep the source's mount") : 0;
+        }
         _cleanup_free_ char *source =
                 path_is_absolute(m->source) ? xstrdup(m->source) : path_join(s->bundle, m->source);
         _cleanup_close_ int fd = mount_clone_detached(AT_FDCWD, source, o.recursive);

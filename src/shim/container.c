@@ -72,6 +72,15 @@ Container *container_ref(Container *c)
         return c;
 }
 
+void container_close_images(Container *c)
+{
+        for (size_t i = 0; i < c->n_images; i++) {
+                fd_close(c->images[i].fd);
+                free(c->images[i].source);
+        }
+        c->n_images = 0;
+}
+
 void container_unref(Container *c)
 {
         tare_assert(c->refs > 0);
@@ -80,6 +89,7 @@ void container_unref(Container *c)
         container_close_stdio(c);
         loop_source_free(c->kill_timer);
         fd_close(c->root_fd);
+        container_close_images(c);
         free(c->additional_gids);
         free(c->bundle);
         free(c->deletes);

@@ -11,6 +11,7 @@
 #ifndef TARE_SHIM_CONTAINER_H
 #define TARE_SHIM_CONTAINER_H
 
+#include "shim/image-mount.h"
 #include "shim/job.h"
 #include "shim/shim-internal.h"
 
@@ -50,6 +51,11 @@ struct Container {
         Call waiting;  /* prepare, then start */
 
         int root_fd; /* a detached mount; given to the creator at start */
+        struct {     /* detached mounts of images, for the creator as well */
+                char *source;
+                int fd;
+        } images[IMAGE_MOUNTS_MAX];
+        size_t n_images;
         uint32_t uid, gid, *additional_gids;
         size_t n_additional_gids;
 
@@ -78,6 +84,7 @@ Container *container_find(Shim *s, const char *id);
 int container_get(Shim *s, const char *id, Container **ret, Err *err);
 Container *container_ref(Container *c);
 void container_unref(Container *c);
+void container_close_images(Container *c);
 /* Out of the list; the list's reference goes. */
 void container_drop(Container *c);
 const char *container_state_name(const Container *c);

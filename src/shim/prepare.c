@@ -37,6 +37,25 @@ static int check_dir(const char *what, const char *path, Err *err)
         return 0;
 }
 
+static int check_images(const PrepareRequest *req, Err *err)
+{
+        int r = 0;
+
+        if (req->n_image_mounts > IMAGE_MOUNTS_MAX)
+                return err_set(err, ERR_TOO_LARGE, "%zu image mounts are over the limit of %d",
+                               req->n_image_mounts, IMAGE_MOUNTS_MAX);
+        for (size_t i = 0; r >= 0 && i < req->n_image_mounts; i++) {
+                const Tare__Shim__V1__ImageMount *m = req->image_mounts[i];
+                if (m->n_lower_dirs == 0 || m->n_lower_dirs > LOWER_DIRS_MAX)
+                        return err_set(err, ERR_INVALID,
+                                       "an image mount has %zu layers, not 1 to %d",
+                                       m->n_lower_dirs, LOWER_DIRS_MAX);
+                for (size_t k = 0; r >= 0 && k < m->n_lower_dirs; k++)
+                        r = check_dir("lower_dir", m->lower_dirs[k], err);
+        }
+        return r;
+}
+
 static int check_request(const PrepareRequest *req, Err *err)
 {
         int r = shim_check_id("container id", req->container_id, err);
@@ -53,6 +72,8 @@ static int check_request(const PrepareRequest *req, Err *err)
                 if (r >= 0)
                         r = check_dir("work_dir", req->rootfs->work_dir, err);
         }
+        if (r >= 0)
+                r = check_images(req, err);
         if (r >= 0 && req->n_host_paths > HOST_PATHS_MAX)
                 r = err_set(err, ERR_TOO_LARGE, "%zu host paths are over the limit of %d",
                             req->n_host_paths, HOST_PATHS_MAX);
@@ -170,12 +191,21 @@ static int prepare_child(JobChild *jc, void *arg, Err *err)
         const PrepareRequest *req = a->req;
         PrepareReply reply = TARE__SHIM__V1__PREPARE_CONTAINER_REPLY__INIT;
         RuntimeUser user = {};
+        int fds[1 + IMAGE_MOUNTS_MAX];
         TraceSpan span = trace_begin("shim.prepare");
 
         job_step(jc, "overlay");
         int root = make_root(req->rootfs, a->userns_path, err);
         if (root < 0)
                 return root;
+        fds[0] = root;
+        job_step(jc, "images");
+        for (size_t i = 0; i < req->n_image_mounts; i++) {
+                int fd = image_mount_make(req->image_mounts[i], make_root, a->userns_path, err);
+                if (fd < 0)
+                        return err_wrap(err, fd, "%s", req->image_mounts[i]->source);
+                fds[1 + i] = fd;
+        }
         job_step(jc, "user");
         int r = runtime_user_resolve(root, req->user, &user, err);
         if (r < 0)
@@ -197,7 +227,7 @@ static int prepare_child(JobChild *jc, void *arg, Err *err)
         uint8_t *packed = xcalloc(1, len);
         tare__shim__v1__prepare_container_reply__pack(&reply, packed);
         trace_end(&span, req->container_id);
-        return job_result(jc, packed, len, &root, 1, err);
+        return job_result(jc, packed, len, fds, 1 + req->n_image_mounts, err);
 }
 
 /* --- the loop --- */
@@ -208,12 +238,14 @@ static int take_result(Container *c, JobResult *res, Err *err)
                 return err_copy(err, &res->err);
         PrepareReply *made =
                 tare__shim__v1__prepare_container_reply__unpack(NULL, res->len, res->data);
-        if (!made || res->n_fds != 1) {
+        if (!made || res->n_fds != 1 + c->n_images) {
                 if (made)
                         tare__shim__v1__prepare_container_reply__free_unpacked(made, NULL);
                 return err_set(err, ERR_INTERNAL, "prepare container: its result is not whole");
         }
         c->root_fd = take_fd(res->fds[0]);
+        for (size_t i = 0; i < c->n_images; i++)
+                c->images[i].fd = take_fd(res->fds[1 + i]);
         c->uid = made->uid;
         c->gid = made->gid;
         c->n_additional_gids = made->n_additional_gids;
@@ -262,6 +294,11 @@ int shim_prepare_container(Shim *s, Call call, const Request *request, Frame *fr
                                SHIM_CONTAINERS_MAX);
         Container *c = container_new(s, req->container_id);
         c->prepared = true;
+        for (size_t i = 0; i < req->n_image_mounts; i++) {
+                c->images[i].source = xstrdup(req->image_mounts[i]->source);
+                c->images[i].fd = -EBADF;
+        }
+        c->n_images = req->n_image_mounts;
         c->phase = CONTAINER_PREPARING;
         c->waiting = call;
         PrepareArg arg = { .req = req, .userns_path = s->sandbox.pins[PIN_USER] };

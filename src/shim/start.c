@@ -63,12 +63,17 @@ static int create(JobChild *jc, const StartArg *a, const OciSpec *spec, Started 
         RuntimeContext ctx = { .root = a->runtime_root, .systemd_cgroup = c->systemd_cgroup };
         RuntimeCreate opt = RUNTIME_CREATE_INIT;
         RuntimeProcess made = { .pidfd = -EBADF };
+        RuntimeSource sources[IMAGE_MOUNTS_MAX];
         int pair[2] = { -EBADF, -EBADF };
 
         opt.id = c->id;
         opt.bundle = c->bundle;
         opt.spec = spec;
         opt.rootfs_fd = c->root_fd;
+        for (size_t i = 0; i < c->n_images; i++)
+                sources[i] = (RuntimeSource){ c->images[i].source, c->images[i].fd };
+        opt.sources = sources;
+        opt.n_sources = c->n_images;
         opt.run_now = opt.sibling = opt.no_state = true;
         if (c->io.tty) {
                 if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -293,6 +298,8 @@ static int launch(Container *c, Err *err)
                         .creates = true,
                         .done = start_done,
                         .userdata = c };
+        for (size_t i = 0; i < c->n_images; i++)
+                job.keep[job.n_keep++] = c->images[i].fd;
         if (r >= 0)
                 r = job_start(s->loop, s->procs, &job, NULL, err);
         for (int i = 0; i < 3; i++)
@@ -306,6 +313,7 @@ static int launch(Container *c, Err *err)
         /* The creator has it now: the last close of a root may wait for its disk, and is not for
          * us. */
         c->root_fd = fd_close(c->root_fd);
+        container_close_images(c);
         if (out[0] >= 0)
                 log_client_attach(s->logs, c->io.log, out[0], out[1]);
         return 0;

@@ -221,26 +221,35 @@ static int make_upper(int container_fd, const char *top_layer, const SnapshotUse
         return renameat(container_fd, "upper.new", container_fd, "upper") < 0 ? -errno : 0;
 }
 
+int snapshot_lower(Snapshots *s, char *const *chain_ids, char ***ret, Err *err)
+{
+        _cleanup_strv_ char **lower = NULL;
+
+        for (size_t i = strv_len(chain_ids); i > 0; i--) {
+                if (!snapshot_has_layer(s, chain_ids[i - 1]))
+                        return err_set(err, ERR_NOT_FOUND, "no layer %s; pull its image again",
+                                       chain_ids[i - 1]);
+                _cleanup_free_ char *layer = snapshot_layer_path(s, chain_ids[i - 1]);
+                strv_push_take(&lower, path_join(layer, "fs"));
+        }
+        *ret = take_ptr(lower);
+        return 0;
+}
+
 int snapshot_root(Snapshots *s, const char *container_id, char *const *chain_ids,
                   const SnapshotUsers *users, SnapshotRoot *ret, Err *err)
 {
         _cleanup_strv_ char **lower = NULL;
-        size_t n = strv_len(chain_ids);
 
         if (!path_is_component(container_id))
                 return err_set(err, ERR_INVALID, "snapshot: '%s' is not a container id",
                                container_id);
-        for (size_t i = n; i > 0; i--) {
-                if (!snapshot_has_layer(s, chain_ids[i - 1]))
-                        return err_set(err, ERR_NOT_FOUND,
-                                       "snapshot: container %s: no layer %s; pull its image again",
-                                       container_id, chain_ids[i - 1]);
-                _cleanup_free_ char *layer = snapshot_layer_path(s, chain_ids[i - 1]);
-                strv_push_take(&lower, path_join(layer, "fs"));
-        }
+        int r = snapshot_lower(s, chain_ids, &lower, err);
+        if (r < 0)
+                return err_wrap(err, r, "snapshot: container %s", container_id);
         _cleanup_close_ int fd = openat(s->containers_fd, container_id,
                                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        int r = fd < 0 ? -errno : make_upper(fd, lower ? lower[0] : NULL, users);
+        r = fd < 0 ? -errno : make_upper(fd, lower ? lower[0] : NULL, users);
         if (r < 0)
                 return err_sys(err, -r, "snapshot: folders of container %s", container_id);
         *ret = (SnapshotRoot){

@@ -32,6 +32,8 @@ int snapshot_commit_layer(Snapshots *s, const char *ingest_layer, const char *ch
 char *snapshot_layer_path(Snapshots *s, const char *chain_id);
 /* The container's folders; the same id again: 0. */
 int snapshot_create(Snapshots *s, const char *container_id, Err *err);
+/* The folders of layers, top layer first; NOT_FOUND names one that is not there. Strv. */
+int snapshot_lower(Snapshots *s, char *const *chain_ids, char ***ret, Err *err);
 typedef struct SnapshotRoot {
         char **lower; /* top layer first */
         char *upper, *work;

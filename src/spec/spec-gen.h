@@ -30,6 +30,7 @@
 #define SPEC_ANNOTATIONS_MAX   4096
 #define SPEC_SYSCTLS_MAX       256
 #define SPEC_IMAGE_VOLUMES_MAX 256
+#define SPEC_IMAGE_MOUNTS_MAX  8
 /* Of arguments and environment, as the kernel has them by default. */
 #define SPEC_STRING_MAX       ((size_t)128 << 10) /* bytes of one, with its NUL */
 #define SPEC_STRINGS_MAX      ((size_t)2 << 20)   /* bytes of all */

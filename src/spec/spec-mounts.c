@@ -66,6 +66,15 @@ static int check_image_mount(const CriMount *m, size_t i, Err *err)
                         "mounts[%zu]: host_path \"%.200s\" and image \"%.200s\" are both set; set "
                         "one of them",
                         i, m->host_path, m->image->image);
+        if (m->n_uidmappings + m->n_gidmappings > 0)
+                return err_set(err, ERR_INVALID,
+                               "mounts[%zu]: an image has the owners of the pod's users already; "
+                               "leave uidMappings and gidMappings out",
+                               i);
+        if (m->propagation != RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE)
+                return err_set(
+                        err, ERR_INVALID,
+                        "mounts[%zu].propagation: nothing is mounted in an image; use PRIVATE", i);
         if (!m->readonly)
                 return err_set(
                         err, ERR_INVALID,
@@ -136,11 +145,16 @@ int spec_mounts_check(const SpecNode *node, const CriContainer *c, Err *err)
         if (c->n_mounts > SPEC_MOUNTS_MAX)
                 return err_set(err, ERR_TOO_LARGE, "mounts: %zu of them; at most %d", c->n_mounts,
                                SPEC_MOUNTS_MAX);
+        size_t images = 0;
         for (size_t i = 0; i < c->n_mounts; i++) {
                 int r = check_mount(node, c->mounts[i], i, err);
                 if (r < 0)
                         return r;
+                images += spec_request_mount_is_image(c->mounts[i]);
         }
+        if (images > SPEC_IMAGE_MOUNTS_MAX)
+                return err_set(err, ERR_TOO_LARGE, "mounts: %zu of them are images; at most %d",
+                               images, SPEC_IMAGE_MOUNTS_MAX);
         return 0;
 }
 

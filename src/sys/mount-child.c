@@ -53,6 +53,33 @@ int mount_overlay_here(char *const *lower, const char *upper, const char *work)
         return mount_clone_detached(AT_FDCWD, lower[0], false);
 }
 
+typedef struct Part {
+        int tree, fd;
+} Part;
+
+static int attach_and_clone(const void *data)
+{
+        const Part *p = data;
+        int r = mount_move(p->tree, AT_FDCWD, "/");
+
+        return r < 0 ? r : mount_clone_detached(p->fd, NULL, false);
+}
+
+int mount_clone_below_by_child(int tree, int part)
+{
+        const Part p = { .tree = tree, .fd = part };
+
+        return mount_in_child(attach_and_clone, &p);
+}
+
+int mount_clone_below(int tree, int part)
+{
+        int fd = mount_clone_detached(part, NULL, false);
+
+        /* before 6.15 only what is attached can be cloned */
+        return fd == -EINVAL ? mount_clone_below_by_child(tree, part) : fd;
+}
+
 typedef struct Overlay {
         char *const *lower;
         const char *upper, *work;

@@ -21,6 +21,9 @@ int mount_overlay_mapped_by_fsopen(const int *lower, size_t n, const char *upper
 int mount_overlay_mapped_by_child(const int *fds, char *const *lower, const char *upper,
                                   const char *work);
 
+/* The second way of mount_clone_below(). */
+int mount_clone_below_by_child(int tree, int part);
+
 /* In a child with a private mount namespace: a detached mount, or -errno. */
 typedef int MountInChild(const void *data);
 int mount_in_child(MountInChild *make, const void *data);

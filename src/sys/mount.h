@@ -27,6 +27,9 @@ int mount_overlay_mapped(char *const *lower, const char *upper, const char *work
 char *mount_type_at(const char *path);
 /* A detached clone of a path (bind); recursive takes what is mounted below. */
 int mount_clone_detached(int dirfd, const char *path, bool recursive);
+/* A detached clone of what lies at `part` (O_PATH) in the detached tree `tree`, which may be used
+ * up by it. */
+int mount_clone_below(int tree, int part);
 /* A detached new file system: options "size=64k,mode=755" (no mount flags; a value in double quotes
  * may have commas). attr: MOUNT_ATTR_*. */
 int mount_fs_detached(const char *fstype, const char *source, const char *options, uint64_t attr);

@@ -199,6 +199,30 @@ CHILD_TEST(mount, overlay_of_one_mapped_layer, CLONE_NEWNS)
         check_union(fd, 1, false);
 }
 
+CHILD_TEST(mount, a_part_of_a_detached_tree, CLONE_NEWNS)
+{
+        char **lower = make_layers(2);
+
+        CHECK(mkdir("l1/sub", 0755) == 0);
+        put_file("l1/sub/file", "inner");
+        for (int way = 0; way < 2; way++) {
+                int tree = mount_overlay_detached(lower, NULL, NULL);
+                CHECK_OK(tree);
+                int part = openat(tree, "sub", O_PATH | O_CLOEXEC);
+                CHECK(part >= 0);
+                int fd = way == 0 ? mount_clone_below(tree, part)
+                                  : mount_clone_below_by_child(tree, part);
+                CHECK_OK(fd);
+                close(tree);
+                close(part);
+                CHECK_OK(mount_move(fd, AT_FDCWD, "at"));
+                CHECK(file_is("at/file", "inner"));
+                CHECK(access("at/same", F_OK) < 0);
+                CHECK_OK(mount_detach("at"));
+                close(fd);
+        }
+}
+
 CHILD_TEST(mount, overlay_of_what_cannot_be_mapped, CLONE_NEWNS)
 {
         char **lower = make_layers(1);
