@@ -38,7 +38,8 @@ exec '{runtime}' --root '{work}/state' "$@"
 def hierarchies():
     """Mount points of cgroup hierarchies."""
     found = []
-    for line in pathlib.Path("/proc/thread-self/mountinfo").read_text(encoding="ascii").splitlines():
+    mounts = pathlib.Path("/proc/thread-self/mountinfo").read_text(encoding="ascii")
+    for line in mounts.splitlines():
         left, _, right = line.partition(" - ")
         if right.split()[0] in ("cgroup", "cgroup2"):
             found.append(left.split()[4])
