@@ -92,10 +92,11 @@ static void pair_end(Pair *p, const Err *why)
         p->reap = loop_add_defer(p->forward->w->loop, on_reap, p);
 }
 
+/* That waits for its other half; a number may come again when its pair is complete. */
 static Pair *pair_by_request(const Forward *f, const char *request_id)
 {
         for (Pair *p = f->pairs; p; p = p->next)
-                if (!p->dead && str_eq(p->request_id, request_id))
+                if (p->wait && str_eq(p->request_id, request_id))
                         return p;
         return NULL;
 }

@@ -378,23 +378,29 @@ void mux_reset(Mux *m, Lane *lane)
         seal(m);
 }
 
+/* Whose fault an end is. What the codecs refuse is of these kinds. */
+static bool is_of_client(const Err *why)
+{
+        return why->kind == ERR_INVALID || why->kind == ERR_TOO_LARGE || why->kind == ERR_CORRUPT;
+}
+
 void mux_close(Mux *m, const Err *why)
 {
-        bool failed = why && why->kind != ERR_NONE;
-        bool of_client = failed && why->kind != ERR_INTERNAL;
+        unsigned goaway = SPDY_GOAWAY_OK, code = WEBSOCKET_NORMAL;
 
         if (m->closed)
                 return;
+        if (why && why->kind != ERR_NONE) {
+                bool of_client = is_of_client(why);
+                goaway = of_client ? SPDY_GOAWAY_PROTOCOL_ERROR : SPDY_GOAWAY_INTERNAL_ERROR;
+                code = of_client ? WEBSOCKET_PROTOCOL_ERROR : WEBSOCKET_INTERNAL;
+        }
         if (m->kind.spdy) {
-                spdy_write_goaway(frames(m), m->last_id,
-                                  failed ? SPDY_GOAWAY_PROTOCOL_ERROR : SPDY_GOAWAY_OK);
+                spdy_write_goaway(frames(m), m->last_id, goaway);
                 seal(m);
         }
         if (m->kind.websocket)
-                websocket_write_close(&m->ws, m->out,
-                                      of_client ? WEBSOCKET_PROTOCOL_ERROR
-                                      : failed  ? WEBSOCKET_INTERNAL
-                                                : WEBSOCKET_NORMAL,
-                                      failed ? why->msg : "");
+                websocket_write_close(&m->ws, m->out, code,
+                                      code == WEBSOCKET_NORMAL ? "" : why->msg);
         m->closed = true;
 }

@@ -144,6 +144,63 @@ def test_stream_twice_or_unknown(worker):
     worker.supervisor.start()
 
 
+@pytest.mark.parametrize("when", ("before", "open", "after"))
+@pytest.mark.parametrize("how", ("end", "reset"))
+def test_stdin_ends_at(worker, when, how):
+    """Before the process is there, while it runs, and when it has closed its stdin itself."""
+    command = Command(worker, stdin=True, stdout=True)
+    stop = {"end": command.spdy.end, "reset": command.spdy.reset}[how]
+    command.stdin.ended = how == "reset"  # nothing comes back for it then
+    if when == "before":
+        stop(command.stdin)
+    ends = command.open()
+    if when == "after":
+        command.supervisor.end(ends["stdin"])
+        command.spdy.write(command.stdin, b"nobody reads this")
+    if when != "before":
+        stop(command.stdin)
+    if when != "after":
+        assert os.read(ends["stdin"], 100) == b""
+    os.write(ends["stdout"], b"goes on")
+    command.supervisor.exited(0)
+    assert command.finish() == SUCCESS
+    assert command.stdout.data == b"goes on"
+
+
+@pytest.mark.parametrize("how", ("end", "reset"))
+@pytest.mark.parametrize("name", ("stdout", "stderr", "error"))
+def test_client_ends_other_streams(worker, name, how):
+    """Their other direction is ours; a stream that is reset gets nothing more."""
+    command = Command(worker, stdout=True, stderr=True)
+    {"end": command.spdy.end, "reset": command.spdy.reset}[how](command.streams[name])
+    command.spdy.ping(1)
+    command.spdy.wait(lambda: command.spdy.pings)
+    ends = command.open()
+    os.write(ends["stdout"], b"out")
+    os.write(ends["stderr"], b"err")
+    command.supervisor.exited(0)
+    command.spdy.wait(lambda: command.spdy.goaway)
+    got = {n: bytes(command.streams[n].data) for n in ("stdout", "stderr", "error")}
+    want = {"stdout": b"out", "stderr": b"err", "error": b'{"metadata":{},"status":"Success"}'}
+    if how == "reset":
+        want[name] = b""
+    assert got == want
+
+
+@pytest.mark.parametrize("name", ("stdout", "stderr"))
+def test_process_closes_output(worker, name):
+    """The client hears of it at once."""
+    command = Command(worker, stdout=True, stderr=True)
+    ends = command.open()
+    command.supervisor.end(ends[name])
+    command.spdy.wait(lambda: command.streams[name].ended)
+    other = {"stdout": "stderr", "stderr": "stdout"}[name]
+    os.write(ends[other], b"still")
+    command.supervisor.exited(0)
+    assert command.finish() == SUCCESS
+    assert command.streams[other].data == b"still"
+
+
 def test_pings(worker):
     command = Command(worker, stdout=True)
     for number in (1, 3, 2, 5):

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Port-forward: SPDY, SPDY within WebSocket, channels."""
 import os
+import select
 import socket
 
 import pytest
-from worker import PORT_FORWARD
+from worker import PATIENCE, PORT_FORWARD
 from support import spdy
 from support.websocket import BINARY, Channels
 
@@ -76,6 +77,51 @@ def test_both_ways(worker, client, number):
     pair.done()
     assert pair.data.data.endswith(b"after the client's end")
     assert (pair.data.reset, pair.error.reset, bytes(pair.error.data)) == (None, None, b"")
+
+
+CLIENT_ENDS, POD_ENDS = ("end", "reset"), ("end", "reset", "shutdown")
+
+
+@pytest.mark.parametrize("pod_first", (False, True))
+@pytest.mark.parametrize("of_pod", POD_ENDS)
+@pytest.mark.parametrize("of_client", CLIENT_ENDS)
+def test_ends(worker, client, of_client, of_pod, pod_first):
+    """Each end with each other, in both orders: nothing is left, and the next pair works."""
+    pair = Pair(client, 1)
+    pod = pair.accept(worker.supervisor)
+    client.write(pair.data, b"to the pod")
+
+    def end_client():
+        (client.end if of_client == "end" else client.reset)(pair.data)
+
+    def end_pod():
+        if of_pod == "shutdown":
+            pod.shutdown(socket.SHUT_WR)
+        else:  # with bytes unread, which makes it a reset, or without
+            if of_pod == "end":
+                assert pod.recv(100) == b"to the pod"
+            else:
+                select.select([pod], [], [], PATIENCE)
+            pod.close()
+    first, second = (end_pod, end_client) if pod_first else (end_client, end_pod)
+    first()
+    if pod_first:
+        client.wait(lambda: pair.data.ended)
+    second()
+    client.wait(lambda: pair.error.ended and (pair.data.ended or of_client == "reset"))
+    again = Pair(client, 1)
+    again.accept(worker.supervisor).close()
+    again.done()
+
+
+def test_pod_resets(worker, client):
+    pair = Pair(client, 1)
+    pod = pair.accept(worker.supervisor)
+    client.write(pair.data, b"never read")
+    select.select([pod], [], [], PATIENCE)
+    pod.close()
+    pair.done()
+    assert "Connection reset" in pair.error.data.decode() and pair.data.reset == 5
 
 
 def test_pod_ends_first(worker, client):
@@ -193,6 +239,7 @@ def test_supervisor_gone(worker, client):
     pair.done()
     assert pair.error.data == b"the pod was stopped"
     client.wait(lambda: client.goaway)
+    assert client.goaway[1] == 2
     assert read_all(pod) == b""
 
 
