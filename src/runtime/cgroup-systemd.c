@@ -96,6 +96,14 @@ int cgroup_systemd_update(const char *cgroup, const OciResources *res, Err *err)
         return r < 0 ? r : systemd_set_properties(bus, systemd_unit_of_cgroup(cgroup), &p, err);
 }
 
+int cgroup_systemd_attach(const char *cgroup, pid_t pid, Err *err)
+{
+        _cleanup_(dbus_closep) Dbus *bus = NULL;
+        int r = systemd_open(cgroup_is_rootless(), &bus, err);
+
+        return r < 0 ? r : systemd_attach(bus, systemd_unit_of_cgroup(cgroup), pid, err);
+}
+
 int cgroup_systemd_stop(const char *cgroup, Err *err)
 {
         _cleanup_(dbus_closep) Dbus *bus = NULL;

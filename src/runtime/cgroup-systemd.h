@@ -11,6 +11,8 @@ int cgroup_systemd_path(const OciSpec *spec, const char *id, char **ret, Err *er
 int cgroup_systemd_start(const Setup *s, Err *err);
 /* Tells systemd limits that change; what it has no name for is not its business. */
 int cgroup_systemd_update(const char *cgroup, const OciResources *r, Err *err);
+/* Moves a process there, for a user who may not: systemd may. */
+int cgroup_systemd_attach(const char *cgroup, pid_t pid, Err *err);
 /* Stops the unit of a cgroup whose processes have ended. */
 int cgroup_systemd_stop(const char *cgroup, Err *err);
 

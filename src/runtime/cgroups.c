@@ -73,6 +73,12 @@ static int write_one(const Cgroup *cg, const ResourceWrite *w, Err *err)
                 return 0;
         if (w->optional && (r == -ENOENT || r == -EOPNOTSUPP))
                 return 0;
+        if ((r == -EOPNOTSUPP || r == -ENOENT) && cgroup_is_rootless())
+                return err_set(err, ERR_UNSUPPORTED,
+                               "linux.resources.%s: cgroup '%s' has no '%s': controller %s is not "
+                               "delegated to you; leave it out, or have it added to Delegate= of "
+                               "user@.service",
+                               w->property, cgroup_path(cg), w->file, w->controller);
         if (r == -EOPNOTSUPP || r == -ENOENT)
                 return err_set(err, ERR_UNSUPPORTED,
                                "linux.resources.%s: this machine has no '%s'%s%s%s in cgroup '%s'; "
@@ -132,8 +138,13 @@ static int apply_devices(const Cgroup *cg, const OciResources *r, Err *err)
 
         if (!cgroup_has_controller("devices") || cgroup_controller_is_v2("devices")) {
                 _cleanup_close_ int dir = cgroup_open_dir(cg, "");
-                return dir < 0 ? err_sys(err, -dir, "open cgroup '%s'", cgroup_path(cg))
-                               : device_bpf_attach(dir, r, err);
+                if (dir < 0)
+                        return err_sys(err, -dir, "open cgroup '%s'", cgroup_path(cg));
+                Err e = { 0 };
+                int bpf = device_bpf_attach(dir, r, &e);
+                if (bpf < 0 && e.kind == ERR_DENIED && cgroup_is_rootless())
+                        return 0; /* such programs are root's; a user's own rights decide */
+                return bpf < 0 ? err_copy(err, &e) : 0;
         }
         _cleanup_close_ int dir = cgroup_open_dir(cg, "devices");
         if (dir < 0)
@@ -272,10 +283,34 @@ int cgroups_setup(Setup *s, Err *err)
                 cgroup_free(take_ptr(s->cgroup));
                 return 0;
         }
+        if (r < 0 && e.kind == ERR_DENIED && cgroup_is_rootless())
+                return err_set(err, ERR_DENIED,
+                               "%s; limits of a user's container need a subtree that is delegated "
+                               "to the user: name one in linux.cgroupsPath, or use "
+                               "--systemd-cgroup",
+                               e.msg);
         if (r < 0)
                 return err_copy(err, &e);
         r = cgroups_apply(s->cgroup, s->spec->linux.resources, false, err);
-        return r < 0 || cgroups_joins_itself(s) ? r : cgroup_join(s->cgroup, s->pid, err);
+        return r < 0 || cgroups_joins_itself(s) ? r : cgroups_join(s, err);
+}
+
+/* Who has a subtree of cgroups may move processes inside of it, but not into it: from a session of
+ * a login, say. */
+int cgroups_join(const Setup *s, Err *err)
+{
+        Err e = { 0 };
+
+        if (cgroup_join(s->cgroup, s->pid, &e) == 0)
+                return 0;
+        if (e.kind != ERR_DENIED || !cgroup_is_rootless())
+                return err_copy(err, &e);
+        if (s->in_unit)
+                return cgroup_systemd_attach(cgroup_path(s->cgroup), s->pid, err);
+        return err_set(err, ERR_DENIED,
+                       "%s; a user moves processes only within a subtree that is delegated to "
+                       "them: run tare-runtime inside of it, or use --systemd-cgroup",
+                       e.msg);
 }
 
 bool cgroups_joins_itself(const Setup *s)

@@ -28,6 +28,8 @@ int cgroups_prepare(Setup *s, Err *err);
 bool cgroups_joins_itself(const Setup *s);
 /* Parent, a step: makes it, sets its limits, moves the init there unless that joins by itself. */
 int cgroups_setup(Setup *s, Err *err);
+/* Parent: moves s->pid. */
+int cgroups_join(const Setup *s, Err *err);
 /* Init: it joins, once, if it does so by itself. */
 int cgroups_enter(Setup *s, Err *err);
 

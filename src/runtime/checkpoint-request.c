@@ -132,6 +132,7 @@ static void fill_flags(CheckpointRequest *q, const CheckpointOptions *o)
         } flags[] = {
                 { o->leave_running, &c->has_leave_running, &c->leave_running },
                 { o->tcp_established, &c->has_tcp_established, &c->tcp_established },
+                { o->tcp_close, &c->has_tcp_close, &c->tcp_close },
                 { o->tcp_skip_in_flight, &c->has_tcp_skip_in_flight, &c->tcp_skip_in_flight },
                 { o->link_remap, &c->has_link_remap, &c->link_remap },
                 { o->ext_unix_sk, &c->has_ext_unix_sk, &c->ext_unix_sk },

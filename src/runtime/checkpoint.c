@@ -105,6 +105,9 @@ static int check_options(const CheckpointOptions *o, Err *err)
         if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
                 return err_set(err, ERR_INVALID,
                                "--status-fd: descriptor %d is not open for writing", o->status_fd);
+        if (o->tcp_established && o->tcp_close)
+                return err_set(err, ERR_INVALID,
+                               "--tcp-established and --tcp-close exclude each other");
         if (o->pre_dump && o->lazy_pages)
                 return err_set(err, ERR_INVALID, "--pre-dump and --lazy-pages exclude each other");
         if (geteuid() != 0)
@@ -177,6 +180,11 @@ int runtime_checkpoint(const RuntimeContext *ctx, const char *id, const Checkpoi
                 return err_set(err, ERR_PRECONDITION, "cannot checkpoint a container that is %s",
                                runtime_status_name(status));
         r = state_read_spec(ctx, id, &spec, err);
+        if (r == 0 && spec->linux.namespaces[OCI_NS_USER].present)
+                r = err_set(
+                        err, ERR_UNSUPPORTED,
+                        "linux.namespaces: criu cannot restore a user namespace with the "
+                        "devices that are bound in it; checkpoint takes containers without one");
         if (r == 0)
                 r = dump(spec, &st, o, err);
         return err_wrap(err, r, "checkpoint of container '%s'", id);

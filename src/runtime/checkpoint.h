@@ -21,8 +21,8 @@ typedef struct CheckpointOptions {
         const char *lsm_profile, *lsm_mount_context; /* restore */
         char **empty_ns; /* namespaces whose content is left out: "network" only */
         bool leave_running, pre_dump;
-        bool tcp_established, tcp_skip_in_flight, link_remap, ext_unix_sk, shell_job, file_locks,
-                lazy_pages, auto_dedup;
+        bool tcp_established, tcp_close, tcp_skip_in_flight, link_remap, ext_unix_sk, shell_job,
+                file_locks, lazy_pages, auto_dedup;
         int status_fd; /* gets a zero byte when the page server is ready; -EBADF: none */
 } CheckpointOptions;
 

@@ -12,7 +12,7 @@
 #define DEFAULT_IMAGES "checkpoint" /* in the working folder */
 
 /* What checkpoint and restore have in common. */
-#define SHARED_OPTIONS 10
+#define SHARED_OPTIONS 11
 
 static void add_shared(CheckpointOptions *o, CliOption *ret)
 {
@@ -20,6 +20,8 @@ static void add_shared(CheckpointOptions *o, CliOption *ret)
                 { "image-path", 0, CLI_STR, &o->image_path, "folder of the images", "DIR" },
                 { "work-path", 0, CLI_STR, &o->work_path, "folder of criu's logs", "DIR" },
                 { "tcp-established", 0, CLI_BOOL, &o->tcp_established, "connections that are open",
+                  NULL },
+                { "tcp-close", 0, CLI_BOOL, &o->tcp_close, "connections end with the checkpoint",
                   NULL },
                 { "ext-unix-sk", 0, CLI_BOOL, &o->ext_unix_sk, "unix sockets of others", NULL },
                 { "shell-job", 0, CLI_BOOL, &o->shell_job, "a session of others", NULL },

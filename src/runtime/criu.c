@@ -25,17 +25,9 @@
 #define CRIU_OLDEST_MINOR 15 /* external pid namespaces, "status-ready" */
 #define CRIU_SOCKET       3
 #define REPORT_FD         64 /* above all that criu is given */
-#define RESPONSE_MAX      65536
 #define LOG_LINE_MAX      4096
 #define LOG_MAX           ((size_t)256 << 20)
 #define MOUNTINFO_MAX     ((size_t)16 << 20)
-#define LOG_ERRORS        3
-#define LOG_ERROR_MAX     200 /* bytes of each */
-
-void criu_response_free(Criu__Response *r)
-{
-        criu__response__free_unpacked(r, NULL);
-}
 
 /* -- the program ------------------------------------------------------------------------------- */
 
@@ -78,19 +70,13 @@ static int silence(Err *err)
 }
 
 /* Child: descriptors to the numbers that criu is told. All are copied out of the way first. */
-static int place_fds(const CriuCall *call, int sock, Err *err)
+static int place_fds(const CriuCall *call, int sock, int image, int work, Err *err)
 {
         size_t fixed = CRIU_FIRST_FD - CRIU_SOCKET, n = fixed + call->n_fds;
 
         tare_assert(CRIU_SOCKET + n < REPORT_FD);
         _cleanup_free_ int *high = xnew_array(int, n);
-        _cleanup_close_ int image = open_folder(call->image_dir, err);
-        _cleanup_close_ int work = open_folder(call->log_dir, err);
 
-        if (call->image_dir && image < 0)
-                return image;
-        if (call->log_dir && work < 0)
-                return work;
         for (size_t i = 0; i < n; i++) {
                 const int own[] = { sock, image, work };
                 int fd = i < fixed ? own[i] : call->fds[i - fixed];
@@ -117,8 +103,16 @@ static int become_criu(const CriuCall *call, const char *path, int report, Err *
         int sockets[2];
         int r = leave_host_mounts(err);
 
-        if (r == 0 && call->prepare)
-                r = call->prepare(call->user, err);
+        if (r < 0)
+                return r;
+        /* before it covers what they may be in */
+        _cleanup_close_ int image = open_folder(call->image_dir, err);
+        _cleanup_close_ int work = open_folder(call->log_dir, err);
+        if (call->image_dir && image < 0)
+                return image;
+        if (call->log_dir && work < 0)
+                return work;
+        r = call->prepare ? call->prepare(call->user, err) : 0;
         if (r < 0)
                 return r;
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
@@ -126,7 +120,7 @@ static int become_criu(const CriuCall *call, const char *path, int report, Err *
         ssize_t n = io_send_fds(report, "S", 1, sockets, 1);
         if (n < 0)
                 return err_sys(err, (int)-n, "hand over criu's socket");
-        r = place_fds(call, sockets[1], err);
+        r = place_fds(call, sockets[1], image, work, err);
         if (r < 0)
                 return r;
         if (call->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -236,25 +230,11 @@ int criu_run_aside(int (*function)(void *user, Err *err), void *user, Err *err)
 
 /* -- its log ----------------------------------------------------------------------------------- */
 
-/* "(00.012345) Error (criu/mount.c:1088): mnt: text" is "mnt: text". */
-static const char *error_text(const char *line)
-{
-        const char *p = strstr(line, "Error (");
-
-        if (!p)
-                return NULL;
-        const char *text = strstr(p, "): ");
-        return text ? text + strlen("): ") : p;
-}
-
-/* The last is what criu did of it, the cause is one or two before; "Dumping FAILED." says nothing.
- */
 static char *last_errors(const char *path)
 {
-        char *last[LOG_ERRORS] = { NULL };
-        size_t seen = 0, n = 0;
+        _cleanup_(criu_errors_done) CriuErrors errors = { 0 };
         char line[LOG_LINE_MAX];
-        StrBuf text = { 0 };
+        size_t seen = 0;
 
         int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         _cleanup_fclose_ FILE *f = fd < 0 ? NULL : fdopen(fd, "re");
@@ -263,17 +243,9 @@ static char *last_errors(const char *path)
         while (f && seen < LOG_MAX && fgets(line, sizeof(line), f)) {
                 seen += strlen(line);
                 line[strcspn(line, "\n")] = 0;
-                const char *error = error_text(line);
-                if (!error || str_has_suffix(error, " FAILED."))
-                        continue;
-                free(last[n % LOG_ERRORS]);
-                last[n++ % LOG_ERRORS] = str_make_utf8(error, strnlen(error, LOG_ERROR_MAX));
+                criu_errors_add(&errors, line);
         }
-        for (size_t i = n > LOG_ERRORS ? n - LOG_ERRORS : 0; i < n; i++)
-                strbuf_addf(&text, "%s%s", text.len ? "; " : "", last[i % LOG_ERRORS]);
-        for (size_t i = 0; i < LOG_ERRORS; i++)
-                free(last[i]);
-        return n > 0 ? strbuf_take(&text) : NULL;
+        return criu_errors_text(&errors);
 }
 
 static int failed(const CriuCall *call, const Criu__Response *resp, Err *err)
@@ -309,10 +281,10 @@ static int send_request(int sock, const Criu__Request *request, Err *err)
 /* ret NULL with 0: criu has gone. */
 static int receive(int sock, Criu__Response **ret, int *ret_fd, Err *err)
 {
-        _cleanup_free_ uint8_t *data = xcalloc(1, RESPONSE_MAX);
+        _cleanup_free_ uint8_t *data = xcalloc(1, CRIU_RESPONSE_MAX);
         int fds[1];
         size_t n_fds = array_len(fds);
-        ssize_t n = io_recv_fds(sock, data, RESPONSE_MAX, fds, &n_fds, 0);
+        ssize_t n = io_recv_fds(sock, data, CRIU_RESPONSE_MAX, fds, &n_fds, 0);
 
         *ret = NULL;
         *ret_fd = n > 0 && n_fds > 0 ? fds[0] : -EBADF;
@@ -320,9 +292,7 @@ static int receive(int sock, Criu__Response **ret, int *ret_fd, Err *err)
                 return err_sys(err, (int)-n, "read criu's response");
         if (n <= 0)
                 return 0;
-        if (n < RESPONSE_MAX)
-                *ret = criu__response__unpack(NULL, (size_t)n, data);
-        return *ret ? 0 : err_set(err, ERR_CORRUPT, "criu's response cannot be understood");
+        return criu_response_parse(data, (size_t)n, ret, err);
 }
 
 static int answer(const CriuCall *call, int sock, const Criu__Notify *n, int fd, Err *err)

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "criu/swrk/rpc.pb-c.h"
+#include "runtime/criu-answer.h"
 
 typedef struct CriuCall {
         Criu__Request *request;
@@ -34,9 +35,6 @@ typedef struct CriuCall {
 #define CRIU_IMAGE_FD 4
 #define CRIU_WORK_FD  5
 #define CRIU_FIRST_FD 6
-
-void criu_response_free(Criu__Response *r);
-DEFINE_CLEANUP(Criu__Response, criu_response_free)
 
 /* 0 when criu has done it. ret NULL: the response is of no interest. */
 int criu_call(const CriuCall *call, Criu__Response **ret, Err *err);

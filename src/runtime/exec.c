@@ -87,7 +87,7 @@ static int exec_cgroup_parent(Setup *s, Err *err)
         int r = affinity_initial(s, err);
 
         if (r == 0 && s->cgroup && !cgroups_joins_itself(s))
-                r = cgroup_join(s->cgroup, s->pid, err);
+                r = cgroups_join(s, err);
         for (char *const *c = s->exec->cgroups; c && *c && r == 0; c++)
                 r = s->cgroup ? join_below(s, *c, err)
                               : err_set(err, ERR_PRECONDITION, "the container has no cgroup");
@@ -217,8 +217,13 @@ static int open_target(Setup *s, pid_t pid, uint64_t start_time, Err *err)
                 s->ns_fds[OCI_NS_PID] = ns_open(pid, "pid");
         if (ns[OCI_NS_USER].present && s->unprivileged) /* else it comes last: see join_init() */
                 s->ns_fds[OCI_NS_USER] = ns_open(pid, "user");
-        if ((ns[OCI_NS_PID].present && s->ns_fds[OCI_NS_PID] < 0) || !state_init_runs(&st))
+        if (!state_init_runs(&st))
                 return err_set(err, ERR_PRECONDITION, "cannot exec in a stopped container");
+        if (ns[OCI_NS_PID].present && s->ns_fds[OCI_NS_PID] < 0) /* a user's init hides: gate.c */
+                return err_sys(err, -s->ns_fds[OCI_NS_PID],
+                               "open the pid namespace of the container's process %d (a user's "
+                               "container has to be started before exec)",
+                               pid);
         return 0;
 }
 
@@ -238,6 +243,7 @@ static int load_target(Setup *s, OciSpec **ret_spec, Err *err)
         r = open_target(s, st.pid, st.start_time, err);
         if (r == 0 && st.cgroup)
                 s->cgroup = cgroup_new(st.cgroup);
+        s->in_unit = st.systemd_cgroup;
         return r;
 }
 

@@ -45,7 +45,8 @@ typedef struct Restore {
         char *root, *stage; /* <state folder>/criu-root, criu-mounts */
         int ns_fds[_OCI_NS_MAX];
         size_t n_ns_fds;
-        bool joined;   /* criu's tree is in the cgroup, which is ours to end */
+        bool made;     /* the cgroup, which is ours to end with all that is in it */
+        bool joined;   /* criu is in the cgroup, and in a group of resctrl */
         bool restored; /* s.pid is the init, not criu */
 } Restore;
 
@@ -277,6 +278,10 @@ static int prepare(Restore *x, Err *err)
                 r = record_write_intent(s, err);
         if (r == 0)
                 r = record_write_config(s, err);
+        if (r == 0 && s->cgroup) { /* before criu's start: its folders may be mounts */
+                r = cgroup_create(s->cgroup, err);
+                x->made = r == 0;
+        }
         if (r < 0)
                 return r;
         r = make_folder(s, ROOT_NAME, &x->root, err);
@@ -291,12 +296,14 @@ static int prepare(Restore *x, Err *err)
 /* What criu began is in the cgroup, whether it has told us or not. */
 static void undo(Restore *x)
 {
-        Cgroup *cg = x->joined ? x->s.cgroup : NULL;
+        Cgroup *cg = x->made ? x->s.cgroup : NULL;
+        bool systemd = x->s.ctx->systemd_cgroup;
         _cleanup_free_ char *rdt = x->joined && !x->restored ? rdt_plan_leaves(&x->s.rdt) : NULL;
         Err e;
 
         if (cg && !x->restored &&
-            (cgroup_kill(cg, SIGKILL, &e) < 0 || cgroup_remove(cg, CGROUP_REMOVE_MS, &e) < 0))
+            (cgroups_kill(cg, SIGKILL, &e) < 0 ||
+             cgroups_remove(cg, systemd, CGROUP_REMOVE_MS, &e) < 0))
                 log_debug("id=%s %s, ignoring", x->s.id, e.msg);
         rdt_remove(RDT_ROOT, rdt);
         setup_undo(&x->s);

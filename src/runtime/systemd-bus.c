@@ -57,10 +57,16 @@ int systemd_open(bool user, Dbus **ret, Err *err)
         err_copy(err, &e);
         if (e.kind != ERR_UNAVAILABLE)
                 return err_wrap(err, r, "ask systemd");
+        if (user)
+                return err_set(err, ERR_UNAVAILABLE,
+                               "ask the user's systemd: %s; install dbus-user-session and start "
+                               "the user's systemd (loginctl enable-linger), or use the cgroupfs "
+                               "driver (no --systemd-cgroup)",
+                               e.msg);
         return err_set(err, ERR_UNAVAILABLE,
-                       "ask %s: %s; is it running? without it, use the "
-                       "cgroupfs driver (no --systemd-cgroup)",
-                       user ? "the user's systemd" : "systemd", e.msg);
+                       "ask systemd: %s; is it running? without it, use the cgroupfs driver (no "
+                       "--systemd-cgroup)",
+                       e.msg);
 }
 
 /* D-Bus says what is wrong with the call, and the caller of which unit. */
@@ -175,6 +181,20 @@ int systemd_set_properties(Dbus *bus, const char *name, const SystemdProperties 
                 r = dbus_call(bus, &ping, deadline(), &reply, err);
         }
         return err_wrap(err, r, "set properties of unit '%s'", name);
+}
+
+int systemd_attach(Dbus *bus, const char *name, pid_t pid, Err *err)
+{
+        _cleanup_strbuf_ StrBuf body = { 0 };
+        DbusMessage reply;
+
+        dbus_put_string(&body, name);
+        dbus_put_string(&body, ""); /* the unit's own cgroup */
+        DbusArray pids = dbus_open_array(&body, 4);
+        dbus_put_u32(&body, (uint32_t)pid);
+        dbus_close_array(&body, pids);
+        int r = call(bus, "AttachProcessesToUnit", "ssau", &body, &reply, err);
+        return err_wrap(err, r, "move process %d into unit '%s'", pid, name);
 }
 
 int systemd_stop_unit(Dbus *bus, const char *name, Err *err)

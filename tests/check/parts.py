@@ -204,21 +204,30 @@ def run_critest(context):
     return result
 
 
+def run_guest(context, vm, guest):
+    name, folder = f"vm-{guest}", os.path.join(context.folder, guest)
+    report = os.path.join(folder, "junit.xml")
+    try:
+        status = vm.run_tests(folder, build("release"), context.names, context.seconds_left(),
+                              guest)
+    except vm.Problem as problem:
+        return Result(failed=[(f"{name}/boot", str(problem))])
+    if not os.path.exists(report):
+        return Result(failed=[(f"{name}/pytest", vm.console(folder))])
+    result = from_junit(report, name)
+    if status not in (0, vm.NO_TESTS if context.names else 0) and not result.failed:
+        result.failed.append((f"{name}/pytest", vm.console(folder)))
+    return result
+
+
 def run_vm(context):
-    """What needs systemd or cgroup v2: pytest in a virtual machine, once."""
+    """What needs systemd or cgroup v2: pytest in virtual machines, once in each."""
     sys.path.insert(0, os.path.join(TESTS, "vm"))
     import vm
-    report = os.path.join(context.folder, "junit.xml")
-    try:
-        status = vm.run_tests(context.folder, build("release"), context.names,
-                              context.seconds_left())
-    except vm.Problem as problem:
-        return Result(failed=[("vm/boot", str(problem))])
-    if not os.path.exists(report):
-        return Result(failed=[("vm/pytest", vm.console(context.folder))])
-    result = from_junit(report, "vm")
-    if status != 0 and not result.failed:
-        result.failed.append(("vm/pytest", vm.console(context.folder)))
+    result = Result()
+    with concurrent.futures.ThreadPoolExecutor(len(vm.GUESTS)) as pool:
+        for one in pool.map(lambda guest: run_guest(context, vm, guest), vm.GUESTS):
+            result.add(one)
     return result
 
 
@@ -265,7 +274,7 @@ TABLE = [
     Part("critest", 90, ("release",), run_critest, "the CRI conformance suite", folder="cri"),
     behaviour("kubelet", 120, "a kubelet, an API server and kubectl on top of it"),
     behaviour("dropin", 55, "the OCI runtime below podman, docker and containerd"),
-    Part("vm", 240, ("release",), run_vm, "cgroup v2 and systemd, in a virtual machine",
+    Part("vm", 240, ("release",), run_vm, "cgroup v2, hybrid, systemd: in virtual machines",
          folder="vm"),
     behaviour("e2e", 30, "a node from install to removal"),
     behaviour("fault", 55, "every write and call that can fail, failing"),

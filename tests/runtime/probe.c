@@ -17,6 +17,9 @@
  *   probe alloc MIB             touches so much memory
  *   probe copy FILE             stdin to FILE, then the pid and the environment (a hook)
  *   probe fail TEXT             TEXT on stderr, ends with 3 (a hook)
+ *   probe count                 0, 1, 2, ... on stdout
+ *   probe connected [SOCKET]    the same over a TCP connection of its own, with a lock on /tmp/lock
+ *                               and datagrams to SOCKET; -1 once the connection has ended
  *   probe orphan                leaves a child that sleeps, and ends
  *   probe linux-5.10 PROGRAM    runs it without the system calls that came after Linux 5.10
  *   probe cat FILE...           what is in them
@@ -25,6 +28,7 @@
  * Static: it has to run in an empty root. */
 #include <dirent.h>
 #include <errno.h>
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -35,13 +39,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -575,6 +582,45 @@ static int run_as_in_5_10(char **argv)
         return 97;
 }
 
+static void address_of(struct sockaddr_in *a)
+{
+        *a = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(4000) };
+        a->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+}
+
+/* What a checkpoint takes only when it is told to. */
+static int connected(const char *path)
+{
+        struct sockaddr_un other = { .sun_family = AF_UNIX };
+        struct sockaddr_in address;
+        int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+        int unix_fd = socket(AF_UNIX, SOCK_DGRAM, 0),
+            lock = open("/tmp/lock", O_CREAT | O_RDWR, 0600);
+
+        address_of(&address);
+        snprintf(other.sun_path, sizeof(other.sun_path), "%s", path ? path : "");
+        signal(SIGPIPE, SIG_IGN);
+        if (flock(lock, LOCK_EX | LOCK_NB) < 0 ||
+            bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+            listen(listener, 1) < 0 ||
+            connect(client, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+            (path && connect(unix_fd, (struct sockaddr *)&other, sizeof(other)) < 0))
+                return errno;
+        int server = accept(listener, NULL, NULL);
+        close(listener);
+        for (int n = 0;; n++) {
+                int sent = n, got = -1;
+                if (write(client, &sent, sizeof(sent)) != sizeof(sent) ||
+                    read(server, &got, sizeof(got)) != sizeof(got))
+                        got = -1;
+                printf("%d\n", got);
+                fflush(stdout);
+                if (path)
+                        send(unix_fd, &sent, sizeof(sent), MSG_DONTWAIT);
+                usleep(20000);
+        }
+}
+
 int main(int argc, char **argv)
 {
         const char *what = argc > 1 ? argv[1] : "report";
@@ -622,6 +668,8 @@ int main(int argc, char **argv)
                 fflush(stdout);
                 usleep(20000);
         }
+        if (!strcmp(what, "connected"))
+                return connected(argv[2]);
         if (!strcmp(what, "exes"))
                 return open_exes();
         for (int i = 2; !strcmp(what, "owner") && i < argc; i++) {

@@ -156,6 +156,7 @@ def test_what_criu_is_told(criu, up):
     (("--parent-path", "/a"), "relative to --image-path"),
     (("--parent-path", "missing"), "--parent-path: find 'missing'"),
     (("--pre-dump", "--lazy-pages"), "exclude each other"),
+    (("--tcp-established", "--tcp-close"), "exclude each other"),
     (("--image-path", "/proc/none/images"), "--image-path: make folder"),
 ])
 def test_options(criu, up, options, text):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests for a guest of vm.py: process 1 is systemd, cgroups are version 2 alone.
+"""Tests for a guest of vm.py: process 1 is systemd.
 
 The bundles are those of tests/runtime, and so is the proof that nothing is left.
 """
@@ -61,6 +61,11 @@ def scopes(machine):
         machine.run("delete", "--force", container)
     for bundle in made:
         assert not bundle.folder.exists(), "a cgroup is left"
+
+
+@pytest.fixture
+def images(tmp_path):
+    return tmp_path / "images"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,13 +19,17 @@ busybox mount -t tmpfs -o mode=755 run /mnt/root/run
 busybox mkdir -p /mnt/root/run/vm/out
 busybox mount -t 9p -o "$share,cache=none" out /mnt/root/run/vm/out ||
         exit 1
+# This machine may be a container; where systemd thinks so it takes no word of the kernel's command
+# line.
+busybox rm -f /mnt/root/.dockerenv /mnt/root/run/.containerenv
 # shellcheck source=/dev/null
 . /mnt/root/run/vm/out/place
 busybox ln -s "$VM_UNITS" /mnt/root/run/vm/units
+busybox ln -s "$VM_USER_UNITS" /mnt/root/run/vm/user-units
 busybox ln -s "$VM_GUEST" /mnt/root/run/vm/guest
 busybox mkdir -p /mnt/root/lib/modules
 busybox mount -o bind "/mnt/root$VM_MODULES" /mnt/root/lib/modules
 busybox mount -o move /dev /mnt/root/dev
 busybox umount /proc
-export SYSTEMD_UNIT_PATH=/run/vm/units:/run/systemd/transient
+export SYSTEMD_UNIT_PATH=/run/vm/units:/run/systemd/system:/run/systemd/transient
 exec busybox switch_root /mnt/root /lib/systemd/systemd

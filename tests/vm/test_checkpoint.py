@@ -6,90 +6,8 @@ import os
 import pathlib
 import select
 import socket
-import subprocess
-import time
 
-import pytest
-
-LIMIT = 120
-
-
-class Pipe:
-    """Its write end is a container's stdout, as long as `with` lasts."""
-
-    def __init__(self):
-        self.read_fd, self.write_fd = os.pipe()
-        self.text = b""
-
-    def __enter__(self):
-        return self.write_fd
-
-    def __exit__(self, *error):
-        os.close(self.write_fd)
-
-    def numbers(self, at_least):
-        """What the container counted, when there are so many lines, or all at the end (None)."""
-        end = time.time() + LIMIT
-        while at_least is None or self.text.count(b"\n") < at_least:
-            assert time.time() < end, self.text
-            if select.select([self.read_fd], [], [], 1)[0]:
-                data = os.read(self.read_fd, 65536)
-                if not data:
-                    break
-                self.text += data
-        return [int(line) for line in self.text.split()]
-
-
-def call(b, *args, out=subprocess.DEVNULL, ok=True):
-    b.save()
-    done = subprocess.run([b.machine.runtime, "--root", b.machine.root,
-                           "--log", b.machine.path / "log", *map(str, args)],
-                          stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL,
-                          timeout=LIMIT, check=False)
-    log = b.machine.path / "log"
-    text = log.read_text() if log.exists() else ""
-    assert (done.returncode == 0) == ok, text
-    return text
-
-
-def run(b):
-    pipe = Pipe()
-    with pipe as out:
-        call(b, "run", "-d", "-b", b.path, b.id, out=out)
-    assert len(pipe.numbers(3)) >= 3
-    return pipe
-
-
-def checkpoint(b, images, *options):
-    call(b, "checkpoint", "--image-path", images, *options, b.id)
-
-
-def restore(b, images, *options, **more):
-    pipe = Pipe()
-    with pipe as out:
-        call(b, "restore", "-d", "--image-path", images, "-b", b.path, *options, b.id, out=out,
-             **more)
-    return pipe
-
-
-def mounts(pid):
-    """(mount point, file system, options) of a process's mounts."""
-    found = []
-    for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines():
-        fields, _, source = line.partition(" - ")
-        found.append((fields.split()[4], source.split()[0], fields.split()[5]))
-    return sorted(found)
-
-
-def status(pid):
-    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
-    return [line for line in lines
-            if line.split(":")[0] in ("Uid", "Gid", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp")]
-
-
-@pytest.fixture
-def images(tmp_path):
-    return tmp_path / "images"
+from checkpoints import LIMIT, call, checkpoint, mounts, restore, run, status
 
 
 def test_it_goes_on_where_it_was(machine, images):
@@ -118,7 +36,7 @@ def test_it_goes_on_where_it_was(machine, images):
     pid = state["pid"]
     assert state["status"] == "running" and pid_file.read_text() == str(pid)
     assert b.cgroup_file("", "cgroup.procs").read_text().split() == [str(pid)]
-    assert b.cgroup_file("", "pids.max").read_text() == "33\n"
+    assert b.cgroup_file("pids", "pids.max").read_text() == "33\n"
     assert mounts(pid) == before[0]
     assert status(pid) == before[1]
     assert pathlib.Path(f"/proc/{pid}/root/shared/name").read_text() == "other"
@@ -151,34 +69,6 @@ def test_pre_dump(machine, tmp_path):
     text = call(b, "restore", "-d", "--image-path", base, "-b", b.path, b.id, ok=False)
     assert "is no checkpoint of a container" in text
     assert restore(b, images).numbers(3)[0] == counted[-1] + 1
-    b.stop()
-
-
-@pytest.fixture
-def networks():
-    """Two network namespaces, by path."""
-    keepers = [subprocess.Popen(["unshare", "-n", "sleep", "600"]) for _ in range(2)]
-    paths = [f"/proc/{keeper.pid}/ns/net" for keeper in keepers]
-    end = time.time() + LIMIT
-    while any(os.stat(path).st_ino == os.stat("/proc/self/ns/net").st_ino for path in paths):
-        assert time.time() < end
-        time.sleep(0.05)
-    yield paths
-    for keeper in keepers:
-        keeper.kill()
-        keeper.wait()
-
-
-def test_network_namespace_by_path(machine, images, networks):
-    """The namespace is the host's to keep: restored into another one, it is that one's."""
-    b = machine.bundle("count")
-    b.namespace("network", networks[0])
-    run(b)
-    checkpoint(b, images)
-    b.namespace("network", networks[1])
-    restore(b, images).numbers(2)
-    joined = os.stat(f"/proc/{b.state()['pid']}/ns/net").st_ino
-    assert joined == os.stat(networks[1]).st_ino
     b.stop()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A virtual machine with systemd and cgroup v2, which boots this machine's own files.
+"""A virtual machine with systemd, which boots this machine's own files.
 
 Debian's kernel is downloaded into the cache, never installed. Its root is this machine's root,
 read-only by 9p, under an overlay in memory: nothing that a guest does stays. systemd is process 1,
@@ -21,14 +21,25 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.environ.get("TARE_CACHE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tare")
 TESTS = os.path.dirname(HERE)
-# What is worth running there, of tests/: cgroup v2 with its controllers is what no machine of ours
-# has outside.
-GUEST_TESTS = ("vm", "runtime/test_cgroup2.py")
+# What is worth running there, of tests/: systemd, and cgroup v2 with its controllers, is what no
+# machine of ours has outside. Guests run side by side; each has its kind of cgroups (see CGROUPS).
+GUESTS = {
+    "v2": ("vm", "runtime/test_cgroup2.py", "--ignore-glob=*/test_hybrid.py",
+           "--ignore-glob=*/test_checkpoint_words.py"),
+    "hybrid": ("vm/test_hybrid.py", "vm/test_checkpoint_words.py",
+               "vm/test_checkpoint.py::test_it_goes_on_where_it_was"),
+}
+NO_TESTS = 5  # pytest's exit status when none was chosen
 KERNELS = os.path.join(CACHE, "vm")
 QEMU = "qemu-system-x86_64"
 BUSYBOX = "/bin/busybox"
 MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_rng")
 MEMORY_MIB, CPUS = 1536, 2
+CGROUPS = {  # what systemd mounts: words of the kernel's command line
+    "v2": "systemd.unified_cgroup_hierarchy=1",
+    "hybrid": "systemd.unified_cgroup_hierarchy=0",
+    "v1": "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1",
+}
 KVM_SECONDS = 5
 
 
@@ -166,7 +177,7 @@ def boot(qemu, console, seconds):
         return f"the guest did not end within {seconds} s"
 
 
-def run(out, command, env=(), seconds=600):
+def run(out, command, env=(), seconds=600, cgroups="v2"):
     """Boots, runs the command, and powers off; its exit status. Its output is FOLDER/console."""
     found = kernel()
     if not found:
@@ -184,6 +195,7 @@ def run(out, command, env=(), seconds=600):
         f.write(" ".join(map(quote, command)) + "\n")
     with open(os.path.join(out, "place"), "w", encoding="utf-8") as f:
         f.write(f"VM_UNITS={quote(os.path.join(HERE, 'units'))}\n"
+                f"VM_USER_UNITS={quote(os.path.join(HERE, 'user-units'))}\n"
                 f"VM_MODULES={quote(os.path.join(folder, 'lib', 'modules'))}\n"
                 f"VM_GUEST={quote(os.path.join(HERE, 'guest.sh'))}\n")
     shares = []
@@ -197,7 +209,7 @@ def run(out, command, env=(), seconds=600):
             "-serial", f"file:{out}/console",
             "-append", "console=ttyS0 panic=-1 rdinit=/init mitigations=off "
                        "systemd.show_status=0 systemd.log_level=warning systemd.log_target=console "
-                       "systemd.unified_cgroup_hierarchy=1"]
+                       + CGROUPS[cgroups]]
     said = boot(qemu, os.path.join(out, "console"), seconds)
     os.unlink(os.path.join(out, "initramfs"))
     status = os.path.join(out, "status")
@@ -213,17 +225,19 @@ def console(out):
         return f.read()[-8000:]
 
 
-def run_tests(out, build, names, seconds):
-    """pytest in a guest: junit.xml in the folder; its exit status."""
+def run_tests(out, build, names, seconds, guest):
+    """pytest in one of GUESTS: junit.xml in the folder; its exit status."""
+    os.makedirs(out, exist_ok=True)
     output("gcc", "-O1", "-static", "-w", "-D_GNU_SOURCE", "-o", os.path.join(out, "probe"),
            os.path.join(TESTS, "runtime", "probe.c"))
     command = ["/usr/bin/python3", "-B", "-m", "pytest", "-v", "--no-header", "--tb=short", "-rN",
                "--color=no", "-p", "no:cacheprovider", "--basetemp=/run/tmp/p", "--rootdir", TESTS,
-               "--junitxml=/run/vm/out/junit.xml", *(os.path.join(TESTS, t) for t in GUEST_TESTS)]
+               "--junitxml=/run/vm/out/junit.xml"]
+    command += [t if t.startswith("-") else os.path.join(TESTS, t) for t in GUESTS[guest]]
     if names:
         command += ["-k", " or ".join(names)]
     env = {"TARE_BUILD": build, "TARE_PROBE": "/run/vm/out/probe"}
-    return run(out, command, env.items(), seconds)
+    return run(out, command, env.items(), seconds, guest)
 
 
 def main(arguments):
