@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/trace.h"
 #include "daemon/daemon.h"
+#include "daemon/tracing.h"
 #include "engine/sampler.h"
 
 static int print_config(const DaemonOptions *opt)
@@ -56,6 +57,8 @@ int main(int argc, char **argv)
         }
         if (opt.print_config)
                 return print_config(&opt);
+        if (opt.exporter)
+                return exporter_run(opt.exporter, STDIN_FILENO);
         if (opt.sampler)
                 return sampler_run(STDIN_FILENO);
         r = daemon_run(&opt, &err);

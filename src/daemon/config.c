@@ -88,6 +88,9 @@ static const Key keys[] = {
         { "metrics", "address", KEY_STR, AT(metrics_address), "", NULL, false, 0, 0,
           "Where Prometheus gets tared's own metrics (`/metrics`): an address of loopback with a port "
           "(`127.0.0.1:9100`), or `unix:///PATH`. Empty: off." },
+        { "tracing", "endpoint", KEY_STR, AT(tracing_endpoint), "", NULL, false, 0, 0,
+          "Where operations and their steps go as OpenTelemetry spans, OTLP over HTTP with JSON: "
+          "`http://HOST:PORT/PATH` (4318 and `/v1/traces` as a rule). Empty: off." },
 };
 
 static const struct {
@@ -392,6 +395,8 @@ int daemon_config_check(const DaemonConfig *c, Err *err)
 
         if (r == 0)
                 r = metrics_check_address(c->metrics_address, err);
+        if (r == 0)
+                r = tracing_check_endpoint(c->tracing_endpoint, err);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < c->n_runtimes; i++)

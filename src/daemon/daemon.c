@@ -43,6 +43,7 @@ typedef struct Daemon {
         GrpcServer *server;
         CriEvents *events;
         Metrics *metrics;
+        Tracing *tracing;                  /* NULL: off */
         MetricsListener *metrics_listener; /* NULL: off */
         const char *socket_path;
         LoopSource *stop_timer, *trim_timer;
@@ -259,18 +260,26 @@ static void op_ended(void *data, const Op *op, const Err *err)
         Daemon *d = data;
 
         metrics_count_op(d->metrics, op, err);
+        if (d->tracing)
+                tracing_op(d->tracing, op, err);
 }
 
 static void write_metrics(void *data, StrBuf *out)
 {
         Daemon *d = data;
 
+        TracingCounters traces;
+
         metrics_write(d->metrics, d->engine, d->server, out);
+        tracing_counters(d->tracing, &traces);
+        metrics_write_traces(&traces, out);
 }
 
 static int serve_metrics(Daemon *d, Err *err)
 {
         engine_set_op_observer(d->engine, op_ended, d);
+        if (!str_empty(d->config.tracing_endpoint))
+                d->tracing = tracing_new(d->config.tracing_endpoint, d->loop);
         if (str_empty(d->config.metrics_address))
                 return 0;
         return metrics_listen(d->config.metrics_address, d->loop, write_metrics, d,
@@ -310,6 +319,7 @@ static void daemon_free(Daemon *d)
         grpc_server_free(d->server);
         cri_events_free(d->events);
         engine_free(d->engine);
+        tracing_free(d->tracing);
         world_linux_free(d->world);
         if (d->loop) {
                 loop_source_free(d->stop_timer);

@@ -28,7 +28,7 @@ typedef struct DaemonConfig {
         int64_t cni_timeout_s;
         char *registry_config;
         char *stream_address, *stream_tls_cert, *stream_tls_key, *stream_tls_client_ca;
-        char *metrics_address;
+        char *metrics_address, *tracing_endpoint;
         int64_t stream_port;
         DaemonRuntime runtimes[DAEMON_RUNTIMES_MAX];
         size_t n_runtimes;
@@ -50,7 +50,8 @@ char *daemon_config_print(const DaemonConfig *c);
 typedef struct DaemonOptions {
         const char *config, *root, *state, *listen, *log_level;
         bool version, help, reference, print_config;
-        bool sampler; /* run as sampler.h's process, on standard input; tared's own use */
+        const char *exporter; /* run as tracing.h's process, with this URL; tared's own use */
+        bool sampler;         /* run as sampler.h's process, on standard input; tared's own use */
 } DaemonOptions;
 /* Flags win. */
 void daemon_config_override(DaemonConfig *c, const DaemonOptions *opt);

@@ -167,6 +167,17 @@ static void number(StrBuf *out, const char *name, const char *type, const char *
         strbuf_addf(out, "%s %.15g\n", name, value);
 }
 
+void metrics_write_traces(const TracingCounters *n, StrBuf *out)
+{
+        number(out, "tare_traces_sent_total", "counter",
+               "Operations whose spans the collector has taken.", (double)n->sent);
+        head(out, "tare_traces_dropped_total", "counter", "Operations whose spans were dropped.");
+        strbuf_addf(out, "tare_traces_dropped_total{reason=\"queue\"} %llu\n",
+                    (unsigned long long)n->dropped);
+        strbuf_addf(out, "tare_traces_dropped_total{reason=\"collector\"} %llu\n",
+                    (unsigned long long)n->failed);
+}
+
 static void write_objects(StrBuf *out, Engine *e)
 {
         static const char *const states[] = { "created", "running", "exited" };

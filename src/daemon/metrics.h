@@ -9,6 +9,7 @@
 #include "base/loop.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
+#include "daemon/tracing.h"
 #include "engine/engine.h"
 #include "engine/op.h"
 #include "wire/grpc-server.h"
@@ -22,6 +23,8 @@ void metrics_count_call(Metrics *m, const char *method, int code, uint64_t durat
 void metrics_count_op(Metrics *m, const Op *op, const Err *err);
 /* The exposition format of Prometheus, 0.0.4. */
 void metrics_write(const Metrics *m, Engine *e, const GrpcServer *server, StrBuf *out);
+
+void metrics_write_traces(const TracingCounters *n, StrBuf *out);
 
 /* The server: address as metrics.address has it. */
 typedef struct MetricsListener MetricsListener;

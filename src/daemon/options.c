@@ -18,6 +18,7 @@ static const struct {
         { "--log-level", offsetof(DaemonOptions, log_level), true },
         { "--version", offsetof(DaemonOptions, version), false },
         { "--help", offsetof(DaemonOptions, help), false },
+        { "--exporter", offsetof(DaemonOptions, exporter), true },
         { "--sampler", offsetof(DaemonOptions, sampler), false },
         { "--print-config", offsetof(DaemonOptions, print_config), false },
         { "--config-reference", offsetof(DaemonOptions, reference), false },

@@ -331,6 +331,7 @@ static void step_over(Op *op, int r, const Err *err)
         op->step_ns[op->step] = now - op->step_started_ns;
         if (r < 0) {
                 op->err = *err;
+                op->failed_step = op->step;
                 op->undoing = true; /* begins with the step that failed */
                 return;
         }
@@ -360,6 +361,8 @@ static int step_run(Op *op, Err *err)
         op->in_step = true;
         op->resumed = false;
         op->step_started_ns = w->now_mono(w);
+        if (!op->undoing && !op->step_begun_ns[op->step])
+                op->step_begun_ns[op->step] = op->step_started_ns;
         arm_deadline(op);
         if (op->undoing) {
                 if (s->undo)

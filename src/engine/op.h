@@ -68,8 +68,8 @@ struct Op {
         /* the rest is op.c's */
         int64_t started_real;
         uint64_t started_ns, step_started_ns, ended_ns;
-        uint64_t step_ns[OP_STEPS_MAX];
-        unsigned step;
+        uint64_t step_ns[OP_STEPS_MAX], step_begun_ns[OP_STEPS_MAX];
+        unsigned step, failed_step; /* failed_step: when there is an error */
         Ops *ops;
         bool undone, running, undoing, in_step, resumed, ended, cancelled, queued;
         int resume_result;

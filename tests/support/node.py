@@ -391,7 +391,7 @@ class Node:
             for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
             if self.process
             and (stat_of(pid) or [""] * 2)[1] == str(self.process.pid)
-            and leaks.command_of(pid).startswith("tare-sampler")
+            and leaks.command_of(pid).startswith(("tare-sampler", "tare-exporter"))
         }
 
     @staticmethod

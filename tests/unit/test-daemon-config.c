@@ -115,6 +115,34 @@ TEST(daemon_config, metrics_on_loopback_only)
         }
 }
 
+TEST(daemon_config, tracing_endpoints)
+{
+        static const struct {
+                const char *url, *host, *port, *path; /* host NULL: refused */
+        } cases[] = {
+                { "http://127.0.0.1:4318/v1/traces", "127.0.0.1", "4318", "/v1/traces" },
+                { "http://collector:4318", "collector", "4318", "/v1/traces" },
+                { "http://[::1]:1/x", "::1", "1", "/x" },
+                { "https://a:1/", NULL, NULL, NULL },
+                { "http://a/", NULL, NULL, NULL },
+                { "http://:1/", NULL, NULL, NULL },
+                { "http://a:0/", NULL, NULL, NULL },
+                { "http://a:1/x y", NULL, NULL, NULL },
+                { "http://a:1/\r\nX: y", NULL, NULL, NULL },
+        };
+
+        for (size_t i = 0; i < array_len(cases); i++) {
+                TracingUrl u;
+                int r = tracing_parse_url(cases[i].url, &u);
+                ASSERT_EQ(r == 0, cases[i].host != NULL);
+                if (r < 0)
+                        continue;
+                ASSERT_STREQ(u.host, cases[i].host);
+                ASSERT_STREQ(u.port, cases[i].port);
+                ASSERT_STREQ(u.path, cases[i].path);
+        }
+}
+
 TEST(daemon_config, default_runtime_must_be_there)
 {
         DaemonConfig c;
