@@ -306,6 +306,17 @@ static ExeLastFunction *copy_code(void)
         return (ExeLastFunction *)page;
 }
 
+/* Neighbours are one range: the segments lie side by side. */
+static void add_range(ExeLast *last, uintptr_t start, size_t bytes)
+{
+        ExeRange *before = last->n_ranges > 0 ? &last->ranges[last->n_ranges - 1] : NULL;
+
+        if (before && before->start + before->bytes == start)
+                before->bytes += bytes;
+        else
+                last->ranges[last->n_ranges++] = (ExeRange){ start, bytes };
+}
+
 int exe_execute(const ExeFinal *f, Err *err)
 {
         ExeLast *last = xnew(ExeLast); /* on the heap, which stays */
@@ -318,9 +329,8 @@ int exe_execute(const ExeFinal *f, Err *err)
         if (f->leave && fd < 0)
                 return err_sys(err, -fd, "leave our own file: make a memfd");
         for (size_t i = 0; i < image.n; i++)
-                last->ranges[i] = (ExeRange){ image.segments[i].start,
-                                              image.segments[i].end - image.segments[i].start };
-        last->n_ranges = image.n;
+                add_range(last, image.segments[i].start,
+                          image.segments[i].end - image.segments[i].start);
         last->layout = layout_with(fd);
         last->cap_head.version = _LINUX_CAPABILITY_VERSION_3;
         memcpy(last->caps, f->caps, sizeof(last->caps));
