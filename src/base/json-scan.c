@@ -135,10 +135,27 @@ static int scan_escape(Scan *s, StrBuf *out)
         return 0;
 }
 
+/* How many bytes from here on are ASCII that stands for itself: mostly, all of a string. */
+static size_t count_plain(const Scan *s)
+{
+        size_t n = 0;
+
+        for (; s->at + n < s->len; n++) {
+                unsigned char c = (unsigned char)s->text[s->at + n];
+                if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
+                        break;
+        }
+        return n;
+}
+
 /* At the opening quote. out (may be NULL) gets the content. */
 static int scan_string(Scan *s, StrBuf *out)
 {
         for (s->at++;;) {
+                size_t plain = count_plain(s);
+                if (out && plain > 0)
+                        strbuf_add(out, s->text + s->at, plain);
+                s->at += plain;
                 int c = peek(s);
                 if (c < 0)
                         return fail(s, "");

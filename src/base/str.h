@@ -28,7 +28,8 @@ void str_assign(char **dst, const char *s);
 
 static inline bool str_eq(const char *a, const char *b)
 {
-        return a == b || (a && b && strcmp(a, b) == 0);
+        /* most strings that differ do so at once: tables are searched with this */
+        return a == b || (a && b && *a == *b && strcmp(a, b) == 0);
 }
 static inline bool str_empty(const char *s)
 {
