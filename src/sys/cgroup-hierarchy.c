@@ -162,6 +162,14 @@ static void forget(CgroupHierarchies *all)
         *all = (CgroupHierarchies){ 0 };
 }
 
+static bool is_v2_mounted(void)
+{
+        _cleanup_strbuf_ StrBuf text = { 0 };
+
+        return io_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_BYTES_MAX, &text) < 0 ||
+               strstr(text.data, " - cgroup2 ");
+}
+
 /* One line "4:cpu,cpuacct:/path" of /proc/self/cgroup, if its hierarchy is mounted, whole, where
  * all the world mounts it. */
 static bool add_usual(CgroupHierarchies *all, char *line)
@@ -184,7 +192,7 @@ static bool add_usual(CgroupHierarchies *all, char *line)
                 fd = open_mount(point, v2);
         }
         if (fd < 0)
-                return false;
+                return v2 && !is_v2_mounted(); /* the kernel has one that nobody uses */
         if (fstat(fd, &st) < 0 || st.st_ino != ROOT_INODE) {
                 fd_close(fd); /* a part of it, as in a container */
                 return false;
