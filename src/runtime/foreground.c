@@ -34,7 +34,7 @@ struct Foreground {
         sigset_t old_mask;
         bool raw;
         struct termios old_mode;
-        Carry in, out;
+        Carry *in, *out; /* with a terminal */
 };
 
 /* Our own faults, and what the terminal driver means for us. */
@@ -78,6 +78,8 @@ void foreground_close(Foreground *f)
         fd_close(f->signal_fd);
         fd_close(f->console_fd);
         fd_close(f->master_fd);
+        free(f->in);
+        free(f->out);
         free(f);
 }
 
@@ -102,8 +104,12 @@ static int take_master(Foreground *f, Err *err)
         int e = io_set_nonblock(f->master_fd, true);
         if (e < 0)
                 return err_sys(err, -e, "take the container's terminal");
-        f->in = (Carry){ .from = STDIN_FILENO, .to = f->master_fd };
-        f->out = (Carry){ .from = f->master_fd, .to = STDOUT_FILENO };
+        f->in = xnew(Carry);
+        f->in->from = STDIN_FILENO;
+        f->in->to = f->master_fd;
+        f->out = xnew(Carry);
+        f->out->from = f->master_fd;
+        f->out->to = STDOUT_FILENO;
         if (tcgetattr(STDIN_FILENO, &f->old_mode) == 0) {
                 copy_size(f);
                 f->raw = tty_make_raw(STDIN_FILENO) == 0;
@@ -169,12 +175,12 @@ static void pass_signals(Foreground *f, const RuntimeProcess *p)
 /* What the terminal still holds when its last process has ended. */
 static void drain(Foreground *f)
 {
-        while (f->master_fd >= 0 && (f->out.from >= 0 || f->out.start < f->out.end)) {
+        while (f->master_fd >= 0 && (f->out->from >= 0 || f->out->start < f->out->end)) {
                 struct pollfd p[2];
-                add_poll(p, &f->out);
+                add_poll(p, f->out);
                 if (poll(p, 2, 0) <= 0)
                         break;
-                after_poll(p, &f->out);
+                after_poll(p, f->out);
         }
 }
 
@@ -189,8 +195,8 @@ int foreground_wait(Foreground *f, const RuntimeProcess *p, Err *err)
                                          { .fd = f->signal_fd, .events = POLLIN } };
                 nfds_t n = 2;
                 if (f->master_fd >= 0) {
-                        add_poll(fds + 2, &f->in);
-                        add_poll(fds + 4, &f->out);
+                        add_poll(fds + 2, f->in);
+                        add_poll(fds + 4, f->out);
                         n = 6;
                 }
                 if (poll(fds, n, -1) < 0 && errno != EINTR)
@@ -198,8 +204,8 @@ int foreground_wait(Foreground *f, const RuntimeProcess *p, Err *err)
                 if (fds[1].revents)
                         pass_signals(f, p);
                 if (n == 6) {
-                        after_poll(fds + 2, &f->in);
-                        after_poll(fds + 4, &f->out);
+                        after_poll(fds + 2, f->in);
+                        after_poll(fds + 4, f->out);
                 }
                 if (fds[0].revents)
                         break;
