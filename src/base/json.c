@@ -41,18 +41,25 @@ int json_parse(const char *text, size_t len, size_t limit_bytes, Json **ret, Err
         return 0;
 }
 
-int json_read_file(int dirfd, const char *path, Json **ret, Err *err)
+int json_read_text(int dirfd, const char *path, StrBuf *ret, Err *err)
 {
-        _cleanup_strbuf_ StrBuf b = {};
-        int r = io_read_file(dirfd, path, JSON_CONFIG_MAX, &b);
+        int r = io_read_file(dirfd, path, JSON_CONFIG_MAX, ret);
 
         if (r == -E2BIG)
                 return err_set(err, ERR_TOO_LARGE, "%s: larger than %zu bytes", path,
                                JSON_CONFIG_MAX);
         if (r == -EINVAL)
                 return err_set(err, ERR_INVALID, "%s: not a regular file", path);
+        return r < 0 ? err_sys(err, -r, "read %s", path) : 0;
+}
+
+int json_read_file(int dirfd, const char *path, Json **ret, Err *err)
+{
+        _cleanup_strbuf_ StrBuf b = {};
+        int r = json_read_text(dirfd, path, &b, err);
+
         if (r < 0)
-                return err_sys(err, -r, "read %s", path);
+                return r;
         return err_wrap(err, json_parse(b.data, b.len, JSON_CONFIG_MAX, ret, err), "%s", path);
 }
 

@@ -40,6 +40,7 @@ __attribute__((unused)) static inline void json_putp(Json **j)
 
 int json_parse(const char *text, size_t len, size_t limit_bytes, Json **ret, Err *err);
 /* Reads a regular file whole (limit JSON_CONFIG_MAX); errors name the path. */
+int json_read_text(int dirfd, const char *path, StrBuf *ret, Err *err);
 int json_read_file(int dirfd, const char *path, Json **ret, Err *err);
 /* Writes with two-space indent to a temporary name, fsync when durable, and renames. */
 int json_write_file(int dirfd, const char *path, Json *j, unsigned mode, bool durable, Err *err);

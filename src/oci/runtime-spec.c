@@ -68,14 +68,25 @@ int oci_spec_parse(const char *text, size_t len, OciSpec **ret, Err *err)
         return r < 0 ? r : oci_spec_from_json(j, ret, err);
 }
 
-int oci_spec_read(int dirfd, const char *path, OciSpec **ret, Err *err)
+int oci_spec_read_text(int dirfd, const char *path, OciSpec **ret, char **ret_text, Err *err)
 {
-        _cleanup_json_ Json *j = NULL;
-        int r = json_read_file(dirfd, path, &j, err);
+        _cleanup_strbuf_ StrBuf text = { 0 };
+        int r = json_read_text(dirfd, path, &text, err);
 
         if (r < 0)
                 return r;
-        return err_wrap(err, oci_spec_from_json(j, ret, err), "%s", path);
+        r = oci_spec_parse(text.data, text.len, ret, err);
+        if (r < 0)
+                return err_wrap(err, r, "%s", path);
+        *ret_text = strbuf_take(&text);
+        return 0;
+}
+
+int oci_spec_read(int dirfd, const char *path, OciSpec **ret, Err *err)
+{
+        _cleanup_free_ char *text = NULL;
+
+        return oci_spec_read_text(dirfd, path, ret, &text, err);
 }
 
 int oci_process_from_json(Json *j, OciProcess **ret, Err *err)

@@ -104,6 +104,8 @@ typedef struct OciSpec {
 int oci_spec_parse(const char *text, size_t len, OciSpec **ret, Err *err);
 int oci_spec_from_json(Json *j, OciSpec **ret, Err *err);
 int oci_spec_read(int dirfd, const char *path, OciSpec **ret, Err *err); /* a regular file */
+/* The same, and what the file says, freed by the caller. */
+int oci_spec_read_text(int dirfd, const char *path, OciSpec **ret, char **ret_text, Err *err);
 int oci_spec_check(const OciSpec *spec, Err *err);
 /* A new Json object; members that are absent are left out. */
 Json *oci_spec_to_json(const OciSpec *spec);

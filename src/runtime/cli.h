@@ -62,7 +62,7 @@ int cmd_create(const Cli *cli, int argc, char **argv, Err *err);
 int cmd_run(const Cli *cli, int argc, char **argv, Err *err);
 int cmd_start(const Cli *cli, int argc, char **argv, Err *err);
 /* A terminal in the foreground is ours to carry; without one there is nothing to make. */
-int cli_wants_terminal(const char *bundle, OciSpec **ret, bool *ret_terminal, Err *err);
+int cli_read_spec(const char *bundle, OciSpec **ret, char **ret_text, bool *ret_terminal, Err *err);
 /* cmd-checkpoint.c */
 int cmd_checkpoint(const Cli *cli, int argc, char **argv, Err *err);
 int cmd_restore(const Cli *cli, int argc, char **argv, Err *err);

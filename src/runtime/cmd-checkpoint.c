@@ -78,14 +78,16 @@ static int foreground(const Cli *cli, RuntimeCreate *c, const CheckpointOptions 
                       Err *err)
 {
         _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
+        _cleanup_free_ char *text = NULL;
         RuntimeProcess p = { .pidfd = -EBADF };
         Foreground *f = NULL;
         bool terminal = false;
 
-        int r = cli_wants_terminal(c->bundle, &spec, &terminal, err);
+        int r = cli_read_spec(c->bundle, &spec, &text, &terminal, err);
         if (r < 0)
                 return r;
         c->spec = spec;
+        c->spec_text = text;
         r = foreground_open(terminal && !c->console_socket, reap, &f, &c->console_fd, err);
         if (r == 0)
                 r = runtime_restore(&cli->ctx, c, o, &p, err);

@@ -87,10 +87,10 @@ int cmd_start(const Cli *cli, int argc, char **argv, Err *err)
         return r < 0 ? r : runtime_start(&cli->ctx, id, err);
 }
 
-int cli_wants_terminal(const char *bundle, OciSpec **ret, bool *ret_terminal, Err *err)
+int cli_read_spec(const char *bundle, OciSpec **ret, char **ret_text, bool *ret_terminal, Err *err)
 {
         _cleanup_free_ char *path = xasprintf("%s/config.json", str_or(bundle, "."));
-        int r = oci_spec_read(AT_FDCWD, path, ret, err);
+        int r = oci_spec_read_text(AT_FDCWD, path, ret, ret_text, err);
 
         *ret_terminal = r == 0 && (*ret)->process && (*ret)->process->terminal;
         return r;
@@ -99,14 +99,16 @@ int cli_wants_terminal(const char *bundle, OciSpec **ret, bool *ret_terminal, Er
 static int run_foreground(const Cli *cli, const CreateOptions *o, RuntimeCreate *c, Err *err)
 {
         _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
+        _cleanup_free_ char *text = NULL;
         RuntimeProcess p = { .pidfd = -EBADF };
         Foreground *f = NULL;
         bool terminal = false;
 
-        int r = cli_wants_terminal(o->bundle, &spec, &terminal, err);
+        int r = cli_read_spec(o->bundle, &spec, &text, &terminal, err);
         if (r < 0)
                 return r;
         c->spec = spec;
+        c->spec_text = text;
         bool carry = terminal && !o->console_socket;
         r = foreground_open(carry, !o->no_subreaper, &f, &c->console_fd, err);
         if (r == 0)

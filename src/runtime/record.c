@@ -63,11 +63,12 @@ int record_write_config(const Setup *s, Err *err)
 {
         _cleanup_free_ char *text = NULL;
 
-        if (!s->config_text) {
+        const char *t = s->config_text ? s->config_text : s->create->spec_text;
+
+        if (!t) {
                 _cleanup_json_ Json *j = oci_spec_to_json(s->spec);
-                text = json_print(j);
+                t = text = json_print(j);
         }
-        const char *t = s->config_text ? s->config_text : text;
         /* nobody looks at it before state.json is there: no need for a rename */
         _cleanup_close_ int fd = openat(s->dir_fd, "config.json",
                                         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

@@ -43,11 +43,12 @@ typedef struct RuntimeSource {
 } RuntimeSource;
 
 typedef struct RuntimeCreate {
-        const char *id;      /* [A-Za-z0-9_+.-]{1,1024}, not "." or ".." */
-        const char *bundle;  /* folder that holds config.json; absolute after realpath */
-        const OciSpec *spec; /* NULL: read from the bundle */
-        int rootfs_fd;       /* a detached mount (fsmount, open_tree) that becomes the root; -EBADF:
-                              * spec->root_path. Borrowed. */
+        const char *id;        /* [A-Za-z0-9_+.-]{1,1024}, not "." or ".." */
+        const char *bundle;    /* folder that holds config.json; absolute after realpath */
+        const OciSpec *spec;   /* NULL: read from the bundle */
+        const char *spec_text; /* what spec was read from, to be kept; NULL: it is printed */
+        int rootfs_fd; /* a detached mount (fsmount, open_tree) that becomes the root; -EBADF:
+                        * spec->root_path. Borrowed. */
         const RuntimeSource *sources; /* binds whose source is no path; borrowed, each used once */
         size_t n_sources;
         int stdio[3]; /* the container's 0, 1, 2; -EBADF: inherit. Ignored with a terminal. */

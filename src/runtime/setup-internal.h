@@ -48,7 +48,7 @@ struct Setup {
 
         /* the record */
         char *bundle, *rootfs;
-        char *config_text; /* of the bundle, as it was read; NULL: from spec */
+        char *config_text; /* of the bundle, as it was read; NULL: see create->spec_text */
         int dir_fd;        /* <root>/<id>; -EBADF without state */
         char *created;     /* RFC 3339 */
 
