@@ -12,8 +12,11 @@
  *   hooks <------------------------ done ---- (only where there are hooks)
  *                                    go ----> createContainer hooks
  *                                             masks, pivot, cwd, stdio, ids, the program is looked
- * up state.json, pid file <--------- done ---- go ----> waits at the gate (or not: run_now)
+ * up state.json, pid file <--------- done ---- go ----> waits at the gate
  *                                             startContainer hooks, filter, exec
+ *
+ * With run_now, mostly, nobody waits at the end (completes_itself()): the parent writes record and
+ * pid file, says go and sleeps until the exec; the init renames the record to state.json.
  *
  * Whoever dies: the init ends itself at its next barrier when the parent is gone, and the folder
  * with intent.json says what else is left. A failure is undone here, in the parent. */
@@ -54,6 +57,24 @@ static bool keeps_state(const Setup *s)
         return s->dir_fd >= 0;
 }
 
+/* A start on the spot, without a round trip at its end: all that the parent has to say is said
+ * while the init is busy, and the init looks at its cgroups and completes the record by itself. Not
+ * where somebody else puts it into its cgroups, or where it may be in none. */
+static bool completes_itself(const Setup *s)
+{
+        return s->run_now && cgroups_joins_itself(s);
+}
+
+static bool completed_by_parent(const Setup *s)
+{
+        return !completes_itself(s);
+}
+
+static int record_parent(Setup *s, Err *err)
+{
+        return completes_itself(s) ? record_write_whole(s, err) : record_write_intent(s, err);
+}
+
 /* Nobody needs it before the record is complete. */
 static int config_parent(Setup *s, Err *err)
 {
@@ -74,15 +95,38 @@ static int ready_parent(Setup *s, Err *err)
         return r < 0 ? r : setup_write_pid_file(s, s->create->pid_file, err);
 }
 
+static int complete_parent(Setup *s, Err *err)
+{
+        return setup_write_pid_file(s, s->create->pid_file, err);
+}
+
+static int complete_init(Setup *s, Err *err)
+{
+        return keeps_state(s) ? state_rename(s->dir_fd, s->id, err) : 0;
+}
+
+static int hide_init(Setup *s, Err *err)
+{
+        (void)s;
+        return setup_hide(err);
+}
+
 static int cgroup_ready_init(Setup *s, Err *err)
 {
         return setup_need_cgroup(s, err);
 }
 
+static int membership_init(Setup *s, Err *err)
+{
+        int r = setup_need_cgroup(s, err);
+
+        return r < 0 ? r : selfcheck_cgroup_init(s, err);
+}
+
 /* Where each row stands, and why, is above and in the files of the functions. */
 static const Step steps[] = {
         { "idmap", setup_has_new_userns, idmap_write, idmap_enter, STEP_GO },
-        { "record", keeps_state, record_write_intent, NULL, 0 },
+        { "record", keeps_state, record_parent, NULL, 0 },
         { "cgroup", NULL, cgroups_setup, NULL, STEP_GO | STEP_LATE },
         { "netdevices", has_net_devices, network_devices_parent, NULL, 0 },
         { "limits", NULL, process_limits_parent, process_limits_init, 0 },
@@ -104,17 +148,20 @@ static const Step steps[] = {
         { "create-container", has_hooks, NULL, hooks_create_container, STEP_GO },
         { "dev", NULL, NULL, mounts_readonly_dev, 0 },
         { "namespaces", NULL, NULL, selfcheck_namespaces_init, 0 }, /* while /proc is the host's */
-        { "masks", NULL, NULL, masks_init, 0 },                     /* after all that may mount */
+        { "membership", completes_itself, NULL, membership_init, 0 }, /* and so is its cgroup */
+        { "masks", NULL, NULL, masks_init, 0 },                       /* after all that may mount */
         { "pivot", NULL, NULL, rootfs_pivot, 0 },
         { "cwd", NULL, NULL, process_cwd_init, 0 },
         { "stdio", NULL, process_stdio_parent, process_stdio_init, 0 },
         { "joined", NULL, NULL, cgroup_ready_init, 0 }, /* never a program outside its cgroup */
         { "exe", setup_waits_exposed, NULL, setup_leave_exe, 0 }, /* it takes rights */
+        { "complete", completes_itself, complete_parent, complete_init, STEP_GO }, /* as root */
         { "identity", NULL, NULL, identity_init, 0 },
         { "lookup", NULL, NULL, process_lookup_init, 0 }, /* as the user, so after identity */
         { "notify", NULL, NULL, filter_notify_init, 0 },
-        { "ready", NULL, ready_parent, NULL, STEP_DONE },
-        { "gate", NULL, NULL, gate_wait, STEP_GO },
+        { "ready", completed_by_parent, ready_parent, NULL, STEP_DONE },
+        { "gate", completed_by_parent, NULL, gate_wait, STEP_GO },
+        { "hide", completes_itself, NULL, hide_init, 0 },
         { "start-container", NULL, NULL, hooks_start_container, 0 },
         { "check", NULL, NULL, selfcheck_init, 0 },
         { "exec", NULL, NULL, process_execute, 0 },

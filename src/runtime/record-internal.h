@@ -9,6 +9,8 @@
 /* The bundle's config.json. */
 int record_read_config(Setup *s, OciSpec **ret, Err *err);
 int record_write_intent(Setup *s, Err *err);
+/* The same as record_complete() writes, but still as intent.json. */
+int record_write_whole(Setup *s, Err *err);
 int record_write_config(const Setup *s, Err *err);
 /* The container is made: with the date, and the pipes that are its stdio. */
 int record_complete(Setup *s, Err *err);

@@ -2,6 +2,7 @@
 /* record.c - see record-internal.h. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,11 +17,14 @@ static char **stdio_pipes(const Setup *s)
         bool any = false;
 
         for (int i = 0; i < 3; i++) {
-                char link[32], name[64];
-                snprintf(link, sizeof(link), "/proc/self/fd/%d",
-                         s->stdio[i] >= 0 ? s->stdio[i] : i);
-                ssize_t n = readlink(link, name, sizeof(name) - 1);
-                name[n > 0 ? n : 0] = 0;
+                int fd = s->stdio[i] >= 0 ? s->stdio[i] : i;
+                char link[32], name[64] = "";
+                struct stat st;
+                if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
+                        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+                        ssize_t n = readlink(link, name, sizeof(name) - 1);
+                        name[n > 0 ? n : 0] = 0;
+                }
                 bool pipe = str_skip_prefix(name, "pipe:[");
                 strv_push(&names, pipe ? name : "");
                 any = any || pipe;
@@ -91,7 +95,7 @@ int record_read_config(Setup *s, OciSpec **ret, Err *err)
         return 0;
 }
 
-int record_complete(Setup *s, Err *err)
+int record_write_whole(Setup *s, Err *err)
 {
         _cleanup_(state_done) State st = { 0 };
         char when[40];
@@ -103,5 +107,12 @@ int record_complete(Setup *s, Err *err)
         fill_state(s, &st);
         if (s->process && !s->process->terminal)
                 st.stdio = stdio_pipes(s);
-        return state_complete(s->dir_fd, &st, err);
+        return state_write_intent(s->dir_fd, &st, err);
+}
+
+int record_complete(Setup *s, Err *err)
+{
+        int r = record_write_whole(s, err);
+
+        return r < 0 || s->dir_fd < 0 ? r : state_rename(s->dir_fd, s->id, err);
 }

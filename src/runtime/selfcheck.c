@@ -6,7 +6,8 @@
  *   namespaces   create: the init, by the host's /proc, before the pivot; all of them are final by
  *                then. exec: the parent, since the process sees only the container's /proc. A
  *                parent that may not look (no CAP_SYS_PTRACE) leaves it out; joining has succeeded.
- *   cgroup       the parent, by the host's /proc, when all else is done.
+ *   cgroup       the parent, by the host's /proc, when all else is done; an init that its parent
+ *                does not wait for, by the same /proc, before the pivot.
  *   the rest     the init, by system calls alone: capabilities, securebits, no new privileges,
  *                seccomp mode, ids, groups, signals, umask, dumpable, root, working folder, and
  *                which descriptors the program inherits.
@@ -157,6 +158,11 @@ static bool has_split_cgroup(const Setup *s)
                 if (strchr(*c, ':'))
                         return true;
         return false;
+}
+
+int selfcheck_cgroup_init(Setup *s, Err *err)
+{
+        return cgroup_verify(s->cgroup, 0, err);
 }
 
 int selfcheck_parent(Setup *s, Err *err)

@@ -36,6 +36,8 @@ void selfcheck_plan_root(Setup *s);
 
 /* Init of a create, before the pivot, by the host's /proc. */
 int selfcheck_namespaces_init(Setup *s, Err *err);
+/* Init of a create that its parent does not wait for, at the same time: its cgroup. */
+int selfcheck_cgroup_init(Setup *s, Err *err);
 /* Parent, while the init waits for its last step: its cgroup, and the namespaces of an exec. */
 int selfcheck_parent(Setup *s, Err *err);
 /* Init: the process itself. */

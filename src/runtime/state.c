@@ -217,13 +217,18 @@ int state_write_intent(int dir_fd, const State *st, Err *err)
         return r < 0 ? err_sys(err, -r, "write the record of container '%s'", st->id) : 0;
 }
 
+int state_rename(int dir_fd, const char *id, Err *err)
+{
+        if (renameat(dir_fd, "intent.json", dir_fd, "state.json") < 0)
+                return err_sys(err, errno, "complete the record of container '%s'", id);
+        return 0;
+}
+
 int state_complete(int dir_fd, const State *st, Err *err)
 {
         int r = state_write_intent(dir_fd, st, err);
 
-        if (r == 0 && renameat(dir_fd, "intent.json", dir_fd, "state.json") < 0)
-                r = err_sys(err, errno, "complete the record of container '%s'", st->id);
-        return r;
+        return r < 0 ? r : state_rename(dir_fd, st->id, err);
 }
 
 static int from_json(Json *j, State *st, Err *err)

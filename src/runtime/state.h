@@ -42,7 +42,9 @@ int state_open_cache(const RuntimeContext *ctx, const char *name);
 /* intent.json. A record of less than a page is written over the old one with one write(2), which no
  * signal cuts; a longer one by a new file. */
 int state_write_intent(int dir_fd, const State *st, Err *err);
-/* The create has ended: the record is complete, and becomes state.json. */
+/* The create has ended: the record, which is complete, becomes state.json. */
+int state_rename(int dir_fd, const char *id, Err *err);
+/* Both. */
 int state_complete(int dir_fd, const State *st, Err *err);
 /* state.json, or intent.json with complete false. */
 int state_read(const RuntimeContext *ctx, const char *id, State *ret, Err *err);

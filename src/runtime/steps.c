@@ -155,9 +155,15 @@ static int await_init(Setup *s, MsgKind kind, unsigned step, Err *err)
 
 int sync_wait_exec(Setup *s, Err *err)
 {
+        /* Only its end wakes us: the exec closes it, or a failure does; what was said is read then.
+         */
+        struct pollfd p = { .fd = s->sync.fd, .events = 0 };
         Msg m;
-        int r = await_init(s, MSG_EXEC, 0, err);
 
+        while (poll(&p, 1, -1) < 0)
+                if (errno != EINTR)
+                        return err_sys(err, errno, "wait for the container's init");
+        int r = await_init(s, MSG_EXEC, 0, err);
         if (r < 0)
                 return r;
         r = recv_msg(&s->sync, &m);

@@ -349,10 +349,15 @@ int cgroup_verify(const Cgroup *cg, pid_t pid, Err *err)
         _cleanup_strv_ Strv lines = NULL;
         char file[32];
 
-        snprintf(file, sizeof(file), "/proc/%d/cgroup", pid);
+        if (pid > 0)
+                snprintf(file, sizeof(file), "/proc/%d/cgroup", pid);
+        else
+                snprintf(file, sizeof(file), "/proc/self/cgroup");
         int r = io_read_file(AT_FDCWD, file, CGROUP_PROC_BYTES_MAX, &text);
         if (r < 0)
                 return err_sys(err, -r, "read '%s'", file);
+        if (pid == 0)
+                pid = getpid(); /* as those files name it to us */
         lines = strv_split(text.data, "\n");
         for (size_t i = 0; i < all->n; i++) {
                 const CgroupHierarchy *h = &all->items[i];

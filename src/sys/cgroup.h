@@ -55,7 +55,8 @@ int cgroup_join_rest(const Cgroup *cg, pid_t pid, Err *err);
 /* Opens the files by which a process that writes "0" to them joins it, in every hierarchy but v2
  * (for that: cgroup_open_dir()). Their count; -ENOENT: it is not there. */
 int cgroup_open_joins(const Cgroup *cg, int *ret_fds, size_t room);
-/* That the process is in it, in every hierarchy that limits something, as the kernel says. */
+/* That the process (0: this one) is in it, in every hierarchy that limits something, as the kernel
+ * says. */
 int cgroup_verify(const Cgroup *cg, pid_t pid, Err *err);
 /* Folder in the hierarchy of a controller, for CLONE_INTO_CGROUP and watches. -errno */
 int cgroup_open_dir(const Cgroup *cg, const char *controller);

@@ -12,19 +12,25 @@ LATE = [f"runtime.init.{step}" for step in ("gate", "start-container", "check", 
 SOURCE = pathlib.Path(__file__).parents[2] / "src/runtime"
 
 
+ALONE = "completes_itself"  # applies() of the steps of a start on the spot
+
+
 def steps(file):
-    """Rows of the step table: (name, parent has a side, init has a side)."""
+    """Rows of the step table: (name, applies, parent has a side, init has a side)."""
     table = re.search(r"static const Step steps\[\] = \{(.*?)\n\};", (SOURCE / file).read_text(),
                       re.S).group(1)
     rows = re.findall(r'\{\s*"([a-z-]+)",\s*(\w+),\s*(\w+),\s*(\w+),', table)
     assert len(rows) > 8
-    return [(name, parent != "NULL", init != "NULL") for name, _, parent, init in rows]
+    return [(name, applies, parent != "NULL", init != "NULL")
+            for name, applies, parent, init in rows]
 
 
-def points(file):
+def points(file, alone=False):
     found = []
-    for name, parent, init in steps(file):
+    for name, applies, parent, init in steps(file):
         if name == "userns":  # joins one by path, where "idmap" makes one: never both
+            continue
+        if (applies == ALONE) != alone:
             continue
         found += [f"runtime.{name}"] * parent + [f"runtime.init.{name}"] * init
     return found
@@ -98,6 +104,22 @@ def test_failing_while_creating(machine, point):
     assert "fault injected" in b.output()
     step = point.rpartition(".")[2]
     assert step in b.output()
+    assert machine.ids() == []
+
+
+@pytest.mark.parametrize("point", ["runtime.record", "runtime.config", "runtime.init.identity",
+                                   "runtime.init.exec", *points("create.c", alone=True)])
+@pytest.mark.parametrize("action", ["kill", "fail"])
+def test_dying_while_starting_on_the_spot(machine, point, action):
+    """A run, in which the init completes the record by itself."""
+    b = machine.bundle("wait")
+    done = b.run(env={"TARE_FAULT": f"{point}={action}"})
+    assert done.code == (-signal.SIGKILL if action == "kill" and ".init." not in point else 1)
+    if action == "fail":
+        assert "fault injected" in done.err, done.err
+    if done.code == 1:
+        assert machine.ids() == []
+    b.delete("--force").ok()
     assert machine.ids() == []
 
 
