@@ -29,7 +29,7 @@ void stream_tls_free(StreamTls *t);
 typedef struct StreamOptions {
         int client_fd, control_fd;
         uint64_t head_deadline_ms;  /* until the request is there, then until the daemon has
-                                     * answered; 0: 10 s, 30 s */
+                                     * answered; 0: 9 s, 30 s */
         uint64_t setup_deadline_ms; /* until the client's streams are there; 0: 30 s */
         StreamTls *tls;             /* NULL: plain */
 } StreamOptions;

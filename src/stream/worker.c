@@ -14,7 +14,7 @@
 #include "stream/confine.h"
 #include "stream/stream-internal.h"
 
-#define HEAD_DEADLINE_MS   10000
+#define HEAD_DEADLINE_MS   9000  /* before the daemon ends the worker, at 10 s */
 #define REDEEM_DEADLINE_MS 30000 /* the daemon has a shorter one for its supervisor's answer */
 #define SETUP_DEADLINE_MS  30000
 
