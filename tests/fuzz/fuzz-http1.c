@@ -16,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         if (http1_parse_request(data, size, &request, &used, &err) > 0) {
                 _cleanup_strv_ Strv list = http1_list(&request, "sec-websocket-protocol");
+                tare_assert(strv_len(list) <= size);
                 if (websocket_is_request(&request))
                         (void)websocket_check_request(&request, accept, &err);
         }

@@ -24,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                     strlen(e.fields[i].value) <= e.fields[i].n_value);
                 (void)spdy_get(&e, "streamtype");
                 _cleanup_free_ char *copy = xmemdup(e.data ? (const void *)e.data : "", e.n);
+                tare_assert(e.n == 0 || memcmp(copy, e.data, e.n) == 0);
         }
         return 0;
 }

@@ -22,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                         break;
                 tare_assert(used <= n && (used > 0 || e.type != WEBSOCKET_CONTINUATION));
                 _cleanup_free_ char *copy = xmemdup(e.data ? (const void *)e.data : "", e.n);
+                tare_assert(e.n == 0 || memcmp(copy, e.data, e.n) == 0);
         }
         return 0;
 }
