@@ -100,6 +100,7 @@ CRI_HANDLER(cri_status);
 CRI_HANDLER(cri_runtime_config);
 CRI_HANDLER(cri_update_runtime_config);
 CRI_HANDLER(cri_run_pod);
+CRI_HANDLER(cri_update_pod);
 CRI_HANDLER(cri_stop_pod);
 CRI_HANDLER(cri_remove_pod);
 CRI_HANDLER(cri_pod_status);

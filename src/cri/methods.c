@@ -58,7 +58,7 @@ const GrpcMethod cri_methods[] = {
         RUNTIME(ListPodSandboxMetrics, list_pod_sandbox_metrics, cri_list_pod_metrics),
         RUNTIME_STREAM(StreamPodSandboxMetrics, stream_pod_sandbox_metrics, cri_stream_pod_metrics),
         RUNTIME(RuntimeConfig, runtime_config, cri_runtime_config),
-        RUNTIME(UpdatePodSandboxResources, update_pod_sandbox_resources, NULL),
+        RUNTIME(UpdatePodSandboxResources, update_pod_sandbox_resources, cri_update_pod),
         IMAGE(ListImages, list_images, cri_list_images),
         RPC(ImageService, StreamImages, stream_images_request, stream_images_response, true,
             cri_stream_images),

@@ -26,6 +26,20 @@ static const ProtobufCMessage *remove_reply(Arena *a, const char *id)
                         ->base;
 }
 
+static const ProtobufCMessage *update_reply(Arena *a, const char *id)
+{
+        return &arena_message(a, Runtime__V1__UpdatePodSandboxResourcesResponse,
+                              runtime__v1__update_pod_sandbox_resources_response__init)
+                        ->base;
+}
+
+CRI_HANDLER(cri_update_pod)
+{
+        Pending *p = pending_new(call, update_reply);
+
+        pending_set_wait(p, engine_update_pod(userdata, (const void *)req, pending_done, p));
+}
+
 CRI_HANDLER(cri_run_pod)
 {
         Pending *p = pending_new(call, run_reply);
@@ -175,6 +189,10 @@ static char *verbose_info(Arena *a, const Pod *p)
         json_add_str(j, "image", "");
         json_add_str(j, "runtimeType", "builtin");
         json_object_object_add(j, "config", pb_to_go_json(&p->request->config->base));
+        if (p->overhead)
+                json_object_object_add(j, "overhead", pb_to_go_json(&p->overhead->base));
+        if (p->resources)
+                json_object_object_add(j, "resources", pb_to_go_json(&p->resources->base));
         if (p->cni_result)
                 json_object_object_add(j, "cniResult", json_object_get(p->cni_result));
         if (p->network_problem)

@@ -359,9 +359,11 @@ static int update_keep(Op *op, const Tare__Shim__V1__Reply *reply, Err *err)
         r = json_write_file(AT_FDCWD, path, j, 0600, false, err);
         if (r < 0)
                 return r;
+        Runtime__V1__LinuxContainerResources *all =
+                engine_merge_resources(c->resources, u->resources);
         if (c->resources)
                 runtime__v1__linux_container_resources__free_unpacked(c->resources, NULL);
-        c->resources = take_ptr(u->resources);
+        c->resources = all;
         return record_save_container(op->engine, c, false, err);
 }
 
@@ -392,6 +394,9 @@ static int update_run(Op *op, Err *err)
                 return update_keep(op, NULL, err);
         if (!c->pod->supervisor)
                 return container_check_running(c, op->subject, "its supervisor has ended", err);
+        /* else the kernel would kill */
+        next->memory.has_check_before_update = next->memory.check_before_update =
+                u->resources->memory_limit_in_bytes > 0;
         j = oci_resources_to_json(next);
         text = json_print(j);
         update.container_id = c->id;

@@ -114,6 +114,11 @@ void reap_pod(Engine *e, Pod *p);
 /* The default parent and the supervisors' cgroup are ours: they go with the last pod. */
 void pod_drop_own_cgroups(Engine *e);
 
+/* As after both: what `more` names, else what `old` has (may be NULL). */
+Runtime__V1__LinuxContainerResources *engine_merge_resources(
+        const Runtime__V1__LinuxContainerResources *old,
+        const Runtime__V1__LinuxContainerResources *more);
+
 /* --- containers --- */
 extern const OpVerb verb_create_container, verb_start_container, verb_stop_container,
         verb_remove_container;

@@ -172,6 +172,10 @@ void engine_pod_free(Engine *e, Pod *p)
         free(p->uts_path);
         free(p->pid_path);
         free(p->user_path);
+        if (p->overhead)
+                runtime__v1__linux_container_resources__free_unpacked(p->overhead, NULL);
+        if (p->resources)
+                runtime__v1__linux_container_resources__free_unpacked(p->resources, NULL);
         free(p->hostname);
         free(p->network_problem);
         free(p->cgroup_parent);

@@ -102,6 +102,8 @@ void *engine_event_data(const Engine *e);
 /* --- verbs --- */
 EngineWait *engine_run_pod(Engine *e, const Runtime__V1__RunPodSandboxRequest *req, EngineDone done,
                            void *data);
+EngineWait *engine_update_pod(Engine *e, const Runtime__V1__UpdatePodSandboxResourcesRequest *req,
+                              EngineDone done, void *data);
 EngineWait *engine_stop_pod(Engine *e, const char *id, EngineDone done, void *data);
 EngineWait *engine_remove_pod(Engine *e, const char *id, EngineDone done, void *data);
 EngineWait *engine_create_container(Engine *e, const Runtime__V1__CreateContainerRequest *req,

@@ -45,8 +45,9 @@ struct Pod {
         bool network_up;  /* ADD has been begun: DEL is owed */
         Json *cni_result; /* NULL before, and with the host's network */
         char **ips;
-        char *network_problem;  /* what CHECK said after a restart: "" nothing; NULL: not asked */
-        Supervisor *supervisor; /* NULL: gone */
+        char *network_problem; /* what CHECK said after a restart: "" nothing; NULL: not asked */
+        Runtime__V1__LinuxContainerResources *overhead, *resources; /* as updated; NULL: not */
+        Supervisor *supervisor;                                     /* NULL: gone */
         /* the engine's own */
         struct Engine *engine;
         void *gone_waiter; /* the operation that waits for the supervisor to go */

@@ -15,7 +15,8 @@ typedef enum FactType {
         FACT_U64,
         FACT_U32,
         FACT_STRV,
-        FACT_JSON
+        FACT_JSON,
+        FACT_RESOURCES, /* a message, packed, as hexadecimal digits */
 } FactType;
 
 typedef struct Fact {
@@ -48,6 +49,8 @@ static const Fact pod_facts[] = {
         POD(network_up, FACT_BOOL),
         POD(cni_result, FACT_JSON),
         POD(ips, FACT_STRV),
+        POD(overhead, FACT_RESOURCES),
+        POD(resources, FACT_RESOURCES),
         {},
 };
 
@@ -62,6 +65,7 @@ static const Fact container_facts[] = {
         CTR(image_id, FACT_STR),
         CTR(image_ref, FACT_STR),
         CTR(chain_ids, FACT_STRV),
+        CTR(resources, FACT_RESOURCES),
         CTR(volume_refs, FACT_STRV),
         CTR(volume_chain_ids, FACT_STRV),
         CTR(bundle, FACT_STR),
@@ -96,6 +100,41 @@ _Static_assert(sizeof(PodState) == sizeof(int) && sizeof(ContainerState) == size
                        sizeof(pid_t) == sizeof(int),
                "FACT_INT fits them");
 
+typedef Runtime__V1__LinuxContainerResources Resources;
+
+static void add_resources(Json *j, const char *name, const Resources *r)
+{
+        if (!r)
+                return;
+        size_t n = protobuf_c_message_get_packed_size(&r->base);
+        _cleanup_free_ uint8_t *bytes = xcalloc(1, n + 1);
+        _cleanup_strbuf_ StrBuf text = {};
+
+        protobuf_c_message_pack(&r->base, bytes);
+        for (size_t i = 0; i < n; i++)
+                strbuf_addf(&text, "%02x", bytes[i]);
+        json_add_str(j, name, strbuf_bytes(&text));
+}
+
+static int get_resources(Json *j, const char *name, Resources **ret, Err *err)
+{
+        _cleanup_free_ char *text = NULL;
+        int r = json_get_str(j, name, "", &text, err);
+        if (r <= 0)
+                return r;
+        size_t n = strlen(text) / 2;
+        _cleanup_free_ uint8_t *bytes = xcalloc(1, n + 1);
+        unsigned byte = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                if (sscanf(text + 2 * i, "%2x", &byte) != 1)
+                        return err_set(err, ERR_CORRUPT, "%s: not hexadecimal", name);
+                bytes[i] = (uint8_t)byte;
+        }
+        *ret = runtime__v1__linux_container_resources__unpack(NULL, n, bytes);
+        return *ret ? 1 : err_set(err, ERR_CORRUPT, "%s: not a message", name);
+}
+
 static void fact_add(Json *j, const Fact *f, const void *field)
 {
         switch (f->type) {
@@ -120,6 +159,9 @@ static void fact_add(Json *j, const Fact *f, const void *field)
                 break;
         case FACT_STRV:
                 json_add_strv(j, f->name, *(char **const *)field);
+                break;
+        case FACT_RESOURCES:
+                add_resources(j, f->name, *(Resources *const *)field);
                 break;
         case FACT_JSON:
                 if (*(Json *const *)field)
@@ -151,6 +193,8 @@ static int fact_get(Json *j, const Fact *f, void *field, Err *err)
                 return json_get_u32(j, f->name, "", field, err);
         case FACT_STRV:
                 return json_get_strv(j, f->name, "", field, err);
+        case FACT_RESOURCES:
+                return get_resources(j, f->name, field, err);
         case FACT_JSON:
                 r = json_get_obj(j, f->name, "", &value, err);
                 if (r > 0)

@@ -15,6 +15,7 @@
 #include "runtime/device-bpf.h"
 #include "runtime/resources.h"
 
+#define MEMORY_STAT_MAX  ((size_t)16 << 10)
 #define CGROUP_REMOVE_MS 10000
 
 int cgroups_path(const OciSpec *spec, const char *id, bool systemd, char **ret, Err *err)
@@ -153,6 +154,25 @@ static int apply_devices(const Cgroup *cg, const OciResources *r, Err *err)
         return write_rules(dir, &p, err);
 }
 
+/* What the kernel gives back before it kills: pages of files. */
+static uint64_t reclaimable(const Cgroup *cg, bool v2)
+{
+        static const char *const keys[][2] = { { "total_inactive_file ", "inactive_file " },
+                                               { "total_active_file ", "active_file " } };
+        uint64_t sum = 0;
+        char text[MEMORY_STAT_MAX];
+
+        if (cgroup_read(cg, "memory", "memory.stat", text, sizeof(text)) < 0)
+                return 0;
+        for (char *rest = text, *line; (line = strsep(&rest, "\n"));)
+                for (size_t i = 0; i < array_len(keys); i++) {
+                        const char *value = str_skip_prefix(line, keys[i][v2]);
+                        if (value)
+                                sum += strtoull(value, NULL, 10);
+                }
+        return sum;
+}
+
 static int check_before_update(const Cgroup *cg, const OciMemory *m, Err *err)
 {
         uint64_t used = 0;
@@ -163,7 +183,11 @@ static int check_before_update(const Cgroup *cg, const OciMemory *m, Err *err)
                 return 0;
         int r = cgroup_read_u64(cg, "memory", v2 ? "memory.current" : "memory.usage_in_bytes",
                                 &used);
-        if (r == 0 && used > (uint64_t)m->limit)
+        if (r < 0 || used <= (uint64_t)m->limit)
+                return 0;
+        uint64_t cache = reclaimable(cg, v2);
+        used -= cache < used ? cache : used;
+        if (used > (uint64_t)m->limit)
                 return err_set(err, ERR_INVALID,
                                "linux.resources.memory.limit: %lld is less than the %llu in use",
                                (long long)m->limit, (unsigned long long)used);

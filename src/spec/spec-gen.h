@@ -173,6 +173,9 @@ int spec_generate(const SpecInput *in, OciSpec **ret, char ***ret_notes, Err *er
 int spec_exec_process(const OciSpec *container, char *const *args, bool tty, OciProcess **ret,
                       Err *err);
 
+/* Resources of a pod; NULL is fine. */
+int spec_check_resources(const SpecNode *node, const Runtime__V1__LinuxContainerResources *r,
+                         const char *field, Err *err);
 /* linux.resources of UpdateContainerResources: what the request names, else as in `old` (may be
  * NULL; device rules are kept). Checks like spec_check_container(); notes as above. */
 int spec_update_resources(const SpecNode *node, const OciResources *old,

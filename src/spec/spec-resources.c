@@ -193,6 +193,11 @@ int spec_resources_check(const SpecNode *node, const CriResources *r, const char
         return rc;
 }
 
+int spec_check_resources(const SpecNode *node, const CriResources *r, const char *field, Err *err)
+{
+        return spec_resources_check(node, r, field, err);
+}
+
 /* --- the spec; each sets what the request names and leaves the rest as it is --- */
 
 static void set_cpu(OciCpu *cpu, const CriResources *r)

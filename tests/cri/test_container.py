@@ -390,6 +390,32 @@ def test_update_of_limits(node, pod):
     assert container.spec["linux"]["resources"]["memory"]["limit"] == 96 * MIB
 
 
+def test_updates_add_up(own_node):
+    """Also for a daemon that comes later."""
+    pod = own_node.run_pod()
+    container = pod.run(linux={"resources": {"memory_limit_in_bytes": 64 * MIB, "cpu_shares": 512}})
+    update = own_node.client.UpdateContainerResources
+    update(container_id=container.id, linux={"cpu_shares": 300})
+    update(container_id=container.id, linux={"memory_limit_in_bytes": 90 * MIB})
+    own_node.restart()
+    own_node.client.UpdateContainerResources(container_id=container.id, linux={"cpu_quota": 30000})
+    shown = container.status().resources.linux
+    assert (shown.cpu_shares, shown.memory_limit_in_bytes, shown.cpu_quota) == (
+        300, 90 * MIB, 30000)
+    assert container.cgroup_file("cpu", "cpu.shares") == "300"
+
+
+def test_limit_below_what_is_in_use(node, pod):
+    container = run_ready(pod, "x=$(head -c 40000000 /dev/zero | tr '\\0' x); echo ready; sleep 1000",
+                          linux={"resources": {"memory_limit_in_bytes": 400 * MIB}})
+    refused(lambda: node.client.UpdateContainerResources(
+        container_id=container.id, linux={"memory_limit_in_bytes": 8 * MIB}),
+        Code.INVALID_ARGUMENT, "memory", "in use")
+    assert container.status().resources.linux.memory_limit_in_bytes == 400 * MIB
+    assert container.cgroup_file("memory", "memory.limit_in_bytes") == str(400 * MIB)
+    assert container.status().state == 1
+
+
 def test_oom(node, pod):
     container = pod.run(
         ["dd", "if=/dev/zero", "of=/dev/null", "bs=80M", "count=1"],

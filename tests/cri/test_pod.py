@@ -307,3 +307,22 @@ def test_many_pods_at_once(node):
         thread.join()
     assert failed == []
     assert made == ["yes\n"] * 12
+
+
+def test_resources_of_the_pod(own_node):
+    """They are told, kept and shown; the cgroup is the kubelet's."""
+    pod = own_node.run_pod()
+    update = own_node.client.UpdatePodSandboxResources
+    update(pod_sandbox_id=pod.id, overhead={"cpu_shares": 7}, resources={"cpu_quota": 20000})
+    update(pod_sandbox_id=pod.id, resources={"memory_limit_in_bytes": 1 << 20})
+    own_node.restart()
+    info = pod.info()
+    assert info["overhead"]["cpu_shares"] == 7
+    assert info["resources"]["cpu_quota"] == 20000
+    assert info["resources"]["memory_limit_in_bytes"] == 1 << 20
+    for request, code in (({"pod_sandbox_id": "0" * 64}, Code.NOT_FOUND),
+                          ({"pod_sandbox_id": pod.id, "resources": {"cpuset_cpus": "x"}},
+                           Code.INVALID_ARGUMENT)):
+        with pytest.raises(CriError) as error:
+            own_node.client.UpdatePodSandboxResources(**request)
+        assert error.value.code() == code, error.value.details()
