@@ -406,8 +406,11 @@ def test_updates_add_up(own_node):
 
 
 def test_limit_below_what_is_in_use(node, pod):
-    container = run_ready(pod, "x=$(head -c 40000000 /dev/zero | tr '\\0' x); echo ready; sleep 1000",
+    script = "head -c 40000000 /dev/zero > /dev/shm/file; echo ready; exec sleep 1000"
+    container = run_ready(pod, script,
                           linux={"resources": {"memory_limit_in_bytes": 400 * MIB}})
+    used = int(container.cgroup_file("memory", "memory.usage_in_bytes"))
+    assert used > 32 * MIB
     refused(lambda: node.client.UpdateContainerResources(
         container_id=container.id, linux={"memory_limit_in_bytes": 8 * MIB}),
         Code.INVALID_ARGUMENT, "memory", "in use")
