@@ -32,6 +32,6 @@ def counts(node):
 
 
 def exec_url(container, command=("true",), **more):
-    options = {"stdout": True, **more}
+    options = {"stdout": True, "stderr": not more.get("tty", False), **more}
     answer = container.node.client.Exec(container_id=container.id, cmd=list(command), **options)
     return answer.url

@@ -33,8 +33,17 @@ import (
 
 const failed = 250 // no status of the command's
 
+// With https the certificates and the key are the files that the environment names.
+func configuration() *rest.Config {
+	return &rest.Config{TLSClientConfig: rest.TLSClientConfig{
+		CAFile:   os.Getenv("CA"),
+		CertFile: os.Getenv("CERTIFICATE"),
+		KeyFile:  os.Getenv("KEY"),
+	}}
+}
+
 func executor(text, transport string) (remotecommand.Executor, error) {
-	config := &rest.Config{}
+	config := configuration()
 	if transport == "websocket" {
 		return remotecommand.NewWebSocketExecutor(config, http.MethodGet, text)
 	}
@@ -117,7 +126,7 @@ func many(transport string, parallel int) int {
 }
 
 func dialer(text, transport string) (httpstream.Dialer, error) {
-	config := &rest.Config{}
+	config := configuration()
 	target, err := url.Parse(text)
 	if err != nil {
 		return nil, err
