@@ -2,6 +2,7 @@
 /* tracing.c - see tracing.h: the side of tared. */
 #include "daemon/tracing.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -189,8 +190,8 @@ static Json *new_span(const Op *op, const char *trace, const char *id, const cha
 {
         Json *span = json_object_new_object();
         int64_t real = op->started_real - (int64_t)op->started_ns;
-        _cleanup_free_ char *from = xasprintf("%lld", (long long)(real + (int64_t)begin));
-        _cleanup_free_ char *to = xasprintf("%lld", (long long)(real + (int64_t)end));
+        _cleanup_free_ char *from = xasprintf("%" PRId64, real + (int64_t)begin);
+        _cleanup_free_ char *to = xasprintf("%" PRId64, real + (int64_t)end);
 
         json_add_str(span, "traceId", trace);
         json_add_str(span, "spanId", id);

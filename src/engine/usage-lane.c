@@ -88,6 +88,8 @@ static void requeue(Lane *l)
 {
         size_t n = 0;
 
+        if (l->n_sent == 0)
+                return;
         if (l->n_queue + l->n_sent > l->cap_queue) {
                 l->cap_queue = l->n_queue + l->n_sent;
                 l->queue = xrealloc(l->queue, l->cap_queue * sizeof(*l->queue));
@@ -233,7 +235,8 @@ static void pump(Lane *l)
                 taken++;
         }
         l->n_queue -= taken;
-        memmove(l->queue, l->queue + taken, l->n_queue * sizeof(*l->queue));
+        if (taken)
+                memmove(l->queue, l->queue + taken, l->n_queue * sizeof(*l->queue));
         if (l->stop_when_idle && l->n_sent == 0 && l->n_queue == 0)
                 lane_stop(l);
         else if (was_idle)
