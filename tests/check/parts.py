@@ -193,12 +193,19 @@ def run_critest(context):
     """A run of the suite; its specs are the tests. Names are regular expressions of specs."""
     import tools
     env = environment(**tools.test_environment(), TARE_BUILD=build("release"))
+    log = os.path.join(context.folder, "critest.log")
+    reports = {"critest": os.path.join(context.folder, "report.json"),
+               "critest-websocket": os.path.join(context.folder, "report-websocket.json")}
+    for path in (log, *reports.values()):
+        if os.path.exists(path):
+            os.unlink(path)
     done = run_logged([PYTHON, "-B", os.path.join(TESTS, "cri", "critest.py"), context.folder,
                        *context.names], env=env)
-    report = os.path.join(context.folder, "report.json")
-    result = from_ginkgo(report, "critest") if os.path.exists(report) else Result()
+    result = Result()
+    for name, report in reports.items():
+        if os.path.exists(report):
+            result.add(from_ginkgo(report, name))
     if done.status != 0 and not result.failed:
-        log = os.path.join(context.folder, "critest.log")
         text = run_command(["tail", "-n", "40", log]).output if os.path.exists(log) else ""
         result.failed.append(("critest", done.output + text))
     return result

@@ -5,7 +5,8 @@
     TARE_BUILD=/tmp/build TARE_CRITEST=$(tests/tools.py critest) tests/cri/critest.py /tmp/out
 
 tared, the registry with the suite's images, and the suite itself are in one network namespace. What
-tared cannot do yet is left out by name: critest-without.txt has the specs and the reasons.
+tared cannot do yet is left out by name: critest-without.txt has the specs and the reasons. The
+specs of streams are run twice, the second time through WebSocket.
 """
 import os
 import subprocess
@@ -20,6 +21,7 @@ from support.node import CGROUP, Node, remove_cgroups  # noqa: E402
 
 TESTBED = os.path.join(TESTS, "testbed")
 PORT = "5000"
+WEBSOCKET = ("-websocket-exec", "-websocket-attach", "-websocket-portforward")
 HOSTS = f'[host."http://127.0.0.1:{PORT}"]\ncapabilities = ["pull", "resolve"]\n'
 
 
@@ -36,18 +38,18 @@ def checked(node, *command, **env):
     return done.stdout.strip()
 
 
-def run_suite(node, out):
-    """critest's exit status; each of its specs is in the report."""
+def run_suite(node, out, name, focus, *options):
+    """critest's exit status; each of its specs is in OUT/NAME.json."""
     endpoint = f"unix://{node.socket}"
     command = [os.environ["TARE_CRITEST"], "-runtime-endpoint", endpoint,
                "-image-endpoint", endpoint, "-ginkgo.no-color", "-ginkgo.timeout", "30m",
-               "-ginkgo.json-report", os.path.join(out, "report.json")]
-    for option, patterns in (("-ginkgo.skip", left_out()), ("-ginkgo.focus", sys.argv[2:])):
+               "-ginkgo.json-report", os.path.join(out, f"{name}.json"), *options]
+    for option, patterns in (("-ginkgo.skip", left_out()), ("-ginkgo.focus", focus)):
         for pattern in patterns:
             command += [option, pattern]
     # its own temporary files are the node's
     env = dict(os.environ, TMPDIR=node.path("requests"))
-    with open(os.path.join(out, "critest.log"), "w", encoding="utf-8") as log:
+    with open(os.path.join(out, "critest.log"), "a", encoding="utf-8") as log:
         return subprocess.run(node.inside_command(*command), check=False, env=env,
                               stdin=subprocess.DEVNULL, stdout=log,
                               stderr=subprocess.STDOUT).returncode
@@ -67,7 +69,10 @@ def main():
         checked(node, "/usr/bin/python3", "-B", f"{TESTBED}/images.py", "push", "--registry",
                 f"http://127.0.0.1:{PORT}")
         node.start()
-        return run_suite(node, out)
+        status = run_suite(node, out, "report", sys.argv[2:])
+        if status == 0 and all("Streaming" in name for name in sys.argv[2:]):
+            status = run_suite(node, out, "report-websocket", ["Streaming"], *WEBSOCKET)
+        return status
     finally:
         with open(os.path.join(out, "tared.log"), "w", encoding="utf-8") as log:
             log.write(node.log() if os.path.exists(node.log_path) else "")

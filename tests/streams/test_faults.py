@@ -17,7 +17,7 @@ from support.node import running, wait_until
 from wires import connect, counts, exec_url, read_all
 
 FULL = os.environ.get("TARE_FULL") == "1"
-COUNT = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done"
+ECHO = ("sh", "-c", "while read x; do echo got $x; done; exit 5")
 
 
 def processes_of(container, mark):
@@ -111,7 +111,7 @@ def test_a_reader_of_an_attached_container_that_stalls(node, pod):
     with upgrade(node, url):
         wait_until(lambda: counts(node)["sessions"] == 1, what="the session")
         container.exec("touch", "/tmp/go")
-        wait_until(lambda: container.exec("ls", "/tmp/done").exit_code == 0, 60, "all of the output")
+        wait_until(lambda: container.exec("ls", "/tmp/done").exit_code == 0, 60, "all output")
         wait_until(lambda: os.path.getsize(container.log_path) > 20000000, what="the log")
         begin = time.monotonic()
         container.stop()
@@ -122,7 +122,7 @@ def test_a_supervisor_that_hangs_in_a_session(node, pod):
     """What is open goes on without it; its end is told when it goes on."""
     container = pod.run()
     supervisor = pod.info()["supervisorPid"]
-    url = exec_url(container, ("sh", "-c", "while read x; do echo got $x; done; exit 5"), stdin=True)
+    url = exec_url(container, ECHO, stdin=True)
     process = start_go(node, "run", url, "websocket", "-i")
 
     def ask(text):
@@ -144,7 +144,8 @@ def test_a_supervisor_that_dies_in_a_session(own_node):
     node = own_node
     pod = node.run_pod()
     node.note_pids()
-    process = start_go(node, "run", exec_url(pod.run(), ("sh", "-c", "echo up; sleep 1000")), "spdy")
+    url = exec_url(pod.run(), ("sh", "-c", "echo up; sleep 1000"))
+    process = start_go(node, "run", url, "spdy")
     assert process.stdout.readline() == b"up\n"
     os.kill(pod.info()["supervisorPid"], signal.SIGKILL)
     assert ended(process)[0] != 0
@@ -159,7 +160,7 @@ def test_the_daemon_dies_in_a_session(own_node, transport):
     node = own_node
     pod = node.run_pod()
     container = pod.run(["sh", "-c", "while read x; do echo got $x; done"], stdin=True)
-    url = exec_url(container, ("sh", "-c", "while read x; do echo got $x; done; exit 5"), stdin=True)
+    url = exec_url(container, ECHO, stdin=True)
     attach = node.client.Attach(container_id=container.id, stdin=True, stdout=True,
                                 stderr=True).url
     later = exec_url(container, ("sh", "-c", "exit 6"))
