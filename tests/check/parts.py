@@ -275,7 +275,7 @@ TABLE = [
     behaviour("image", 40, "the image worker"),
     behaviour("registry", 25, "the registry client"),
     behaviour("network", 20, "CNI"),
-    behaviour("cri", 100, "the daemon as its clients see it"),
+    behaviour("cri", 120, "the daemon as its clients see it"),
     behaviour("stream", 25, "the stream worker by itself"),
     behaviour("streams", 80, "exec, attach and port-forward, by clients of others"),
     Part("critest", 90, ("release",), run_critest, "the CRI conformance suite", folder="cri"),
