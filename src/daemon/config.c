@@ -56,7 +56,7 @@ static const Key keys[] = {
           "Where network namespaces are pinned; network agents look there." },
         { "", "cdi_spec_dirs", KEY_STRV, AT(cdi_spec_dirs), "/etc/cdi:/var/run/cdi", NULL, true, 0,
           0,
-          "Specifications of CDI devices (*.json); of a device in two folders the later one counts." },
+          "Specifications of CDI devices (JSON, YAML); of a device in two folders the later one counts." },
         { "", "log_level", KEY_STR, AT(log_level), "info", "debug|info|warning|error", false, 0, 0,
           "What is written to stderr." },
         { "", "log_format", KEY_STR, AT(log_format), "text", "text|json", false, 0, 0,

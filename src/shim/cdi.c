@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "oci/cdi.h"
+#include "shim/cdi-yaml.h"
 
 typedef struct Files {
         CdiFile *items;
@@ -31,21 +32,27 @@ static bool is_yaml(const char *name)
         return false;
 }
 
+static int parse(const char *path, const char *text, size_t len, CdiSpec **ret, Err *err)
+{
+        char *json = NULL;
+
+        if (!is_yaml(path))
+                return cdi_spec_parse(text, len, ret, err);
+        int r = cdi_yaml_to_json(text, len, &json, err);
+        return r < 0 ? r : cdi_spec_parse(json, strlen(json), ret, err);
+}
+
 /* What is wrong with one file concerns its own devices only. */
 static void read_file(CdiFile *f)
 {
         StrBuf text = {};
         Err err = {};
 
-        if (is_yaml(f->path)) {
-                f->problem = "it is YAML; write it as JSON, in a file named *.json";
-                return;
-        }
         int r = io_read_file(AT_FDCWD, f->path, CDI_FILE_MAX, &text);
         if (r < 0)
                 err_sys(&err, -r, "read it (at most %zu bytes)", CDI_FILE_MAX);
         else
-                r = cdi_spec_parse(strbuf_bytes(&text), text.len, &f->spec, &err);
+                r = parse(f->path, strbuf_bytes(&text), text.len, &f->spec, &err);
         if (r < 0)
                 f->problem = xstrdup(err.msg);
 }

@@ -106,14 +106,32 @@ def test_device_of_the_host_is_looked_at(node, folders, pod):
     refused(lambda: pod.create(**named("type")), Code.INVALID_ARGUMENT, "type 'c', not 'b'")
 
 
+def test_yaml(node, folders, pod):
+    with open(os.path.join(folders[0], "thing.yaml"), "w", encoding="utf-8") as file:
+        file.write(f"""---
+cdiVersion: 0.5.0
+kind: {KIND}
+devices:
+- name: "0"
+  containerEdits:
+    env: [A=1, "B=it is: quoted"]
+    deviceNodes:
+    - path: /dev/thing
+      hostPath: /dev/null
+      fileMode: 0640
+""")
+    shown = pod.shell("env; stat -c %a:%t:%T /dev/thing", **named("0")).splitlines()
+    assert {"A=1", "B=it is: quoted", "640:1:3"} <= set(shown)
+
+
 def test_unknown_device_names_the_files_that_were_passed_over(node, folders, pod):
     with open(os.path.join(folders[0], "torn.json"), "w", encoding="utf-8") as file:
         file.write("{")
     with open(os.path.join(folders[0], "other.yaml"), "w", encoding="utf-8") as file:
-        file.write("kind: x\n")
+        file.write("kind: x\nkind: y\n")
     write(folders[0], "ignored.txt", {"a": {"env": ["A=1"]}})
     refused(lambda: pod.create(**named("a")), Code.NOT_FOUND, f"{KIND}=a", "torn.json",
-            "other.yaml", "YAML")
+            "other.yaml", "YAML: line 2: \"kind\" is there twice")
 
 
 def test_no_folders(node, folders, pod):
