@@ -241,6 +241,7 @@ def test_python_kubernetes_exec(node, pod):
     session.run_forever(timeout=20)
     assert (session.read_stdout(), session.read_stderr()) == ("out\n", "err\n")
     assert session.returncode == 7
+    session.close()
 
 
 def test_python_kubernetes_input(node, pod):
@@ -249,6 +250,7 @@ def test_python_kubernetes_input(node, pod):
     session.write_stdin("typed\n")
     session.run_forever(timeout=20)
     assert session.read_stdout() == "<typed>\n" and session.returncode == 0
+    session.close()
 
 
 def test_python_kubernetes_port_forward(node, pod):
