@@ -256,7 +256,7 @@ def behaviour(name, budget, description):
 ALL = ("release", "asan", "clang")
 TABLE = [
     #    name, seconds, builds, function, description
-    Part("install", 550, (), run_install, "what the tests need: packages, programs in Go",
+    Part("install", 530, (), run_install, "what the tests need: packages, programs in Go",
          isolated=False, tests=False),
     Part("build", 200, (), run_build, "gcc, gcc with sanitizers, clang; no warnings",
          isolated=False),
