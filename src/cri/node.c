@@ -34,8 +34,9 @@ static Runtime__V1__RuntimeHandler *handler(Arena *a, const Engine *e, const cha
         h->name = (char *)name;
         h->features = arena_message(a, Runtime__V1__RuntimeHandlerFeatures,
                                     runtime__v1__runtime_handler_features__init);
-        h->features->recursive_read_only_mounts = engine_has_recursive_read_only(e);
-        h->features->user_namespaces = engine_has_user_namespaces(e);
+        EngineFeatures features = engine_features(e, name);
+        h->features->recursive_read_only_mounts = features.recursive_read_only;
+        h->features->user_namespaces = features.user_namespaces;
         return h;
 }
 
@@ -84,7 +85,7 @@ CRI_HANDLER(cri_status)
                 arena_push(&a, r.runtime_handlers, r.n_runtime_handlers,
                            handler(&a, e, config->runtimes[i].name));
         features.supplemental_groups_policy = true;
-        features.user_namespaces_host_network = engine_has_user_namespaces(e);
+        features.user_namespaces_host_network = engine_features(e, "").user_namespaces;
         r.features = &features;
         if (q->verbose) {
                 add_info(&a, &r, "config", config->effective_json);

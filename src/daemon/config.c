@@ -9,14 +9,16 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/path.h"
 #include "base/toml.h"
 #include "daemon/daemon.h"
 #include "daemon/metrics.h"
 #include "daemon/suggest.h"
 
-#define CONFIG_FILE_MAX ((size_t)1 << 20)
+#define CONFIG_FILE_MAX  ((size_t)1 << 20)
+#define RUNTIME_NAME_MAX 63
 
-typedef enum KeyType { KEY_STR, KEY_INT, KEY_STRV } KeyType;
+typedef enum KeyType { KEY_STR, KEY_INT, KEY_STRV, KEY_BOOL } KeyType;
 
 typedef struct Key {
         const char *table, *name; /* table "": top level */
@@ -93,17 +95,31 @@ static const Key keys[] = {
           "`http://HOST:PORT/PATH` (4318 and `/v1/traces` as a rule). Empty: off." },
 };
 
-static const struct {
-        const char *name;
-        size_t offset;
-        const char *text;
-} runtime_keys[] = {
-        { "kind", offsetof(DaemonRuntime, kind), "`builtin`: the runtime inside tare-shim." },
-        { "path", offsetof(DaemonRuntime, path), "Program of another OCI runtime." },
-        { "root", offsetof(DaemonRuntime, root), "Its state folder." },
+#define OF_RUNTIME(member) offsetof(DaemonRuntime, member)
+static const Key runtime_keys[] = {
+        { "runtimes.NAME", "kind", KEY_STR, OF_RUNTIME(kind), "", "builtin|oci", false, 0, 0,
+          "`builtin`: the runtime inside tare-shim; `oci`: a program with runc's command line." },
+        { "runtimes.NAME", "path", KEY_STR, OF_RUNTIME(path), "", NULL, true, 0, 0,
+          "The program." },
+        { "runtimes.NAME", "root", KEY_STR, OF_RUNTIME(root), "", NULL, true, 0, 0,
+          "Its state folder. Empty: `STATE/runtimes/NAME`." },
+        { "runtimes.NAME", "options", KEY_STRV, OF_RUNTIME(options), "", NULL, false, 0, 0,
+          "Global options that every call of it gets." },
+        { "runtimes.NAME", "wait", KEY_BOOL, OF_RUNTIME(wait), "false", NULL, false, 0, 0,
+          "Its pid files do not name the containers' own processes (runsc): ends are learnt by its "
+          "`wait`, signals go by its `kill`." },
+        { "runtimes.NAME", "infra", KEY_BOOL, OF_RUNTIME(infra), "false", NULL, false, 0, 0,
+          "A pause container of type `sandbox` runs first: for sandboxed runtimes." },
+        { "runtimes.NAME", "pod_annotations", KEY_STRV, OF_RUNTIME(pod_annotations), "", NULL,
+          false, 0, 0,
+          "Patterns of the pod's annotations that its containers' config.json gets; `*` stops at "
+          "`/`." },
+        { "runtimes.NAME", "snapshotter", KEY_STR, OF_RUNTIME(snapshotter), "", "overlay", false, 0,
+          0, "How its roots are made; default: as `snapshotter` says." },
 };
 
-static void assign(DaemonConfig *c, const Key *k, const char *text)
+/* c: what the table of k is of. */
+static void assign(void *c, const Key *k, const char *text)
 {
         void *field = (char *)c + k->offset;
 
@@ -118,6 +134,9 @@ static void assign(DaemonConfig *c, const Key *k, const char *text)
                 strv_free(*(char ***)field);
                 *(char ***)field = strv_split(text, ":");
                 break;
+        case KEY_BOOL:
+                *(bool *)field = str_eq(text, "true");
+                break;
         }
 }
 
@@ -129,20 +148,23 @@ void daemon_config_defaults(DaemonConfig *c)
 
 static void free_origins(DaemonConfig *c);
 
-void daemon_config_done(DaemonConfig *c)
+static void free_values(void *c, const Key *table, size_t n)
 {
-        for (size_t i = 0; i < array_len(keys); i++) {
-                void *field = (char *)c + keys[i].offset;
-                if (keys[i].type == KEY_STR)
+        for (size_t i = 0; i < n; i++) {
+                void *field = (char *)c + table[i].offset;
+                if (table[i].type == KEY_STR)
                         free(*(char **)field);
-                else if (keys[i].type == KEY_STRV)
+                else if (table[i].type == KEY_STRV)
                         strv_free(*(char ***)field);
         }
+}
+
+void daemon_config_done(DaemonConfig *c)
+{
+        free_values(c, keys, array_len(keys));
         for (size_t i = 0; i < c->n_runtimes; i++) {
                 free(c->runtimes[i].name);
-                free(c->runtimes[i].kind);
-                free(c->runtimes[i].path);
-                free(c->runtimes[i].root);
+                free_values(&c->runtimes[i], runtime_keys, array_len(runtime_keys));
         }
         free_origins(c);
         *c = (DaemonConfig){};
@@ -209,7 +231,7 @@ static int take_strv(const Key *k, const TomlValue *v, const char *file, char **
         return 0;
 }
 
-static int take_value(DaemonConfig *c, const Key *k, const TomlValue *v, const char *file, Err *err)
+static int take_value(void *c, const Key *k, const TomlValue *v, const char *file, Err *err)
 {
         void *field = (char *)c + k->offset;
         _cleanup_free_ char *text = NULL;
@@ -218,6 +240,12 @@ static int take_value(DaemonConfig *c, const Key *k, const TomlValue *v, const c
                 return take_str(k, v, file, field, err);
         if (k->type == KEY_STRV)
                 return take_strv(k, v, file, field, err);
+        if (k->type == KEY_BOOL) {
+                if (v->type != TOML_BOOL)
+                        return bad(file, v, k->table, "expected true or false", err);
+                *(bool *)field = v->boolean;
+                return 0;
+        }
         if (v->type != TOML_INTEGER || v->integer < k->min || v->integer > k->max) {
                 text = xasprintf("expected a number from %lld to %lld", (long long)k->min,
                                  (long long)k->max);
@@ -295,35 +323,56 @@ static bool is_table(const char *name)
         return false;
 }
 
+static DaemonRuntime *add_runtime(DaemonConfig *c, const char *name)
+{
+        if (c->n_runtimes == DAEMON_RUNTIMES_MAX)
+                return NULL;
+        DaemonRuntime *r = &c->runtimes[c->n_runtimes++];
+        r->name = xstrdup(name);
+        for (size_t i = 0; i < array_len(runtime_keys); i++)
+                assign(r, &runtime_keys[i], runtime_keys[i].fallback);
+        return r;
+}
+
+static int take_runtime_value(DaemonConfig *c, DaemonRuntime *r, const TomlValue *v,
+                              const char *file, Err *err)
+{
+        _cleanup_free_ char *table = xasprintf("runtimes.%s", r->name);
+        Suggest s = { .written = v->key };
+
+        for (size_t k = 0; k < array_len(runtime_keys); k++) {
+                suggest_consider(&s, runtime_keys[k].name);
+                if (!str_eq(runtime_keys[k].name, v->key))
+                        continue;
+                Key key = runtime_keys[k];
+                key.table = table;
+                set_origin(c, table, v->key, xasprintf("%s:%d", file, v->line));
+                return take_value(r, &key, v, file, err);
+        }
+        _cleanup_free_ char *text =
+                s.best ? xasprintf("unknown key: did you mean \"%s\"?", s.best) : NULL;
+        return bad(file, v, table, str_or(text, "unknown key (see tared --config-reference)"), err);
+}
+
 static int parse_runtime(DaemonConfig *c, const TomlValue *t, const char *file, Err *err)
 {
         DaemonRuntime *r = NULL;
+        int result = 0;
 
         if (t->type != TOML_TABLE)
                 return bad(file, t, "runtimes", "expected a table", err);
+        if (!path_is_component(t->key) || strlen(t->key) > RUNTIME_NAME_MAX)
+                return bad(file, t, "runtimes", "a name of 1 to 63 bytes that is no path", err);
         for (size_t i = 0; i < c->n_runtimes; i++)
                 if (str_eq(c->runtimes[i].name, t->key))
                         r = &c->runtimes[i];
-        if (!r) {
-                if (c->n_runtimes == DAEMON_RUNTIMES_MAX)
-                        return bad(file, t, "runtimes", "more than 64 runtimes", err);
-                r = &c->runtimes[c->n_runtimes++];
-                r->name = xstrdup(t->key);
-        }
-        for (size_t i = 0; i < t->n_items; i++) {
-                const TomlValue *v = t->items[i];
-                size_t k = 0;
-                while (k < array_len(runtime_keys) && !str_eq(runtime_keys[k].name, v->key))
-                        k++;
-                if (k == array_len(runtime_keys))
-                        return bad(file, v, t->key, "unknown key (known: kind, path, root)", err);
-                if (v->type != TOML_STRING)
-                        return bad(file, v, t->key, "expected a string", err);
-                str_assign((char **)((char *)r + runtime_keys[k].offset), v->string);
-                _cleanup_free_ char *table = xasprintf("runtimes.%s", t->key);
-                set_origin(c, table, v->key, xasprintf("%s:%d", file, v->line));
-        }
-        return 0;
+        if (!r)
+                r = add_runtime(c, t->key);
+        if (!r)
+                return bad(file, t, "runtimes", "more than 64 runtimes", err);
+        for (size_t i = 0; result == 0 && i < t->n_items; i++)
+                result = take_runtime_value(c, r, t->items[i], file, err);
+        return result;
 }
 
 static int parse_runtimes(DaemonConfig *c, const TomlValue *t, const char *file, Err *err)
@@ -389,6 +438,25 @@ static int check_streams(const DaemonConfig *c, Err *err)
         return 0;
 }
 
+static int check_runtime(const DaemonRuntime *r, Err *err)
+{
+        bool oci = str_eq(r->kind, "oci");
+
+        if (str_empty(r->kind))
+                return err_set(err, ERR_INVALID,
+                               "runtimes.%s: kind is missing (known: builtin, oci)", r->name);
+        if (oci && str_empty(r->path))
+                return err_set(err, ERR_INVALID,
+                               "runtimes.%s: path is missing: the runtime's program", r->name);
+        if (!oci &&
+            (!str_empty(r->path) || !str_empty(r->root) || r->options || r->wait || r->infra))
+                return err_set(err, ERR_INVALID,
+                               "runtimes.%s: path, root, options, wait and infra are for kind "
+                               "\"oci\"",
+                               r->name);
+        return 0;
+}
+
 int daemon_config_check(const DaemonConfig *c, Err *err)
 {
         int r = check_streams(c, err);
@@ -399,11 +467,10 @@ int daemon_config_check(const DaemonConfig *c, Err *err)
                 r = tracing_check_endpoint(c->tracing_endpoint, err);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < c->n_runtimes; i++)
-                if (!str_eq(c->runtimes[i].kind, "builtin"))
-                        return err_set(err, ERR_UNSUPPORTED,
-                                       "runtimes.%s: kind \"%s\" is not supported (known: builtin)",
-                                       c->runtimes[i].name, str_or(c->runtimes[i].kind, ""));
+        for (size_t i = 0; r == 0 && i < c->n_runtimes; i++)
+                r = check_runtime(&c->runtimes[i], err);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < c->n_runtimes; i++)
                 if (str_eq(c->runtimes[i].name, c->default_runtime))
                         return 0;
@@ -453,10 +520,9 @@ static void add_builtin(DaemonConfig *c)
         for (size_t i = 0; i < c->n_runtimes; i++)
                 if (str_eq(c->runtimes[i].name, "tare"))
                         return;
-        if (c->n_runtimes == DAEMON_RUNTIMES_MAX)
-                return;
-        c->runtimes[c->n_runtimes].name = xstrdup("tare");
-        c->runtimes[c->n_runtimes++].kind = xstrdup("builtin");
+        DaemonRuntime *r = add_runtime(c, "tare");
+        if (r)
+                str_assign(&r->kind, "builtin");
 }
 
 int daemon_config_load(const char *file, DaemonConfig *ret, Err *err)
@@ -478,7 +544,7 @@ int daemon_config_load(const char *file, DaemonConfig *ret, Err *err)
 
 /* --- printing --- */
 
-static void add_key(Json *j, const DaemonConfig *c, const Key *k)
+static void add_key(Json *j, const void *c, const Key *k)
 {
         const void *field = (const char *)c + k->offset;
 
@@ -486,6 +552,8 @@ static void add_key(Json *j, const DaemonConfig *c, const Key *k)
                 json_add_str(j, k->name, str_or(*(char *const *)field, ""));
         else if (k->type == KEY_INT)
                 json_add_i64(j, k->name, *(const int64_t *)field);
+        else if (k->type == KEY_BOOL)
+                json_add_bool(j, k->name, *(const bool *)field);
         else
                 json_add_strv(j, k->name, *(char **const *)field);
 }
@@ -503,9 +571,8 @@ char *daemon_config_json(const DaemonConfig *c)
         runtimes = json_add_obj(j, "runtimes");
         for (size_t i = 0; i < c->n_runtimes; i++) {
                 Json *r = json_add_obj(runtimes, c->runtimes[i].name);
-                json_add_str_opt(r, "kind", c->runtimes[i].kind);
-                json_add_str_opt(r, "path", c->runtimes[i].path);
-                json_add_str_opt(r, "root", c->runtimes[i].root);
+                for (size_t k = 0; k < array_len(runtime_keys); k++)
+                        add_key(r, &c->runtimes[i], &runtime_keys[k]);
         }
         /* the names that tools look for in containerd's answer */
         json_add_str(j, "stateDir", c->state);
@@ -547,10 +614,11 @@ static void print_runtime(StrBuf *b, const DaemonConfig *c, const DaemonRuntime 
 
         strbuf_addf(b, "\n[runtimes.\"%s\"]\n", r->name);
         for (size_t i = 0; i < array_len(runtime_keys); i++) {
-                const char *text = *(char *const *)((const char *)r + runtime_keys[i].offset);
-                if (text)
-                        print_value(b, c, table, runtime_keys[i].name,
-                                    json_object_new_string(text));
+                _cleanup_json_ Json *one = json_object_new_object();
+                Json *value = NULL;
+                add_key(one, r, &runtime_keys[i]);
+                (void)json_object_object_get_ex(one, runtime_keys[i].name, &value);
+                print_value(b, c, table, runtime_keys[i].name, json_object_get(value));
         }
 }
 
@@ -574,26 +642,27 @@ char *daemon_config_print(const DaemonConfig *c)
         return strbuf_take(&b);
 }
 
+static void describe(StrBuf *b, const Key *k)
+{
+        const char *values = k->choices            ? k->choices
+                             : k->type == KEY_INT  ? "number"
+                             : k->type == KEY_BOOL ? "true or false"
+                             : k->type == KEY_STRV ? k->is_path ? "list of paths" : "list of texts"
+                             : k->is_path          ? "path"
+                                                   : "text";
+
+        strbuf_addf(b, "| `%s%s%s` | `%s` | %s | %s |\n", k->table, *k->table ? "." : "", k->name,
+                    k->fallback, values, k->text);
+}
+
 char *daemon_config_reference(void)
 {
         StrBuf b = {};
-        const char *table = "";
 
         strbuf_adds(&b, "| key | default | values | meaning |\n|---|---|---|---|\n");
-        for (size_t i = 0; i < array_len(keys); i++) {
-                const Key *k = &keys[i];
-                table = k->table;
-                strbuf_addf(&b, "| `%s%s%s` | `%s` | %s | %s |\n", table, *table ? "." : "",
-                            k->name, k->fallback,
-                            k->choices            ? k->choices
-                            : k->type == KEY_INT  ? "number"
-                            : k->type == KEY_STRV ? "list of paths"
-                            : k->is_path          ? "path"
-                                                  : "text",
-                            k->text);
-        }
+        for (size_t i = 0; i < array_len(keys); i++)
+                describe(&b, &keys[i]);
         for (size_t i = 0; i < array_len(runtime_keys); i++)
-                strbuf_addf(&b, "| `runtimes.NAME.%s` | | text | %s |\n", runtime_keys[i].name,
-                            runtime_keys[i].text);
+                describe(&b, &runtime_keys[i]);
         return strbuf_take(&b);
 }

@@ -45,7 +45,7 @@ typedef struct Daemon {
         Metrics *metrics;
         Tracing *tracing;                  /* NULL: off */
         MetricsListener *metrics_listener; /* NULL: off */
-        const char *socket_path;
+        const char *socket_path, *config_file;
         LoopSource *stop_timer, *trim_timer;
         bool trim_armed;
         bool stopping;
@@ -125,9 +125,23 @@ static int check_cgroup_parent(const char *parent, bool systemd, Err *err)
                        systemd ? "systemd" : "cgroupfs");
 }
 
+static void fill_runtime(Daemon *d, DaemonRuntime *r, EngineRuntime *ret)
+{
+        if (str_empty(r->root))
+                r->root = (free(r->root), xasprintf("%s/runtimes/%s", d->config.state, r->name));
+        *ret = (EngineRuntime){ .name = r->name,
+                                .kind = r->kind,
+                                .path = r->path,
+                                .root = r->root,
+                                .options = r->options,
+                                .pod_annotations = r->pod_annotations,
+                                .wait = r->wait,
+                                .infra = r->infra };
+}
+
 static int engine_config_fill(Daemon *d, Err *err)
 {
-        const DaemonConfig *c = &d->config;
+        DaemonConfig *c = &d->config;
         bool systemd = uses_systemd(c);
         const char *parent = str_or(c->cgroup_parent, systemd ? "tare.slice" : "/tare");
         int r = check_cgroup_parent(parent, systemd, err);
@@ -152,6 +166,7 @@ static int engine_config_fill(Daemon *d, Err *err)
                 .cdi_spec_dirs = c->cdi_spec_dirs,
                 .registry_config = c->registry_config,
                 .snapshotter = c->snapshotter,
+                .file = d->config_file,
                 .default_runtime = c->default_runtime,
                 .runtimes = d->runtimes,
                 .n_runtimes = c->n_runtimes,
@@ -162,8 +177,7 @@ static int engine_config_fill(Daemon *d, Err *err)
                 .effective_json = d->effective_json,
         };
         for (size_t i = 0; i < c->n_runtimes; i++)
-                d->runtimes[i] = (EngineRuntime){ c->runtimes[i].name, c->runtimes[i].kind,
-                                                  c->runtimes[i].path, c->runtimes[i].root };
+                fill_runtime(d, &c->runtimes[i], &d->runtimes[i]);
         if (r == 0)
                 r = seal("tare-shim", &d->engine_config.shim_fd, err);
         return r == 0 ? seal("tare-pause", &d->engine_config.pause_fd, err) : r;
@@ -176,6 +190,7 @@ static int configure(Daemon *d, const DaemonOptions *opt, Err *err)
 
         if (r < 0)
                 return r;
+        d->config_file = str_or(opt->config, DAEMON_CONFIG_FILE);
         daemon_config_override(&d->config, opt);
         if (log_level_parse(d->config.log_level, &level) < 0)
                 return err_set(err, ERR_INVALID,

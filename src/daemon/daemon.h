@@ -17,7 +17,9 @@
 #define DAEMON_RUNTIMES_MAX 64
 
 typedef struct DaemonRuntime {
-        char *name, *kind, *path, *root;
+        char *name, *kind, *path, *root, *snapshotter;
+        char **options, **pod_annotations;
+        bool infra, wait;
 } DaemonRuntime;
 
 typedef struct DaemonConfig {

@@ -78,10 +78,10 @@ static int read_exit_record(const Container *c, Tare__Shim__V1__ExitEvent *ev, c
 
         if (r < 0)
                 return r;
-        (void)json_get_u32(j, "exit_code", "", &ev->exit_code, NULL);
-        (void)json_get_i64(j, "finished_at", "", &ev->finished_at, NULL);
+        (void)json_get_u32(j, "exitCode", "", &ev->exit_code, NULL);
+        (void)json_get_i64(j, "finishedAt", "", &ev->finished_at, NULL);
         bool oom = false;
-        (void)json_get_bool(j, "oom_killed", "", &oom, NULL);
+        (void)json_get_bool(j, "oomKilled", "", &oom, NULL);
         (void)json_get_str(j, "reason", "", reason, NULL);
         ev->oom_killed = oom;
         return 0;
@@ -141,6 +141,8 @@ static int start_start(Op *op, Err *err)
         Container *c = container_of(op);
         Tare__Shim__V1__Request req = TARE__SHIM__V1__REQUEST__INIT;
         Tare__Shim__V1__StartContainerRequest s = TARE__SHIM__V1__START_CONTAINER_REQUEST__INIT;
+        Tare__Shim__V1__OciRuntime program;
+        const EngineRuntime *unknown;
         int r;
 
         if (!c)
@@ -158,6 +160,13 @@ static int start_start(Op *op, Err *err)
         s.stdin = c->request->config->stdin;
         s.stdin_once = c->request->config->stdin_once;
         s.systemd_cgroup = op->engine->config->systemd_cgroup;
+        if (!pod_runtime(c->pod))
+                return engine_find_runtime(op->engine->config, c->pod->request->runtime_handler,
+                                           &unknown, err);
+        if (runtime_is_program(pod_runtime(c->pod))) {
+                runtime_message(pod_runtime(c->pod), &program);
+                s.runtime = &program;
+        }
         req.call_case = TARE__SHIM__V1__REQUEST__CALL_START_CONTAINER;
         req.start_container = &s;
         return step_call(op, c->pod, &req, started, false, "start the container");

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "engine/engine-internal.h"
 
+#define PROGRAM_OCI_VERSION "1.0.2"
+
 typedef struct Create {
         Container *c;
         char **cdi; /* names of devices */
@@ -70,7 +72,7 @@ static int create_snapshot(Op *op, Err *err)
 
         if (r < 0)
                 return r;
-        r = io_mkdir_p(d->c->bundle, 0700);
+        r = io_mkdir_p(d->c->bundle, 0711);
         return r < 0 ? err_sys(err, -r, "make bundle '%s'", d->c->bundle) : 0;
 }
 
@@ -221,7 +223,7 @@ int container_shim_delete(Op *op, Container *c, Err *err)
         Tare__Shim__V1__DeleteContainerRequest del = TARE__SHIM__V1__DELETE_CONTAINER_REQUEST__INIT;
 
         if (!c->pod->supervisor)
-                return 0;
+                return runtime_is_program(pod_runtime(c->pod)) ? pod_step_reap(op, c->pod, err) : 0;
         del.container_id = c->id;
         req.call_case = TARE__SHIM__V1__REQUEST__CALL_DELETE_CONTAINER;
         req.delete_container = &del;
@@ -392,6 +394,7 @@ static int image_config_of(Engine *e, const Container *c, const ImageConfig **re
 static int generate(Engine *e, const Create *d, const Found *found, OciSpec **ret, Err *err)
 {
         const Container *c = d->c;
+        SpecNode node = runtime_node(e, pod_runtime(c->pod));
         SpecPod pod;
         SpecTarget target = {};
         SpecImage image = { .reference = config_of(c)->image->image };
@@ -403,7 +406,7 @@ static int generate(Engine *e, const Create *d, const Found *found, OciSpec **re
                 .home = d->prepared->home,
         };
         SpecInput in = {
-                .node = &e->node,
+                .node = &node,
                 .pod = &pod,
                 .container_id = c->id,
                 .config = config_of(c),
@@ -428,6 +431,9 @@ static int generate(Engine *e, const Create *d, const Found *found, OciSpec **re
         in.target = r > 0 ? &target : NULL;
         pod_paths(c->pod, &paths, &pod);
         r = spec_generate(&in, ret, &notes, err);
+        /* what every program of another's takes; crun of before 1.9 takes no other */
+        if (r == 0 && runtime_is_program(pod_runtime(c->pod)))
+                str_assign(&(*ret)->oci_version, PROGRAM_OCI_VERSION);
         pod_paths_done(&paths);
         for (size_t i = 0; r == 0 && notes && notes[i]; i++)
                 log_debug("container=%s %s", c->id, notes[i]);
@@ -607,7 +613,8 @@ static int check_request(Engine *e, const Runtime__V1__CreateContainerRequest *r
                 return err_set(err, ERR_PRECONDITION,
                                "pod %.13s is not ready: it was stopped; remove it and run it again",
                                p->id);
-        r = spec_check_container(&e->node, p->request->config, req->config, err);
+        SpecNode node = runtime_node(e, pod_runtime(p));
+        r = spec_check_container(&node, p->request->config, req->config, err);
         if (r < 0)
                 return r;
         *ret_image = image_find(e, req->config->image->image);

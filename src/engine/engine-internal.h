@@ -53,6 +53,7 @@ struct Engine {
         EngineEventFn on_event; /* may be NULL */
         void *event_data;
         struct Streams *streams;
+        struct RuntimeFacts *runtimes; /* parallel to those of the configuration */
 };
 
 /* --- engine.c --- */
@@ -70,9 +71,6 @@ void *engine_copy_message(const ProtobufCMessage *m);
 bool engine_same_message(const ProtobufCMessage *a, const ProtobufCMessage *b);
 void engine_wait_name(Engine *e, Op *op);
 void engine_arm_unclaimed(Engine *e);
-/* A configured runtime by its handler name ("": the default). NOT_FOUND names the known ones. */
-int engine_find_runtime(const EngineConfig *c, const char *handler, const EngineRuntime **ret,
-                        Err *err);
 
 void engine_tell(const Engine *e, EngineEvent event, const Pod *p, const Container *c);
 /* A ready pod is so no more. */
@@ -84,6 +82,21 @@ int record_save_container(Engine *e, const Container *c, bool with_request, Err 
 int record_save_image(Engine *e, const Image *i, Err *err);
 int record_load_runtime(Engine *e, Err *err);
 int record_load_images(Engine *e, Err *err);
+
+/* --- runtime.c: handlers --- */
+/* A configured runtime by its handler name ("": the default). NOT_FOUND names the known ones. */
+int engine_find_runtime(const EngineConfig *c, const char *handler, const EngineRuntime **ret,
+                        Err *err);
+/* The pod's; NULL: the configuration has it no more. */
+const EngineRuntime *pod_runtime(const Pod *p);
+bool runtime_is_program(const EngineRuntime *r); /* NULL: false */
+/* Borrows from the configuration. */
+void runtime_message(const EngineRuntime *r, Tare__Shim__V1__OciRuntime *ret);
+/* The node as containers of this handler find it. */
+SpecNode runtime_node(const Engine *e, const EngineRuntime *r);
+/* Asks the programs for their features. */
+void runtimes_learn(Engine *e);
+void runtimes_done(Engine *e);
 
 /* --- node.c --- */
 int node_learn(Engine *e, Err *err);
@@ -102,6 +115,8 @@ const Runtime__V1__NamespaceOption *pod_namespaces(const Pod *p); /* NULL: not g
 int pod_step_network_down(Op *op, Pod *p, Err *err);
 int pod_step_supervisor_down(Op *op, Pod *p, Err *err);
 int pod_step_leftovers(Op *op, Pod *p, Err *err);
+/* As reap_pod(), and waits for it. */
+int pod_step_reap(Op *op, Pod *p, Err *err);
 int pod_step_files_gone(Op *op, Pod *p, Err *err);
 int pod_step_network_up(Op *op, Pod *p, Err *err);
 void pod_reload_network(Engine *e);

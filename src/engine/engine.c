@@ -73,6 +73,7 @@ int engine_new(const EngineConfig *config, World *world, Engine **ret, Err *err)
                 return r;
         }
         pod_reload_network(e);
+        runtimes_learn(e);
         *ret = e;
         return 0;
 }
@@ -102,6 +103,7 @@ void engine_free(Engine *e)
         map_free(e->image_names);
         map_free(e->layers);
         usage_free(e);
+        runtimes_done(e);
         node_done(e);
         cni_config_unref(e->cni);
         free(e->cni_reason);
@@ -258,25 +260,6 @@ bool engine_same_message(const ProtobufCMessage *a, const ProtobufCMessage *b)
         protobuf_c_message_pack(a, x);
         protobuf_c_message_pack(b, y);
         return memcmp(x, y, n) == 0;
-}
-
-int engine_find_runtime(const EngineConfig *c, const char *handler, const EngineRuntime **ret,
-                        Err *err)
-{
-        _cleanup_strbuf_ StrBuf known = {};
-
-        handler = str_or(handler, c->default_runtime);
-        for (size_t i = 0; i < c->n_runtimes; i++) {
-                if (str_eq(c->runtimes[i].name, handler)) {
-                        *ret = &c->runtimes[i];
-                        return 0;
-                }
-                strbuf_addf(&known, "%s%s", i ? ", " : "", c->runtimes[i].name);
-        }
-        return err_set(err, ERR_NOT_FOUND,
-                       "no runtime handler \"%s\" (known: %s): add [runtimes.%s] to the "
-                       "configuration, or change the pod's RuntimeClass",
-                       handler, known.data, handler);
 }
 
 /* --- results that nobody took --- */
@@ -468,14 +451,4 @@ void engine_tell(const Engine *e, EngineEvent event, const Pod *p, const Contain
 {
         if (e->on_event)
                 e->on_event(e->event_data, event, p, c);
-}
-
-bool engine_has_user_namespaces(const Engine *e)
-{
-        return !e->node.no_user_namespaces;
-}
-
-bool engine_has_recursive_read_only(const Engine *e)
-{
-        return e->node.recursive_read_only;
 }

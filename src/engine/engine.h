@@ -45,10 +45,12 @@ const Container *engine_next_container(Engine *e, size_t *i);
 const Image *engine_next_image(Engine *e, size_t *i);
 const EngineConfig *engine_config(const Engine *e);
 /* false: *ret_reason says why (borrowed until the next call). */
-/* Recursive read-only mounts work on this kernel. */
-bool engine_has_recursive_read_only(const Engine *e);
-/* Pods can have users of their own. */
-bool engine_has_user_namespaces(const Engine *e);
+/* What a runtime handler can do on this kernel; another's program is asked once, at the start, and
+ * can nothing before it has answered. name "": the default one. */
+typedef struct EngineFeatures {
+        bool recursive_read_only, user_namespaces;
+} EngineFeatures;
+EngineFeatures engine_features(const Engine *e, const char *name);
 bool engine_network_ready(Engine *e, const char **ret_reason);
 /* The image's configuration document, for users, volumes and inspection; borrowed. */
 int engine_image_config(Engine *e, const Image *image, const ImageConfig **ret,

@@ -141,18 +141,14 @@ static WorldProcess *exec_undo(Engine *e, Pod *p, bool pins, Leftovers *l, Err *
         return w->exec(w, &x, err);
 }
 
-int pod_step_leftovers(Op *op, Pod *p, Err *err)
+static int step_undo(Op *op, Pod *p, bool pins, Err *err)
 {
-        _cleanup_free_ char *record = xasprintf("%s/sandbox.json", p->dir);
-        Leftovers *l;
+        Leftovers *l = xnew(Leftovers);
         WorldProcess *process;
 
-        if (access(record, F_OK) < 0)
-                return 0; /* it has taken everything away itself */
-        l = xnew(Leftovers);
         l->op = op;
         l->pod_id = xstrdup(p->id);
-        process = exec_undo(op->engine, p, true, l, err);
+        process = exec_undo(op->engine, p, pins, l, err);
         if (!process) {
                 free(l->pod_id);
                 free(l);
@@ -161,6 +157,20 @@ int pod_step_leftovers(Op *op, Pod *p, Err *err)
         op_waits(op, process, cancel_exec, "pid %d to remove what the supervisor left",
                  op->engine->world->exec_pid(process));
         return OP_WAIT;
+}
+
+int pod_step_leftovers(Op *op, Pod *p, Err *err)
+{
+        _cleanup_free_ char *record = xasprintf("%s/sandbox.json", p->dir);
+
+        if (access(record, F_OK) < 0)
+                return 0; /* it has taken everything away itself */
+        return step_undo(op, p, true, err);
+}
+
+int pod_step_reap(Op *op, Pod *p, Err *err)
+{
+        return step_undo(op, p, false, err);
 }
 
 void reap_pod(Engine *e, Pod *p)

@@ -176,8 +176,9 @@ static int make_dirs(const Pod *p, Err *err)
 
         for (size_t i = 0; r == 0 && i < array_len(below); i++) {
                 _cleanup_free_ char *path = xasprintf("%s%s", p->dir, below[i]);
-                /* Only a mapped root of a container has to get through the pod's own folder. */
-                r = io_mkdir_p(path, i == 0 ? 0711 : 0700);
+                /* Only a mapped root of a container has to get through the pod's own folder, and
+                 * to a root that another's program finds by its path. */
+                r = io_mkdir_p(path, i == 0 || i == array_len(below) - 1 ? 0711 : 0700);
                 if (r < 0)
                         return err_sys(err, -r, "make folder '%s'", path);
         }
@@ -438,12 +439,15 @@ static EngineWait *join_or_refuse(Engine *e, Pod *p, const Runtime__V1__RunPodSa
 static int check_request(Engine *e, const Runtime__V1__RunPodSandboxRequest *req, Err *err)
 {
         const EngineRuntime *runtime;
-        int r;
+        SpecNode node;
+        int r = engine_find_runtime(e->config, req->runtime_handler, &runtime, err);
 
+        if (r < 0)
+                return r;
         if (!req->config || !req->config->metadata || str_empty(req->config->metadata->name))
                 return err_set(err, ERR_INVALID, "config.metadata.name is empty: a pod needs one");
-        r = spec_check_pod(&e->node, req->config, err);
-        return r < 0 ? r : engine_find_runtime(e->config, req->runtime_handler, &runtime, err);
+        node = runtime_node(e, runtime);
+        return spec_check_pod(&node, req->config, err);
 }
 
 EngineWait *engine_run_pod(Engine *e, const Runtime__V1__RunPodSandboxRequest *req, EngineDone done,

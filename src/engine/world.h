@@ -16,6 +16,9 @@
 
 typedef struct EngineRuntime { /* one [runtimes.NAME] of the configuration */
         const char *name, *kind, *path, *root;
+        char **options;         /* global ones */
+        char **pod_annotations; /* patterns of those that config.json gets */
+        bool wait, infra;
 } EngineRuntime;
 
 typedef struct EngineConfig {
@@ -33,6 +36,7 @@ typedef struct EngineConfig {
         char **cdi_spec_dirs;        /* /etc/cdi, /var/run/cdi; NULL: none */
         const char *registry_config; /* hosts.toml folder; NULL: none */
         const char *snapshotter;
+        const char *file; /* the configuration's own, for messages */
         const char *default_runtime;
         EngineRuntime *runtimes;
         size_t n_runtimes;

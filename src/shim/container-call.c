@@ -80,50 +80,35 @@ static int get_running(Shim *s, const char *id, Container **ret, Err *err)
         return 0;
 }
 
-/* --- on the cgroup, in a job --- */
+/* --- by its runtime, in a job --- */
 
-typedef struct CgroupArg {
-        ContainerRef ref;
+typedef struct RuntimeArg {
+        const Container *c;
         int signal;
+        bool all;
         const char *resources_json;
-} CgroupArg;
+} RuntimeArg;
 
-static int read_spec(const ContainerRef *ref, OciSpec **ret, Err *err)
+static int kill_child(JobChild *jc, void *arg, Err *err)
 {
-        _cleanup_free_ char *path = xasprintf("%s/config.json", ref->bundle);
-
-        return oci_spec_read(AT_FDCWD, path, ret, err);
-}
-
-static int kill_all_child(JobChild *jc, void *arg, Err *err)
-{
-        const CgroupArg *a = arg;
+        const RuntimeArg *a = arg;
         _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
+        RuntimeTarget t = container_target(a->c);
 
-        job_step(jc, "signal");
-        int r = read_spec(&a->ref, &spec, err);
-        if (r < 0)
-                return r;
-        return runtime_cgroup_kill(spec, a->ref.id, a->ref.systemd_cgroup, a->signal, err);
+        job_step(jc, "read config.json");
+        int r = container_read_spec(a->c, &spec, err);
+        return r < 0 ? r : a->c->ops->kill(jc, &t, spec, a->signal, a->all, err);
 }
 
 static int update_child(JobChild *jc, void *arg, Err *err)
 {
-        const CgroupArg *a = arg;
+        const RuntimeArg *a = arg;
         _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
-        _cleanup_(oci_resources_freep) OciResources *resources = NULL;
-        _cleanup_json_ Json *j = NULL;
+        RuntimeTarget t = container_target(a->c);
 
-        job_step(jc, "parse");
-        int r = json_parse(a->resources_json, strlen(a->resources_json), JSON_CONFIG_MAX, &j, err);
-        if (r >= 0)
-                r = oci_resources_from_json(j, &resources, err);
-        if (r >= 0)
-                r = read_spec(&a->ref, &spec, err);
-        if (r < 0)
-                return r;
-        job_step(jc, "write");
-        return runtime_cgroup_update(spec, a->ref.id, a->ref.systemd_cgroup, resources, err);
+        job_step(jc, "read config.json");
+        int r = container_read_spec(a->c, &spec, err);
+        return r < 0 ? r : a->c->ops->update(jc, &t, spec, a->resources_json, err);
 }
 
 int shim_kill_container(Shim *s, Call call, const Request *request, Frame *frame, Err *err)
@@ -137,9 +122,9 @@ int shim_kill_container(Shim *s, Call call, const Request *request, Frame *frame
                 return r;
         if (req->signal < 1 || req->signal > SIGRTMAX)
                 return err_set(err, ERR_INVALID, "signal %d: there is none", req->signal);
-        if (req->all) {
-                CgroupArg arg = { .ref = container_job_ref(c), .signal = req->signal };
-                JobSpec job = { .name = "kill container", .fn = kill_all_child, .arg = &arg };
+        if (req->all || c->answer_fd >= 0) { /* ours is only who waits for it */
+                RuntimeArg arg = { .c = c, .signal = req->signal, .all = req->all };
+                JobSpec job = { .name = "kill container", .fn = kill_child, .arg = &arg };
                 return start_pending_job(c, call, &job, err);
         }
         r = pidfd_kill(proc_pidfd(c->init), req->signal);
@@ -160,7 +145,7 @@ int shim_update_container(Shim *s, Call call, const Request *request, Frame *fra
         int r = get_running(s, req->container_id, &c, err);
         if (r < 0)
                 return r;
-        CgroupArg arg = { .ref = container_job_ref(c), .resources_json = req->resources_json };
+        RuntimeArg arg = { .c = c, .resources_json = req->resources_json };
         JobSpec job = { .name = "update container", .fn = update_child, .arg = &arg };
         return start_pending_job(c, call, &job, err);
 }

@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "oci/runtime-spec.h"
 #include "runtime/runtime.h"
+#include "shim/oci-runtime.h"
 #include "shim/stream.h"
 #include "sys/pidfd.h"
 
@@ -38,7 +39,8 @@ Container *container_new(Shim *s, const char *id)
         c->shim = s;
         c->refs = 1;
         c->id = xstrdup(id);
-        c->root_fd = -EBADF;
+        c->root_fd = c->answer_fd = -EBADF;
+        c->ops = &runtime_builtin;
         c->io = (ContainerStdio){ .stdin_fd = -EBADF, .master_fd = -EBADF };
         c->exit.reason = "";
         while (*link)
@@ -90,6 +92,8 @@ void container_unref(Container *c)
         loop_source_free(c->kill_timer);
         fd_close(c->root_fd);
         container_close_images(c);
+        fd_close(c->answer_fd);
+        oci_program_free(c->program);
         free(c->additional_gids);
         free(c->bundle);
         free(c->deletes);
@@ -134,11 +138,20 @@ void container_close_stdio(Container *c)
         c->io.master_fd = fd_close(c->io.master_fd);
 }
 
-ContainerRef container_job_ref(const Container *c)
+RuntimeTarget container_target(const Container *c)
 {
-        return (ContainerRef){ .id = c->id,
-                               .bundle = c->bundle,
-                               .systemd_cgroup = c->systemd_cgroup };
+        return (RuntimeTarget){ .id = c->id,
+                                .bundle = c->bundle,
+                                .systemd_cgroup = c->systemd_cgroup,
+                                .state_dir = c->shim->opt->state_dir,
+                                .program = c->program };
+}
+
+int container_read_spec(const Container *c, OciSpec **ret, Err *err)
+{
+        _cleanup_free_ char *path = xasprintf("%s/config.json", c->bundle);
+
+        return oci_spec_read(AT_FDCWD, path, ret, err);
 }
 
 bool container_kill_init(Container *c)
@@ -200,10 +213,9 @@ static int exit_child(JobChild *jc, void *arg, Err *err)
 {
         const Container *c = arg;
         _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
-        _cleanup_free_ char *path = xasprintf("%s/config.json", c->bundle);
 
         job_step(jc, "read config.json");
-        int r = oci_spec_read(AT_FDCWD, path, &spec, err);
+        int r = container_read_spec(c, &spec, err);
         if (r < 0)
                 return r;
         job_step(jc, "count OOM kills");
@@ -212,8 +224,8 @@ static int exit_child(JobChild *jc, void *arg, Err *err)
                 .slice_oom_kills = runtime_slice_oom_kills(spec, c->id, c->systemd_cgroup),
         };
         if (c->shares_pid) {
-                job_step(jc, "kill the rest");
-                r = runtime_cgroup_kill(spec, c->id, c->systemd_cgroup, SIGKILL, err);
+                RuntimeTarget t = container_target(c);
+                r = c->ops->kill(jc, &t, spec, SIGKILL, true, err);
                 if (r < 0)
                         return r;
         }
@@ -246,6 +258,18 @@ static void log_synced(void *userdata, int r, const Err *err)
         end_step_done(userdata);
 }
 
+/* Of a process that only waited for the container: the code is in what it has written. */
+static void read_answer(Container *c)
+{
+        int code = c->answer_fd < 0 ? -ENODATA : oci_program_read_answer(c->answer_fd);
+
+        c->answer_fd = fd_close(c->answer_fd);
+        if (code < 0)
+                return;
+        c->exit.exit_code = (unsigned)code;
+        c->exit.signal = code > 128 ? code - 128 : 0;
+}
+
 static void on_init_exit(void *userdata, int status)
 {
         Container *c = userdata;
@@ -258,6 +282,7 @@ static void on_init_exit(void *userdata, int status)
                                 .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
                                 .finished_at = clock_real_ns(),
                                 .reason = "" };
+        read_answer(c);
         c->ending = 1; /* this function; the reference of proc_track() is the end's */
         JobSpec job = { .name = "end container",
                         .fn = exit_child,
@@ -276,11 +301,11 @@ static void on_init_exit(void *userdata, int status)
         end_step_done(c);
 }
 
-void container_set_running(Container *c, pid_t pid, uint64_t start_time, int pidfd)
+void container_set_running(Container *c, pid_t pid, uint64_t start_time, pid_t watched, int pidfd)
 {
         c->phase = CONTAINER_RUNNING;
         c->pid = pid;
         c->start_time = start_time;
         c->started_at = clock_real_ns();
-        c->init = proc_track(c->shim->procs, pid, pidfd, on_init_exit, container_ref(c));
+        c->init = proc_track(c->shim->procs, watched, pidfd, on_init_exit, container_ref(c));
 }

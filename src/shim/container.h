@@ -13,6 +13,7 @@
 
 #include "shim/image-mount.h"
 #include "shim/job.h"
+#include "shim/runtime-ops.h"
 #include "shim/shim-internal.h"
 
 #define CONTAINER_ID_MAX 200
@@ -61,8 +62,11 @@ struct Container {
 
         char *bundle;
         bool systemd_cgroup;
-        bool launched;   /* a creator ran: there may be a cgroup */
-        bool shares_pid; /* its end does not end its processes */
+        const RuntimeOps *ops;
+        OciProgram *program; /* NULL: the built-in runtime */
+        int answer_fd;       /* of RuntimeMade */
+        bool launched;       /* a creator ran: there may be a cgroup */
+        bool shares_pid;     /* its end does not end its processes */
         ContainerStdio io;
         Err *start_err; /* of a start whose remains are being swept away */
         Proc *init;
@@ -91,8 +95,9 @@ const char *container_state_name(const Container *c);
 
 /* Its job has been started and the shim's copies are no longer needed. */
 void container_close_stdio(Container *c);
-/* The init was made: phase RUNNING, watched from now on. Takes the pidfd. */
-void container_set_running(Container *c, pid_t pid, uint64_t start_time, int pidfd);
+/* The init was made: phase RUNNING. watched: the init, or the child that waits for it; its pidfd is
+ * taken. */
+void container_set_running(Container *c, pid_t pid, uint64_t start_time, pid_t watched, int pidfd);
 /* SIGKILL to the init; false: there is none. */
 bool container_kill_init(Container *c);
 /* A step of PREPARING, STARTING or ENDING is over: an asked-for delete goes on. */
@@ -105,11 +110,8 @@ void container_fill_exit(const Container *c, Tare__Shim__V1__ExitEvent *ret);
  * runtime_exec() has returned; or a negative errno. */
 int container_receive_master(int sock, Err *err);
 
-/* Jobs on the container's cgroup get its id, bundle and driver: */
-typedef struct ContainerRef {
-        const char *id, *bundle;
-        bool systemd_cgroup;
-} ContainerRef;
-ContainerRef container_job_ref(const Container *c);
+/* What jobs on a started container need. */
+RuntimeTarget container_target(const Container *c);
+int container_read_spec(const Container *c, OciSpec **ret, Err *err);
 
 #endif

@@ -71,25 +71,15 @@ static int delete_child(JobChild *jc, void *arg, Err *err)
 {
         const Container *c = arg;
         _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
+        RuntimeTarget t = container_target(c);
         TraceSpan span = trace_begin("shim.delete");
 
-        if (!c->launched)
+        if (!c->launched && !c->program) /* another's program may have left something */
                 return 0;
-        _cleanup_free_ char *path = path_join(c->bundle, "config.json");
         job_step(jc, "read config.json");
-        int r = oci_spec_read(AT_FDCWD, path, &spec, err);
-        if (r < 0)
-                return r;
-        job_step(jc, "kill the rest");
-        r = runtime_cgroup_kill(spec, c->id, c->systemd_cgroup, SIGKILL, err);
-        if (r < 0)
-                return r;
-        job_step(jc, "remove the cgroup");
-        r = runtime_cgroup_remove(spec, c->id, c->systemd_cgroup, err);
-        if (r < 0)
-                return r;
-        job_step(jc, "poststop hooks");
-        r = runtime_run_poststop(spec, c->id, c->bundle, err);
+        int r = container_read_spec(c, &spec, err);
+        if (r >= 0)
+                r = c->ops->remove(jc, &t, spec, true, err);
         trace_end(&span, c->id);
         return r;
 }

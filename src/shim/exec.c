@@ -65,7 +65,7 @@ struct Exec {
 
 typedef struct ExecArg {
         const Container *c;
-        const char *process_json, *runtime_root;
+        const char *process_json;
         int stdio[3];
         bool keep_terminal;
         uint32_t width, height;
@@ -73,6 +73,7 @@ typedef struct ExecArg {
 
 typedef struct ExecMade {
         pid_t pid;
+        bool has_pidfd; /* else it has ended, and been reaped */
 } ExecMade;
 
 static void exec_free(Exec *e)
@@ -152,11 +153,12 @@ static int exec_child(JobChild *jc, void *arg, Err *err)
         _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
         _cleanup_(oci_process_freep) OciProcess *process = NULL;
         _cleanup_free_ char *path = path_join(c->bundle, "config.json");
-        RuntimeContext ctx = { .root = a->runtime_root, .systemd_cgroup = c->systemd_cgroup };
+        RuntimeTarget target = container_target(c);
         RuntimeExec opt = RUNTIME_EXEC_INIT;
         RuntimeProcess made = { .pidfd = -EBADF };
         _cleanup_close_ int receiver = -EBADF;
         int fds[2];
+        size_t n = 0;
         TraceSpan span = trace_begin("shim.exec");
 
         int r = oci_spec_read(AT_FDCWD, path, &spec, err);
@@ -173,8 +175,7 @@ static int exec_child(JobChild *jc, void *arg, Err *err)
         opt.spec = spec;
         opt.process = process;
         opt.sibling = true;
-        job_step(jc, "exec");
-        r = runtime_exec(&ctx, &opt, &made, err);
+        r = c->ops->exec(jc, &target, &opt, &made, err);
         trace_end(&span, c->id);
         if (r < 0)
                 return r;
@@ -182,14 +183,18 @@ static int exec_child(JobChild *jc, void *arg, Err *err)
                 (void)pidfd_kill(made.pidfd, SIGKILL);
                 return err_set(err, ERR_INTERNAL, "fault at shim.exec.made");
         }
-        ExecMade result = { .pid = made.pid };
-        fds[0] = made.pidfd;
-        fds[1] = receiver >= 0 ? container_receive_master(receiver, err) : -EBADF;
-        if (receiver >= 0 && fds[1] < 0) {
-                (void)pidfd_kill(made.pidfd, SIGKILL);
-                return fds[1];
+        ExecMade result = { .pid = made.pid, .has_pidfd = made.pidfd >= 0 };
+        if (result.has_pidfd)
+                fds[n++] = made.pidfd;
+        if (receiver >= 0) {
+                fds[n] = container_receive_master(receiver, err);
+                if (fds[n] < 0) {
+                        (void)pidfd_kill(made.pidfd, SIGKILL);
+                        return fds[n];
+                }
+                n++;
         }
-        return job_result(jc, &result, sizeof(result), fds, fds[1] >= 0 ? 2 : 1, err);
+        return job_result(jc, &result, sizeof(result), fds, n, err);
 }
 
 /* --- the end of a process tree, in a job --- */
@@ -375,6 +380,21 @@ static void creation_failed(Exec *e, JobResult *res)
         exec_finish(e, res->r, &res->err);
 }
 
+static void report_ended(void *userdata)
+{
+        Exec *e = userdata;
+
+        on_exec_exit(e, e->status);
+}
+
+/* It was so short that it had been reaped before its creator could say which one it is. */
+static void track_ended(Exec *e)
+{
+        if (!procs_take_status(e->shim->procs, e->pid, &e->status))
+                e->status = SIGKILL; /* nobody knows: waitpid's form of "killed" */
+        loop_add_defer(e->shim->loop, report_ended, e);
+}
+
 static void exec_made(void *userdata, JobResult *res)
 {
         Exec *e = userdata;
@@ -389,14 +409,20 @@ static void exec_made(void *userdata, JobResult *res)
                 creation_failed(e, res);
                 return;
         }
-        tare_assert(res->len == sizeof(made) && res->n_fds >= 1 && res->n_fds <= 2);
+        tare_assert(res->len == sizeof(made));
         memcpy(&made, res->data, sizeof(made));
+        tare_assert(res->n_fds >= made.has_pidfd && res->n_fds <= 1U + made.has_pidfd);
         e->pid = made.pid;
-        e->proc = proc_track(e->shim->procs, made.pid, take_fd(res->fds[0]), on_exec_exit, e);
-        if (e->timed_out || e->abandoned)
+        if (made.has_pidfd)
+                e->proc =
+                        proc_track(e->shim->procs, made.pid, take_fd(res->fds[0]), on_exec_exit, e);
+        else
+                track_ended(e);
+        if (e->proc && (e->timed_out || e->abandoned))
                 start_kill(e);
         else if (e->made) /* it may abandon e, but e is there until its end is reported */
-                e->made(e->userdata, res->n_fds == 2 ? take_fd(res->fds[1]) : -EBADF);
+                e->made(e->userdata,
+                        res->n_fds > made.has_pidfd ? take_fd(res->fds[made.has_pidfd]) : -EBADF);
 }
 
 int exec_check(Shim *s, const char *container_id, Container **ret, Err *err)
@@ -420,7 +446,6 @@ int exec_start(Shim *s, const ExecOptions *opt, Exec **ret, Err *err)
 {
         ExecArg arg = { .c = opt->c,
                         .process_json = opt->process_json,
-                        .runtime_root = s->opt->state_dir,
                         .stdio = { opt->stdio[0], opt->stdio[1], opt->stdio[2] },
                         .keep_terminal = opt->keep_terminal,
                         .width = opt->width,

@@ -58,7 +58,7 @@ static void proc_free(Proc *p)
         free(p);
 }
 
-static bool take_kept(Procs *procs, pid_t pid, int *ret_status)
+bool procs_take_status(Procs *procs, pid_t pid, int *ret_status)
 {
         size_t n = procs->n_kept < KEPT_MAX ? procs->n_kept : KEPT_MAX;
 
@@ -78,7 +78,7 @@ static bool read_status(Proc *p, int *ret_status)
         int r = pidfd_reap(p->pidfd, false, ret_status);
         if (r == -EAGAIN)
                 return false;
-        if (r == 0 || take_kept(p->procs, p->pid, ret_status) ||
+        if (r == 0 || procs_take_status(p->procs, p->pid, ret_status) ||
             pidfd_exit_info(p->pidfd, ret_status) == 0)
                 return true;
         *ret_status = SIGKILL; /* nobody can tell any more; waitpid's form of "killed" */

@@ -25,6 +25,8 @@ void procs_release(Procs *procs);
 /* Reaps orphans that have ended by now. May call exit functions: from a deferred call, not from
  * within another callback. */
 void procs_collect(Procs *procs);
+/* Of an unknown child that ended while procs_hold() was in effect; false: it is not kept. */
+bool procs_take_status(Procs *procs, pid_t pid, int *ret_status);
 /* True while there is a child that has not been reaped. */
 bool procs_any(const Procs *procs);
 

@@ -24,6 +24,7 @@
 #include "base/trace.h"
 #include "shim/container.h"
 #include "shim/job.h"
+#include "shim/oci-runtime.h"
 #include "shim/sandbox.h"
 #include "shim/shim-internal.h"
 #include "shim/stream.h"
@@ -296,7 +297,10 @@ static void end_streams(Shim *s)
 int shim_run(const ShimOptions *opt, Err *err)
 {
         if (opt->undo || opt->undo_containers) {
-                int undone = undo_containers(opt, err);
+                /* first: another's program ends its containers as it knows how */
+                int undone = oci_program_undo(opt->state_dir, err);
+                int killed = undo_containers(opt, undone < 0 ? NULL : err);
+                undone = undone < 0 ? undone : killed;
                 return undone < 0 || !opt->undo ? undone : undo_sandbox(opt, err);
         }
 

@@ -25,22 +25,26 @@
 #include "runtime/runtime.h"
 #include "shim/container.h"
 #include "shim/job.h"
+#include "shim/oci-runtime.h"
 #include "shim/shim-internal.h"
 
 typedef Tare__Shim__V1__StartContainerRequest StartRequest;
 
 typedef struct StartArg {
         const Container *c;
-        const char *runtime_root;
         int stdio[3]; /* the container's ends; not with a terminal */
 } StartArg;
 
 typedef struct Started {
-        pid_t pid;
+        pid_t pid, watched;
         uint64_t start_time;
+        bool has_answer;
         int64_t oom_kills, slice_oom_kills;
         bool shares_pid;
 } Started;
+
+/* Of the creator's result: the pidfd of `watched`, the terminal's master, the answer. */
+#define STARTED_FDS_MAX 3
 
 /* --- the creator --- */
 
@@ -57,13 +61,14 @@ int container_receive_master(int sock, Err *err)
 }
 
 static int create(JobChild *jc, const StartArg *a, const OciSpec *spec, Started *ret,
-                  int ret_fds[2], Err *err)
+                  int ret_fds[STARTED_FDS_MAX], Err *err)
 {
         const Container *c = a->c;
-        RuntimeContext ctx = { .root = a->runtime_root, .systemd_cgroup = c->systemd_cgroup };
+        RuntimeTarget t = container_target(c);
         RuntimeCreate opt = RUNTIME_CREATE_INIT;
-        RuntimeProcess made = { .pidfd = -EBADF };
+        RuntimeMade made = { .process.pidfd = -EBADF, .answer_fd = -EBADF };
         RuntimeSource sources[IMAGE_MOUNTS_MAX];
+        size_t n = 0;
         int pair[2] = { -EBADF, -EBADF };
 
         opt.id = c->id;
@@ -82,20 +87,24 @@ static int create(JobChild *jc, const StartArg *a, const OciSpec *spec, Started 
         } else {
                 memcpy(opt.stdio, a->stdio, sizeof(opt.stdio));
         }
-        job_step(jc, "create");
-        int r = runtime_create(&ctx, &opt, &made, err);
+        int r = c->ops->create(jc, &t, &opt, &made, err);
         fd_close(pair[1]);
         _cleanup_close_ int receiver = pair[0];
         if (r < 0)
                 return r;
-        ret->pid = made.pid;
-        ret->start_time = made.start_time;
-        ret_fds[0] = made.pidfd;
+        ret->pid = made.process.pid;
+        ret->watched = made.watched;
+        ret->start_time = made.process.start_time;
+        ret->has_answer = made.answer_fd >= 0;
+        ret_fds[n++] = made.process.pidfd;
         if (c->io.tty) {
-                ret_fds[1] = container_receive_master(receiver, err);
-                return ret_fds[1] < 0 ? ret_fds[1] : 0;
+                ret_fds[n] = container_receive_master(receiver, err);
+                if (ret_fds[n++] < 0)
+                        return ret_fds[n - 1];
         }
-        return 0;
+        if (ret->has_answer)
+                ret_fds[n++] = made.answer_fd;
+        return (int)n;
 }
 
 static int start_child(JobChild *jc, void *arg, Err *err)
@@ -103,18 +112,18 @@ static int start_child(JobChild *jc, void *arg, Err *err)
         const StartArg *a = arg;
         const Container *c = a->c;
         _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
-        _cleanup_free_ char *path = path_join(c->bundle, "config.json");
         Started made = {};
-        int fds[2] = { -EBADF, -EBADF };
+        int fds[STARTED_FDS_MAX];
         TraceSpan span = trace_begin("shim.start");
 
         job_step(jc, "read config.json");
-        int r = oci_spec_read(AT_FDCWD, path, &spec, err);
+        int r = container_read_spec(c, &spec, err);
         if (r < 0)
                 return r;
         if (!spec->process || spec->process->terminal != c->io.tty)
                 return err_set(err, ERR_INVALID,
-                               "'%s': process.terminal differs from the request's tty", path);
+                               "'%s/config.json': process.terminal differs from the request's tty",
+                               c->bundle);
         const OciNamespace *pid_ns = &spec->linux.namespaces[OCI_NS_PID];
         made.shares_pid = !pid_ns->present || pid_ns->path;
         /* of a cgroup that is there already; a new one counts from 0 */
@@ -124,7 +133,7 @@ static int start_child(JobChild *jc, void *arg, Err *err)
         trace_end(&span, c->id);
         if (r < 0)
                 return r;
-        return job_result(jc, &made, sizeof(made), fds, 1 + c->io.tty, err);
+        return job_result(jc, &made, sizeof(made), fds, (size_t)r, err);
 }
 
 /* For a creator that died: what it made is found by the container's cgroup. */
@@ -132,18 +141,11 @@ static int sweep_child(JobChild *jc, void *arg, Err *err)
 {
         const Container *c = arg;
         _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
-        _cleanup_free_ char *path = path_join(c->bundle, "config.json");
+        RuntimeTarget t = container_target(c);
 
         job_step(jc, "read config.json");
-        int r = oci_spec_read(AT_FDCWD, path, &spec, err);
-        if (r < 0)
-                return r;
-        job_step(jc, "kill");
-        r = runtime_cgroup_kill(spec, c->id, c->systemd_cgroup, SIGKILL, err);
-        if (r < 0)
-                return r;
-        job_step(jc, "remove the cgroup");
-        return runtime_cgroup_remove(spec, c->id, c->systemd_cgroup, err);
+        int r = container_read_spec(c, &spec, err);
+        return r < 0 ? r : c->ops->remove(jc, &t, spec, false, err);
 }
 
 /* --- failure --- */
@@ -229,8 +231,9 @@ static void start_done(void *userdata, JobResult *res)
                 start_failed(c, &res->err);
                 return;
         }
-        tare_assert(res->len == sizeof(made) && res->n_fds == 1U + c->io.tty);
+        tare_assert(res->len == sizeof(made));
         memcpy(&made, res->data, sizeof(made));
+        tare_assert(res->n_fds == 1U + c->io.tty + made.has_answer);
         c->shares_pid = made.shares_pid;
         c->oom_kills_at_start = made.oom_kills;
         c->slice_oom_kills_at_start = made.slice_oom_kills;
@@ -240,7 +243,9 @@ static void start_done(void *userdata, JobResult *res)
                 int for_log = io_dup(c->io.master_fd);
                 log_client_attach(c->shim->logs, c->io.log, for_log, -EBADF);
         }
-        container_set_running(c, made.pid, made.start_time, take_fd(res->fds[0]));
+        if (made.has_answer)
+                c->answer_fd = take_fd(res->fds[res->n_fds - 1]);
+        container_set_running(c, made.pid, made.start_time, made.watched, take_fd(res->fds[0]));
         reply_started(c, c->waiting);
         container_settled(c);
         container_unref(c);
@@ -283,9 +288,7 @@ static int make_stdio(Container *c, int stdio[3], int out[2], Err *err)
 static int launch(Container *c, Err *err)
 {
         Shim *s = c->shim;
-        StartArg arg = { .c = c,
-                         .runtime_root = s->opt->state_dir,
-                         .stdio = { -EBADF, -EBADF, -EBADF } };
+        StartArg arg = { .c = c, .stdio = { -EBADF, -EBADF, -EBADF } };
         int out[2] = { -EBADF, -EBADF };
 
         int r = c->io.tty ? 0 : make_stdio(c, arg.stdio, out, err);
@@ -376,6 +379,23 @@ static bool start_again(Shim *s, Call call, const StartRequest *req)
         return true;
 }
 
+/* From here to its delete. */
+static int choose_runtime(Container *c, const StartRequest *req, Err *err)
+{
+        OciProgram *program = NULL;
+
+        int r = req->runtime ? oci_program_new(req->runtime, &program, err) : 0;
+        if (r < 0) {
+                if (!c->prepared)
+                        container_drop(c);
+                return r;
+        }
+        oci_program_free(c->program);
+        c->program = program;
+        c->ops = program ? &runtime_program : &runtime_builtin;
+        return 0;
+}
+
 int shim_start_container(Shim *s, Call call, const Request *request, Frame *frame, Err *err)
 {
         const StartRequest *req = request->start_container;
@@ -385,6 +405,8 @@ int shim_start_container(Shim *s, Call call, const Request *request, Frame *fram
         if (start_again(s, call, req))
                 return 0;
         int r = get_startable(s, req, &c, err);
+        if (r >= 0)
+                r = choose_runtime(c, req, err);
         if (r < 0)
                 return r;
         c->phase = CONTAINER_STARTING;

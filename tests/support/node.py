@@ -110,7 +110,8 @@ class Node:
     count = 0
 
     def __init__(self, build, services, crictl=None, cni_timeout=20, log_level="debug",
-                 cgroup_parent=None):
+                 cgroup_parent=None, config="", hide=()):
+        """config: more of it, tables; hide: folders that are empty in the node's namespace."""
         Node.count += 1
         self.build, self.services, self.crictl_path = build, services, crictl
         self.folder = tempfile.mkdtemp(prefix="tn")
@@ -120,8 +121,8 @@ class Node:
         self.log_path = self.path("tared.log")
         for name in ("cni", "plugins", "logs", "certs.d", "requests"):
             os.mkdir(self.path(name))
-        with open(self.path("config.toml"), "w", encoding="utf-8") as config:
-            config.write(
+        with open(self.path("config.toml"), "w", encoding="utf-8") as file:
+            file.write(
                 CONFIG.format(
                     folder=self.folder,
                     cgroup=self.cgroup,
@@ -130,6 +131,7 @@ class Node:
                     cni_timeout=cni_timeout,
                     log_level=log_level,
                 )
+                + config
             )
         with open(self.path("crictl.yaml"), "w", encoding="utf-8") as config:
             config.write(
@@ -140,7 +142,7 @@ class Node:
         self.process = self.client = None
         self.pids = set()
         self.helpers = set()  # processes of the tests' own in the node's namespaces
-        self.holder = self._hold()
+        self.holder = self._hold(hide)
         self.before = self._kernel_state()
         self.counter = 0
 
@@ -149,10 +151,11 @@ class Node:
 
     # --- namespaces ---
 
-    def _hold(self):
+    def _hold(self, hide):
         os.makedirs("/run/netns", exist_ok=True)
         holder = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", HOLDER],
+            ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c",
+             "".join(f"umount {folder} && " for folder in hide) + HOLDER],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
@@ -341,9 +344,10 @@ class Node:
         name = reference or images.NAME
         return self.client.ImageStatus(image={"image": name}).image.id
 
-    def run_pod(self, **more):
+    def run_pod(self, handler="", **more):
         config = self.pod_config(**more)
-        return Pod(self, self.client.RunPodSandbox(config=config).pod_sandbox_id, config)
+        made = self.client.RunPodSandbox(config=config, runtime_handler=handler)
+        return Pod(self, made.pod_sandbox_id, config)
 
     def wait_state(self, container, state, seconds=10):
         """The status of a container once it is CREATED, RUNNING or EXITED."""

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runtime handlers: pods by other programs than the built-in runtime, real ones.
+
+    TARE_BUILD=/tmp/build /usr/bin/python3 -m pytest tests/handlers
+
+Debian's runc and crun (packages of tests/check/packages.txt), and of tests/tools.py the pinned runc
+(TARE_RUNC) and runsc (TARE_RUNSC)."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from support.fixtures import (  # noqa: E402
+    TESTS,
+    build,
+    cgroup_folder,
+    crictl,
+    layout,
+    make_node,
+    pytest_runtest_makereport,
+    services,
+)
+
+__all__ = [
+    "build",
+    "cgroup_folder",
+    "crictl",
+    "layout",
+    "make_node",
+    "pytest_runtest_makereport",
+    "services",
+]
+UNIFIED = "/sys/fs/cgroup/unified"
+
+
+def find(name, variable=None, tool=None):
+    """The path of a program: named, else installed, else made by tests/tools.py."""
+    if variable and os.environ.get(variable):
+        return os.environ[variable]
+    if not tool:
+        return shutil.which(name) or pytest.fail(f"{name} is not installed")
+    command = ["/usr/bin/python3", "-B", os.path.join(TESTS, "tools.py"), tool]
+    done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 0, f"{name}: {done.stderr}"
+    return done.stdout.strip()
+
+
+def table(name, path, more=""):
+    return f'[runtimes.{name}]\nkind = "oci"\npath = "{path}"\n{more}\n'
+
+
+@pytest.fixture(scope="session")
+def runtimes():
+    """The configuration of each handler that has runc's model of processes."""
+    return {
+        "runc": table("runc", find("runc"), 'pod_annotations = ["example.org/*"]'),
+        "crun": table("crun", find("crun")),
+        "runc-new": table("runc-new", find("runc", "TARE_RUNC", "runc")),
+    }

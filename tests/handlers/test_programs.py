@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pods by runc and crun: the life of a container, restarts, deaths."""
+
+import glob
+import os
+import signal
+
+import pytest
+
+from conftest import UNIFIED
+from support.cri import Code, CriError
+from support.node import running, wait_until
+
+HANDLERS = ("runc", "crun", "runc-new")
+TRAP = "trap 'exit 6' TERM; echo up; while :; do sleep 0.02; done"
+
+
+@pytest.fixture(params=HANDLERS)
+def node(request, make_node, runtimes):
+    # Debian's crun takes a tree of cgroup v2 beside v1 for the whole
+    hide = [UNIFIED] if request.param == "crun" and os.path.ismount(UNIFIED) else []
+    made = make_node(config="".join(runtimes.values()), hide=hide)
+    made.handler = request.param
+    return made
+
+
+def wait_lines(container, count):
+    wait_until(lambda: len(container.log()) >= count, what=f"{count} lines")
+
+
+def test_life(node):
+    pod = node.run_pod(handler=node.handler)
+    first = pod.run(["sh", "-c", "echo out; echo err >&2; exec sleep 1000"])
+    second = pod.run(["sh", "-c", TRAP])
+    wait_lines(first, 2)
+    wait_lines(second, 1)
+    assert sorted((stream, text) for stream, _, text in first.log()) == [
+        ("stderr", "err"), ("stdout", "out")]
+    assert running(first.pid) and running(second.pid)
+    rootfs = glob.glob(node.path("state/runtimes", node.handler, "*"))
+    assert len(rootfs) == 2, "the handler's own folder has both"
+    failed = pod.run(["sh", "-c", "exit 7"])
+    assert (failed.wait().exit_code, failed.status().reason) == (7, "Error")
+    killed = pod.run(["sh", "-c", "kill -KILL $$"])
+    assert killed.wait().exit_code == 137
+    second.stop(timeout=20)
+    assert second.status().exit_code == 6
+    first.stop()
+    assert first.status().exit_code == 137
+    for container in (first, second, failed, killed):
+        container.remove()
+    assert not glob.glob(node.path("state/runtimes", node.handler, "*"))
+    pod.stop()
+    pod.remove()
+    node.assert_nothing_left()
+
+
+def test_exec(node):
+    container = node.run_pod(handler=node.handler).run()
+    done = container.exec("sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (done.stdout, done.stderr, done.exit_code) == (b"out\n", b"err\n", 3)
+    for _ in range(5):  # over before anybody has looked at it
+        assert container.exec("true").exit_code == 0
+    with pytest.raises(CriError) as error:
+        container.exec("sleep", "2000", timeout=1)
+    assert error.value.code() == Code.DEADLINE_EXCEEDED
+    assert b"sleep 2000" not in container.exec("ps").stdout
+    with pytest.raises(CriError) as error:
+        container.exec("/no/such/program")
+    assert "/no/such/program" in error.value.details()
+    assert not glob.glob(node.path("state/pods/*/containers/*/exec-*"))
+
+
+def test_terminal(node):
+    """crictl's exec with a terminal is tests/streams'; here the container's own."""
+    container = node.run_pod(handler=node.handler).run(
+        ["sh", "-c", "tty; stty size; exec sleep 1000"], tty=True, stdin=True)
+    wait_lines(container, 2)
+    assert container.log()[0][2].startswith("/dev/"), container.log()
+
+
+def test_failed_start(node):
+    pod = node.run_pod(handler=node.handler)
+    container = pod.create(["/no/such/program"])
+    with pytest.raises(CriError) as error:
+        container.start()
+    text = error.value.details()
+    assert f'runtime "{node.handler}"' in text and "/no/such/program" in text, text
+    assert "\n" not in text
+    assert container.status().reason == "StartError"
+    assert not glob.glob(node.path("state/runtimes", node.handler, "*"))
+    container.remove()
+    pod.remove()
+    node.assert_nothing_left()
+
+
+def test_restart(node):
+    container = node.run_pod(handler=node.handler).run(["sh", "-c", TRAP])
+    other = container.pod.run(["sh", "-c", "while [ ! -e /end ]; do sleep 0.02; done; exit 9"])
+    wait_lines(container, 1)
+    assert other.exec("true").exit_code == 0
+    pid = other.pid
+    node.kill()
+    with open(f"/proc/{pid}/root/end", "w", encoding="utf-8"):
+        pass
+    wait_until(lambda: not running(pid), what="the end of the container")
+    node.start()
+    assert other.wait().exit_code == 9
+    assert container.exec("echo", "hello").stdout == b"hello\n"
+    container.stop(timeout=20)
+    assert container.status().exit_code == 6
+
+
+def test_dead_supervisor(node):
+    pod = node.run_pod(handler=node.handler)
+    first, second = pod.run(), pod.run(["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"])
+    pids = [first.pid, second.pid]
+    node.note_pids()
+    os.kill(pod.info()["supervisorPid"], signal.SIGKILL)
+    for container in (first, second):
+        status = container.wait(10)
+        assert (status.exit_code, status.reason) == (137, "ShimDied")
+    first.remove()
+    for pid in pids:
+        wait_until(lambda pid=pid: not running(pid), what="the end of the containers")
+    pod.stop()
+    pod.remove()
+    assert not glob.glob(node.path("state/runtimes", node.handler, "*"))
+    node.assert_nothing_left()
+
+
+def test_update(node):
+    container = node.run_pod(handler=node.handler).run(
+        linux={"resources": {"memory_limit_in_bytes": 64 << 20, "cpu_shares": 512}})
+    assert container.cgroup_file("memory", "memory.limit_in_bytes") == str(64 << 20)
+    node.client.UpdateContainerResources(
+        container_id=container.id, linux={"memory_limit_in_bytes": 96 << 20})
+    assert container.cgroup_file("memory", "memory.limit_in_bytes") == str(96 << 20)
+
+
+def test_annotations(node):
+    pod = node.run_pod(handler=node.handler, annotations={
+        "example.org/seen": "yes", "other.example/no": "x"})
+    found = pod.create().spec["annotations"]
+    assert ("example.org/seen" in found) == (node.handler == "runc")
+    assert "other.example/no" not in found
+    assert found["io.kubernetes.cri.container-type"] == "container"
+    assert found["io.kubernetes.cri.sandbox-id"] == pod.id
+
+
+def test_unknown(make_node, runtimes):
+    node = make_node(config=runtimes["runc"])
+    with pytest.raises(CriError) as error:
+        node.run_pod(handler="kata")
+    text = error.value.details()
+    for part in ("kata", "known: runc, tare", node.path("config.toml"), "[runtimes.kata]"):
+        assert part in text, text
+
+
+def test_features(make_node, runtimes):
+    """Only what the program says itself."""
+    node = make_node(config="".join(runtimes.values()))
+
+    def learnt():
+        found = {h.name: h.features for h in node.client.Status().runtime_handlers}
+        return found if found["runc-new"].user_namespaces else None
+
+    found = wait_until(learnt, 30, "the features of the handlers")
+    assert set(found) == {"", "tare", "runc", "crun", "runc-new"}
+    assert found["runc-new"].recursive_read_only_mounts
+    assert not found["runc"].user_namespaces, "1.1 cannot id-map mounts"
