@@ -135,8 +135,7 @@ static void fill_runtime(Daemon *d, DaemonRuntime *r, EngineRuntime *ret)
                                 .root = r->root,
                                 .options = r->options,
                                 .pod_annotations = r->pod_annotations,
-                                .wait = r->wait,
-                                .infra = r->infra };
+                                .wait = r->wait };
 }
 
 static int engine_config_fill(Daemon *d, Err *err)

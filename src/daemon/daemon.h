@@ -19,7 +19,7 @@
 typedef struct DaemonRuntime {
         char *name, *kind, *path, *root, *snapshotter;
         char **options, **pod_annotations;
-        bool infra, wait;
+        bool wait;
 } DaemonRuntime;
 
 typedef struct DaemonConfig {

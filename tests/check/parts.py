@@ -256,7 +256,7 @@ def behaviour(name, budget, description):
 ALL = ("release", "asan", "clang")
 TABLE = [
     #    name, seconds, builds, function, description
-    Part("install", 530, (), run_install, "what the tests need: packages, programs in Go",
+    Part("install", 500, (), run_install, "what the tests need: packages, programs in Go",
          isolated=False, tests=False),
     Part("build", 200, (), run_build, "gcc, gcc with sanitizers, clang; no warnings",
          isolated=False),
@@ -277,6 +277,7 @@ TABLE = [
     behaviour("network", 20, "CNI"),
     behaviour("cri", 120, "the daemon as its clients see it"),
     behaviour("stream", 25, "the stream worker by itself"),
+    behaviour("handlers", 30, "pods by runc and crun"),
     behaviour("streams", 80, "exec, attach and port-forward, by clients of others"),
     Part("critest", 90, ("release",), run_critest, "the CRI conformance suite", folder="cri"),
     behaviour("kubelet", 120, "a kubelet, an API server and kubectl on top of it"),

@@ -15,6 +15,7 @@ import pytest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from support.node import Node  # noqa: E402
 from support.fixtures import (  # noqa: E402
     TESTS,
     build,
@@ -22,6 +23,7 @@ from support.fixtures import (  # noqa: E402
     crictl,
     layout,
     make_node,
+    print_log,
     pytest_runtest_makereport,
     services,
 )
@@ -63,3 +65,25 @@ def runtimes():
         "crun": table("crun", find("crun")),
         "runc-new": table("runc-new", find("runc", "TARE_RUNC", "runc")),
     }
+
+
+@pytest.fixture(scope="session", params=["runc", "crun", "runc-new"])
+def shared(request, build, services, crictl, layout, runtimes):
+    """A node for the tests of one handler."""
+    # Debian's crun takes a tree of cgroup v2 beside v1 for the whole
+    hide = [UNIFIED] if request.param == "crun" and os.path.ismount(UNIFIED) else []
+    made = Node(build, services, crictl, config="".join(runtimes.values()), hide=hide)
+    made.handler = request.param
+    made.start()
+    made.load_image(layout)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def node(shared, request):
+    """At the end of each test nothing is left on it but the image."""
+    yield shared
+    print_log(request, shared)
+    shared.remove_everything()
+    shared.assert_nothing_left()

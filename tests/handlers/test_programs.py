@@ -7,21 +7,10 @@ import signal
 
 import pytest
 
-from conftest import UNIFIED
 from support.cri import Code, CriError
 from support.node import running, wait_until
 
-HANDLERS = ("runc", "crun", "runc-new")
 TRAP = "trap 'exit 6' TERM; echo up; while :; do sleep 0.02; done"
-
-
-@pytest.fixture(params=HANDLERS)
-def node(request, make_node, runtimes):
-    # Debian's crun takes a tree of cgroup v2 beside v1 for the whole
-    hide = [UNIFIED] if request.param == "crun" and os.path.ismount(UNIFIED) else []
-    made = make_node(config="".join(runtimes.values()), hide=hide)
-    made.handler = request.param
-    return made
 
 
 def wait_lines(container, count):

@@ -56,7 +56,15 @@ TEST(daemon_config, errors_name_file_line_and_key)
                 { "[cni]\nbin_dirs = [\"/a\",\n 3]\n",
                   "x.toml:3: cni.bin_dirs: expected a string" },
                 { "[runtimes.a]\nkin = \"x\"\n",
-                  "x.toml:2: a.kin: unknown key (known: kind, path, root)" },
+                  "x.toml:2: runtimes.a.kin: unknown key: did you mean \"kind\"?" },
+                { "[runtimes.a]\nkind = \"oci\"\npath = \"runc\"\n",
+                  "x.toml:3: runtimes.a.path: expected an absolute path" },
+                { "[runtimes.a]\nkind = \"oci\"\noptions = [1]\n",
+                  "x.toml:3: runtimes.a.options: expected a string" },
+                { "[runtimes.a]\nwait = \"yes\"\n",
+                  "x.toml:2: runtimes.a.wait: expected true or false" },
+                { "[runtimes.\"a/b\"]\nkind = \"oci\"\n",
+                  "x.toml:1: runtimes.a/b: a name of 1 to 63 bytes that is no path" },
                 { "root = \"/a\\u0000b\"\n", "x.toml:1: root: expected a string" },
         };
 
