@@ -50,8 +50,12 @@ def test_a_container(node, pod):
         return stats.cpu.usage_nano_cores.value
 
     assert wait_until(rate, 30, what="a rate") > 10**7  # of a busy loop
-    later = node.client.ContainerStats(container_id=container.id).stats
-    assert later.cpu.timestamp > stats.cpu.timestamp
+
+    def newer():
+        later = node.client.ContainerStats(container_id=container.id).stats
+        return later if later.cpu.timestamp > stats.cpu.timestamp else None
+
+    later = wait_until(newer, 30, what="a later sample")
     assert later.cpu.usage_core_nano_seconds.value > stats.cpu.usage_core_nano_seconds.value
 
 

@@ -416,7 +416,7 @@ class Node:
         noted = {who[0] for who in self.pids if identity(who[0]) == who and running(who[0])}
         found = [
             f"process {pid}: {leaks.command_of(pid)}"
-            for pid in sorted(set(self.processes()) | noted)
+            for pid in sorted(set(self.processes()) | noted - self.samplers())
         ]
         found += sorted(self._kernel_state() - self.before)
         found += [
