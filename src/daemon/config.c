@@ -108,6 +108,8 @@ static const Key runtime_keys[] = {
         { "runtimes.NAME", "wait", KEY_BOOL, OF_RUNTIME(wait), "false", NULL, false, 0, 0,
           "Its pid files do not name the containers' own processes (runsc): ends are learnt by its "
           "`wait`, signals go by its `kill`." },
+        { "runtimes.NAME", "infra", KEY_BOOL, OF_RUNTIME(infra), "false", NULL, false, 0, 0,
+          "A pause container of type `sandbox` runs first: for sandboxed runtimes (runsc)." },
         { "runtimes.NAME", "pod_annotations", KEY_STRV, OF_RUNTIME(pod_annotations), "", NULL,
           false, 0, 0,
           "Patterns of the pod's annotations that its containers' config.json gets; `*` stops at "
@@ -446,9 +448,10 @@ static int check_runtime(const DaemonRuntime *r, Err *err)
         if (oci && str_empty(r->path))
                 return err_set(err, ERR_INVALID,
                                "runtimes.%s: path is missing: the runtime's program", r->name);
-        if (!oci && (!str_empty(r->path) || !str_empty(r->root) || r->options || r->wait))
+        if (!oci &&
+            (!str_empty(r->path) || !str_empty(r->root) || r->options || r->wait || r->infra))
                 return err_set(err, ERR_INVALID,
-                               "runtimes.%s: path, root, options and wait are for kind "
+                               "runtimes.%s: path, root, options, wait and infra are for kind "
                                "\"oci\"",
                                r->name);
         return 0;

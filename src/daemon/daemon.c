@@ -135,7 +135,8 @@ static void fill_runtime(Daemon *d, DaemonRuntime *r, EngineRuntime *ret)
                                 .root = r->root,
                                 .options = r->options,
                                 .pod_annotations = r->pod_annotations,
-                                .wait = r->wait };
+                                .wait = r->wait,
+                                .infra = r->infra };
 }
 
 static int engine_config_fill(Daemon *d, Err *err)

@@ -19,7 +19,7 @@
 typedef struct DaemonRuntime {
         char *name, *kind, *path, *root, *snapshotter;
         char **options, **pod_annotations;
-        bool wait;
+        bool wait, infra;
 } DaemonRuntime;
 
 typedef struct DaemonConfig {

@@ -119,6 +119,7 @@ int pod_step_leftovers(Op *op, Pod *p, Err *err);
 int pod_step_reap(Op *op, Pod *p, Err *err);
 int pod_step_files_gone(Op *op, Pod *p, Err *err);
 int pod_step_network_up(Op *op, Pod *p, Err *err);
+int pod_step_infra(Op *op, Pod *p, Err *err);
 void pod_reload_network(Engine *e);
 /* Runs CHECK for the next pod that is marked for it; each that ends calls again. */
 void pods_check_networks(Engine *e);

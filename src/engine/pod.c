@@ -82,9 +82,11 @@ static void on_exited(void *data, const Tare__Shim__V1__ExitEvent *ev)
 
         if (c)
                 container_exited(p->engine, c, ev);
-        if (!str_empty(ev->container_id) || p->state != POD_READY || p->stopping)
+        bool infra = str_eq(ev->container_id, p->id);
+        if ((!infra && !str_empty(ev->container_id)) || p->state != POD_READY || p->stopping)
                 return;
-        log_warning("pod=%s the init of its PID namespace has died: the pod is not ready", p->id);
+        log_warning("pod=%s %s has died: the pod is not ready", p->id,
+                    infra ? "its sandbox" : "the init of its PID namespace");
         pod_not_ready(p);
         (void)record_save_pod(p->engine, p, false, NULL); /* its state says so after a restart */
 }
@@ -288,7 +290,9 @@ static int run_sandbox(Op *op, Err *err)
 
         s.host_network = pod_host_network(p);
         s.host_ipc = ns && ns->ipc == RUNTIME__V1__NAMESPACE_MODE__NODE;
-        s.shared_pid = !ns || ns->pid == RUNTIME__V1__NAMESPACE_MODE__POD;
+        /* a sandbox has processes that the host does not see: each container its own namespace */
+        s.shared_pid = (!ns || ns->pid == RUNTIME__V1__NAMESPACE_MODE__POD) &&
+                       !(pod_runtime(p) && pod_runtime(p)->infra);
         s.hostname = s.host_network ? (char *)"" : p->hostname;
         s.netns_path = str_empty(p->netns_path) ? (char *)"" : p->netns_path;
         s.pin_dir = pin_dir;
@@ -331,6 +335,11 @@ static int run_network_undo(Op *op, Err *err)
         return pod_step_network_down(op, op->data, err);
 }
 
+static int run_infra(Op *op, Err *err)
+{
+        return pod_step_infra(op, op->data, err);
+}
+
 static int run_commit(Op *op, Err *err)
 {
         Pod *p = op->data;
@@ -353,6 +362,7 @@ static const OpStep run_steps[] = {
         { "shim", run_shim, run_shim_undo, 0 },
         { "sandbox", run_sandbox, NULL, 0 },
         { "network", run_network, run_network_undo, 600 },
+        { "infra", run_infra, NULL, 0 },
         { "commit", run_commit, run_commit_undo, 0 },
         {},
 };

@@ -18,7 +18,7 @@ typedef struct EngineRuntime { /* one [runtimes.NAME] of the configuration */
         const char *name, *kind, *path, *root;
         char **options;         /* global ones */
         char **pod_annotations; /* patterns of those that config.json gets */
-        bool wait;
+        bool wait, infra;
 } EngineRuntime;
 
 typedef struct EngineConfig {

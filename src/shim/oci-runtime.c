@@ -171,6 +171,18 @@ static int run_create(JobChild *jc, const RuntimeTarget *t, const RuntimeCreate 
         return *ret_pidfd < 0 ? *ret_pidfd : 0;
 }
 
+/* runsc hands the descriptors of a container that is not the sandbox's first to it here. */
+static int run_start(const RuntimeTarget *t, const RuntimeCreate *opt, Err *err)
+{
+        const char *words[5] = { "start" };
+        OciStdio io = { .fds = { opt->stdio[0], opt->stdio[1], opt->stdio[2] },
+                        .console_fd = -EBADF };
+
+        if (t->program->wait && opt->console_fd < 0)
+                return oci_call_with_stdio(t, &io, words, 1, err);
+        return oci_call(t, NULL, (const char *const[]){ "start", t->id, NULL }, err);
+}
+
 static int program_create(JobChild *jc, const RuntimeTarget *t, const RuntimeCreate *opt,
                           RuntimeMade *ret, Err *err)
 {
@@ -189,7 +201,7 @@ static int program_create(JobChild *jc, const RuntimeTarget *t, const RuntimeCre
         if (r >= 0) {
                 made.process.start_time = process_start_time(made.process.pid);
                 step(jc, "start");
-                r = oci_call(t, NULL, (const char *const[]){ "start", t->id, NULL }, err);
+                r = run_start(t, opt, err);
         }
         made.watched = made.process.pid;
         if (r >= 0 && t->program->wait) {

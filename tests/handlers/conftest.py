@@ -4,7 +4,7 @@
     TARE_BUILD=/tmp/build /usr/bin/python3 -m pytest tests/handlers
 
 Debian's runc and crun (packages of tests/check/packages.txt), and of tests/tools.py the pinned runc
-(TARE_RUNC) and runsc (TARE_RUNSC)."""
+(TARE_RUNC)."""
 
 import os
 import shutil

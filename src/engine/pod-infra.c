@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pod-infra.c - the first container of a pod whose runtime handler says `infra`: tare-pause in a
+ * root of its own, in the pod's network namespace, annotated as the sandbox. A sandboxed runtime
+ * makes its sandbox for it, and puts the pod's containers there.
+ *
+ * It has the pod's id, and no record of its own: the supervisor starts it, and Shutdown ends it. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/path.h"
+#include "engine/engine-internal.h"
+
+#define PAUSE_MAX ((size_t)1 << 20) /* bytes of the program */
+
+static int write_root(const Pod *p, const char *bundle, Err *err)
+{
+        _cleanup_free_ char *root = path_join(bundle, "rootfs");
+        _cleanup_free_ char *program = path_join(bundle, "rootfs/pause");
+        _cleanup_strbuf_ StrBuf bytes = {};
+        char chunk[4096];
+        off_t at = 0;
+        ssize_t n;
+
+        int r = io_mkdir_p(root, 0755);
+        if (r < 0)
+                return err_sys(err, -r, "make folder '%s'", root);
+        while ((n = pread(p->engine->config->pause_fd, chunk, sizeof(chunk), at)) > 0 &&
+               bytes.len < PAUSE_MAX) {
+                strbuf_add(&bytes, chunk, (size_t)n);
+                at += n;
+        }
+        if (n < 0)
+                return err_sys(err, errno, "read tare-pause");
+        r = io_replace_file(AT_FDCWD, program, bytes.data, bytes.len, 0755, false);
+        return r < 0 ? err_sys(err, -r, "write '%s'", program) : 0;
+}
+
+static void add_namespaces(const Pod *p, Json *linux_part)
+{
+        static const char *const own[] = { "pid", "ipc", "uts", "mount" };
+        Json *list = json_add_array(linux_part, "namespaces");
+
+        for (size_t i = 0; i < array_len(own); i++) {
+                Json *one = json_object_new_object();
+                json_add_str(one, "type", own[i]);
+                json_object_array_add(list, one);
+        }
+        if (!p->netns_path)
+                return;
+        Json *network = json_object_new_object();
+        json_add_str(network, "type", "network");
+        json_add_str(network, "path", p->netns_path);
+        json_object_array_add(list, network);
+}
+
+static int write_config(const Pod *p, const char *bundle, Err *err)
+{
+        const Runtime__V1__PodSandboxMetadata *meta = p->request->config->metadata;
+        _cleanup_free_ char *path = path_join(bundle, "config.json");
+        _cleanup_free_ char *cgroup =
+                spec_cgroups_path(&p->engine->node, p->request->config, p->id);
+        _cleanup_json_ Json *j = json_object_new_object();
+        char *args[] = { (char *)"/pause", NULL };
+
+        json_add_str(j, "ociVersion", "1.0.2");
+        json_add_str(j, "hostname", p->hostname);
+        Json *process = json_add_obj(j, "process");
+        json_add_obj(process, "user");
+        json_add_strv(process, "args", args);
+        json_add_str(process, "cwd", "/");
+        json_add_bool(process, "noNewPrivileges", true);
+        Json *root = json_add_obj(j, "root");
+        json_add_str(root, "path", "rootfs");
+        json_add_bool(root, "readonly", true);
+        Json *annotations = json_add_obj(j, "annotations");
+        json_add_str(annotations, "io.kubernetes.cri.container-type", "sandbox");
+        json_add_str(annotations, "io.kubernetes.cri.sandbox-id", p->id);
+        json_add_str(annotations, "io.kubernetes.cri.sandbox-name", meta->name);
+        json_add_str(annotations, "io.kubernetes.cri.sandbox-namespace", meta->namespace_);
+        json_add_str(annotations, "io.kubernetes.cri.sandbox-uid", meta->uid);
+        Json *linux_part = json_add_obj(j, "linux");
+        json_add_str(linux_part, "cgroupsPath", cgroup);
+        add_namespaces(p, linux_part);
+        return json_write_file(AT_FDCWD, path, j, 0600, false, err);
+}
+
+int pod_step_infra(Op *op, Pod *p, Err *err)
+{
+        const EngineRuntime *runtime = pod_runtime(p);
+        _cleanup_free_ char *bundle = xasprintf("%s/infra", p->dir);
+        Tare__Shim__V1__Request req = TARE__SHIM__V1__REQUEST__INIT;
+        Tare__Shim__V1__StartContainerRequest s = TARE__SHIM__V1__START_CONTAINER_REQUEST__INIT;
+        Tare__Shim__V1__OciRuntime program;
+
+        if (!runtime || !runtime->infra)
+                return 0;
+        int r = write_root(p, bundle, err);
+        if (r == 0)
+                r = write_config(p, bundle, err);
+        if (r < 0)
+                return r;
+        runtime_message(runtime, &program);
+        s.container_id = p->id;
+        s.bundle = bundle;
+        s.systemd_cgroup = op->engine->config->systemd_cgroup;
+        s.runtime = &program;
+        req.call_case = TARE__SHIM__V1__REQUEST__CALL_START_CONTAINER;
+        req.start_container = &s;
+        return step_call(op, p, &req, NULL, false, "start the pod's sandbox");
+}
