@@ -8,11 +8,13 @@ import os
 
 import pytest
 
-from conftest import table
 from support.cri import Code, CriError
 from support.node import wait_until
 
-MORE = """options = ["--platform=systrap", "--ignore-cgroups", "--network=sandbox"]
+TABLE = """[runtimes.runsc]
+kind = "oci"
+path = "%s"
+options = ["--platform=systrap", "--ignore-cgroups", "--network=sandbox"]
 wait = true
 infra = true
 """
@@ -32,7 +34,7 @@ def drop_null_namespace(node):
 
 @pytest.fixture
 def node(make_node, runsc):
-    made = make_node(config=table("runsc", runsc, MORE))
+    made = make_node(config=TABLE % runsc)
     yield made
     made.remove_everything()
     drop_null_namespace(made)
