@@ -177,7 +177,7 @@ def test_other_owner_than_root(worker):
         ("import", b'{"ingest":"/tmp","ingest":"/","path":"/"}', "ingest"),
         ("pull", b'{"ingest":"/tmp"}', "reference"),
         ("import", b'{"ingest":"/tmp","path":"/dev/null"}', "/dev/null"),
-        ("usage", b'{"path":"/nonexistent"}', "nonexistent"),
+        ("usage", b'{"paths":["/nonexistent"]}', "nonexistent"),
         ("import", b'{"ingest":"/tmp","path":"/tmp","have":["x"],"layers_dir":"/tmp"}', "chain id"),
         ("pull", b'{"ingest":"/nonexistent","reference":"UPPER"}', ""),
         ("sweep", b'{"paths":["/"]}', "/"),
