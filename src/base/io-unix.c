@@ -176,7 +176,7 @@ int io_unix_listen(const char *path, int backlog)
         return take_fd(fd);
 }
 
-int io_unix_connect(const char *path)
+static int connect_to(const char *path, int type)
 {
         struct sockaddr_un addr;
         _cleanup_close_ int dir = -EBADF;
@@ -184,11 +184,21 @@ int io_unix_connect(const char *path)
 
         if (r < 0)
                 return r;
-        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        _cleanup_close_ int fd = socket(AF_UNIX, type, 0);
         if (fd < 0)
                 return -errno;
         do {
                 r = connect(fd, (const struct sockaddr *)&addr, sizeof(addr));
         } while (r < 0 && errno == EINTR);
         return r < 0 ? -errno : take_fd(fd);
+}
+
+int io_unix_connect(const char *path)
+{
+        return connect_to(path, SOCK_STREAM | SOCK_CLOEXEC);
+}
+
+int io_unix_connect_now(const char *path)
+{
+        return connect_to(path, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
 }

@@ -53,5 +53,7 @@ ssize_t io_recv_fds(int sock, void *buf, size_t n, int *fds, size_t *n_fds, int 
  * other file is -EADDRINUSE. */
 int io_unix_listen(const char *path, int backlog);
 int io_unix_connect(const char *path); /* blocking */
+/* Of a non-blocking socket: -EAGAIN when the listener's queue is full. */
+int io_unix_connect_now(const char *path);
 
 #endif

@@ -125,8 +125,7 @@ CRI_HANDLER(cri_exec_sync)
         Pending *p;
         Err err = {};
 
-        if (q->n_cmd == 0) {
-                err_set(&err, ERR_INVALID, "cmd is empty: name the program to execute");
+        if (engine_check_command(q->cmd, q->n_cmd, &err) < 0) {
                 grpc_call_fail(call, &err);
                 return;
         }

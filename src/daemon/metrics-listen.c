@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <errno.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,9 +16,10 @@
 #include "daemon/metrics.h"
 #include "wire/http1.h"
 
-#define CLIENTS_MAX 8
-#define REQUEST_MAX 8192
-#define CLIENT_NS   (5 * NS_PER_S)
+#define CLIENTS_MAX     8
+#define REQUEST_MAX     8192
+#define CLIENT_NS       (5 * NS_PER_S)
+#define ACCEPT_PAUSE_NS (100 * NS_PER_MS) /* with no descriptor left */
 /* A child of a tared that was killed may hold its socket until it comes to its exec. */
 #define PATIENCE_NS   (2 * NS_PER_S)
 #define UNIX_PREFIX   "unix://"
@@ -36,7 +38,7 @@ struct MetricsListener {
         Loop *loop;
         int fd;
         char *unlink_path;
-        LoopSource *source;
+        LoopSource *source, *pause;
         Client *clients;
         unsigned n_clients;
         void (*write)(void *data, StrBuf *out);
@@ -190,12 +192,23 @@ static void on_client(void *userdata, int fd, uint32_t revents)
         send_on(c);
 }
 
+static void on_pause_over(void *userdata)
+{
+        MetricsListener *l = userdata;
+
+        loop_fd_set_events(l->source, EPOLLIN);
+}
+
 static void on_listen(void *userdata, int fd, uint32_t revents)
 {
         MetricsListener *l = userdata;
         int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         Client *c;
 
+        if (client < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
+                loop_fd_set_events(l->source, 0);
+                loop_timer_set(l->pause, clock_mono_ns() + ACCEPT_PAUSE_NS);
+        }
         if (client < 0)
                 return;
         if (l->n_clients == CLIENTS_MAX) {
@@ -255,6 +268,7 @@ int metrics_listen(const char *address, Loop *loop, void (*write)(void *data, St
         l->write = write;
         l->data = data;
         l->source = loop_add_fd(loop, fd, EPOLLIN, on_listen, l);
+        l->pause = loop_add_timer(loop, 0, on_pause_over, l);
         *ret = l;
         return 0;
 }
@@ -266,6 +280,7 @@ void metrics_listener_free(MetricsListener *l)
         while (l->clients)
                 client_free(l->clients);
         loop_source_free(l->source);
+        loop_source_free(l->pause);
         fd_close(l->fd);
         if (l->unlink_path)
                 (void)unlink(l->unlink_path); /* gone already is as good */

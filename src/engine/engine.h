@@ -25,7 +25,8 @@ typedef struct EngineWait EngineWait;
 /* id: of the pod, container or image; err: NULL on success. Both are borrowed. */
 typedef void (*EngineDone)(void *data, const char *id, const Err *err);
 
-#define ENGINE_EXEC_OUTPUT_MAX ((size_t)16 << 20) /* bytes kept of each stream of ExecSync */
+#define ENGINE_COMMAND_MAX     ((size_t)256 << 10) /* bytes of an exec's words, together */
+#define ENGINE_EXEC_OUTPUT_MAX ((size_t)16 << 20)  /* bytes kept of each stream of ExecSync */
 
 /* Opens the stores and adopts what an earlier daemon left; what was under way is finished or undone
  * by operations of their own. config and world are borrowed for the engine's life. */
@@ -138,6 +139,8 @@ EngineWait *engine_exec_sync(Engine *e, const char *id, char *const *argv, int64
 /* --- streams: docs/protocol/stream.md --- */
 /* Checks the request; the URL at which its client is served, once, within a minute. Freed by the
  * caller. */
+/* INVALID without a word, TOO_LARGE over ENGINE_COMMAND_MAX. */
+int engine_check_command(char *const *words, size_t n, Err *err);
 int engine_exec(Engine *e, const Runtime__V1__ExecRequest *req, char **ret_url, Err *err);
 int engine_attach(Engine *e, const Runtime__V1__AttachRequest *req, char **ret_url, Err *err);
 int engine_port_forward(Engine *e, const Runtime__V1__PortForwardRequest *req, char **ret_url,

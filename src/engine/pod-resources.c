@@ -9,6 +9,41 @@
 
 typedef Runtime__V1__LinuxContainerResources Resources;
 
+/* Of entries with the same name the last one counts, as in a map. */
+static void drop_old_unified(Resources *r)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < r->n_unified; i++) {
+                size_t later = i + 1;
+                while (later < r->n_unified && !str_eq(r->unified[later]->key, r->unified[i]->key))
+                        later++;
+                if (later == r->n_unified)
+                        r->unified[n++] = r->unified[i];
+                else
+                        protobuf_c_message_free_unpacked(&r->unified[i]->base, NULL);
+        }
+        r->n_unified = n;
+}
+
+static void drop_old_hugepages(Resources *r)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < r->n_hugepage_limits; i++) {
+                const char *size = r->hugepage_limits[i]->page_size;
+                size_t later = i + 1;
+                while (later < r->n_hugepage_limits &&
+                       !str_eq(r->hugepage_limits[later]->page_size, size))
+                        later++;
+                if (later == r->n_hugepage_limits)
+                        r->hugepage_limits[n++] = r->hugepage_limits[i];
+                else
+                        protobuf_c_message_free_unpacked(&r->hugepage_limits[i]->base, NULL);
+        }
+        r->n_hugepage_limits = n;
+}
+
 Resources *engine_merge_resources(const Resources *old, const Resources *more)
 {
         size_t n_old = old ? protobuf_c_message_get_packed_size(&old->base) : 0;
@@ -20,7 +55,12 @@ Resources *engine_merge_resources(const Resources *old, const Resources *more)
         if (old)
                 protobuf_c_message_pack(&old->base, bytes);
         protobuf_c_message_pack(&more->base, bytes + n_old);
-        return runtime__v1__linux_container_resources__unpack(NULL, n_old + n_more, bytes);
+        Resources *r = runtime__v1__linux_container_resources__unpack(NULL, n_old + n_more, bytes);
+        if (r) {
+                drop_old_unified(r);
+                drop_old_hugepages(r);
+        }
+        return r;
 }
 
 static void keep(Resources **field, const Resources *more)

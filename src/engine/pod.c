@@ -174,13 +174,15 @@ static int write_resolv(const Pod *p, Err *err)
 static int make_dirs(const Pod *p, Err *err)
 {
         static const char *const below[] = { "", "/shm", "/ns", "/exits", "/containers" };
+        SpecPodUsers users;
+        /* Only the mapped root of a program that finds the container's root by its path. */
+        bool crossed = pod_runtime(p) && spec_pod_users(p->request->config, &users);
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < array_len(below); i++) {
                 _cleanup_free_ char *path = xasprintf("%s%s", p->dir, below[i]);
-                /* Only a mapped root of a container has to get through the pod's own folder, and
-                 * to a root that another's program finds by its path. */
-                r = io_mkdir_p(path, i == 0 || i == array_len(below) - 1 ? 0711 : 0700);
+                bool on_the_way = i == 0 || i == array_len(below) - 1;
+                r = io_mkdir_p(path, crossed && on_the_way ? 0711 : 0700);
                 if (r < 0)
                         return err_sys(err, -r, "make folder '%s'", path);
         }

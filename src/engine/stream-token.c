@@ -100,8 +100,10 @@ static int load(void *data, const char *hash, const void *config, size_t len, co
         t->kind = kind_of(str_or(verb, ""));
         if (kinds[t->kind].request)
                 t->request = protobuf_c_message_unpack(kinds[t->kind].request, NULL, len, config);
-        if (!t->request)
-                return err_set(err, ERR_CORRUPT, "token of a stream: its row is not understood");
+        if (!t->request) { /* of a daemon that knew more: its client asks again */
+                log_warning("a stream's token is not understood: it is not taken over");
+                return 0;
+        }
         map_set(s->tokens, hash, take_ptr(t));
         return 0;
 }
@@ -249,14 +251,30 @@ static int check_streams(bool in, bool out, bool err_out, bool tty, Err *err)
         return 0;
 }
 
+int engine_check_command(char *const *words, size_t n, Err *err)
+{
+        size_t bytes = 0;
+
+        if (n == 0)
+                return err_set(err, ERR_INVALID, "cmd is empty: name the program to execute");
+        for (size_t i = 0; i < n && bytes <= ENGINE_COMMAND_MAX; i++)
+                bytes += strlen(words[i]) + 1;
+        return bytes > ENGINE_COMMAND_MAX
+                       ? err_set(err, ERR_TOO_LARGE,
+                                 "cmd is longer than %zu bytes: put it in a file",
+                                 ENGINE_COMMAND_MAX)
+                       : 0;
+}
+
 int engine_exec(Engine *e, const Runtime__V1__ExecRequest *req, char **ret_url, Err *err)
 {
         int r = check_streams(req->stdin, req->stdout, req->stderr, req->tty, err);
 
         if (r < 0)
                 return r;
-        if (req->n_cmd == 0)
-                return err_set(err, ERR_INVALID, "cmd is empty: name the program to execute");
+        r = engine_check_command(req->cmd, req->n_cmd, err);
+        if (r < 0)
+                return r;
         return take_request(e, STREAM_EXEC, &req->base,
                             offsetof(Runtime__V1__ExecRequest, container_id), ret_url, err);
 }
@@ -274,6 +292,9 @@ int engine_attach(Engine *e, const Runtime__V1__AttachRequest *req, char **ret_u
 int engine_port_forward(Engine *e, const Runtime__V1__PortForwardRequest *req, char **ret_url,
                         Err *err)
 {
+        if (req->n_port > UINT16_MAX)
+                return err_set(err, ERR_TOO_LARGE, "%zu ports: there are %d", req->n_port,
+                               UINT16_MAX);
         for (size_t i = 0; i < req->n_port; i++)
                 if (req->port[i] < 1 || req->port[i] > UINT16_MAX)
                         return err_set(err, ERR_INVALID, "port %d: expected 1 to 65535",

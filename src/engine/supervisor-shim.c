@@ -369,12 +369,11 @@ static void say_hello(Shim *s)
 
 static void open_connection(Shim *s)
 {
-        s->sock = io_unix_connect(s->socket_path);
+        s->sock = io_unix_connect_now(s->socket_path);
         if (s->sock < 0) {
                 connection_lost(s, "cannot connect");
                 return;
         }
-        (void)io_set_nonblock(s->sock, true);
         s->sock_source = loop_add_fd(s->world->loop, s->sock, EPOLLIN, on_socket, s);
         say_hello(s);
 }

@@ -145,6 +145,11 @@ static void take_rate(UsageEntry *entry, const Sample *s)
 {
         uint64_t elapsed = s->mono_ns - entry->base_ns;
 
+        if (!(s->want & SAMPLE_CGROUP)) { /* of a pod whose cgroup is not its own now */
+                entry->base_ns = 0;
+                entry->has_nano_cores = false;
+                return;
+        }
         if (entry->base_ns && elapsed < NANO_BASE_NS)
                 return;
         if (entry->base_ns && s->cpu_ns >= entry->base_cpu) {
@@ -275,7 +280,7 @@ static void push(UsageEntry *entry, uint64_t now)
         lane_push(&u->lanes[entry->suspect ? 1 : 0], entry);
 }
 
-/* Parents that pods were given by name; the value counts their pods (1, or more). */
+/* Parents that ready pods were given by name; the value counts their pods (1, or more). */
 static Map *count_parents(Engine *e)
 {
         static const char one, more;
@@ -283,7 +288,9 @@ static Map *count_parents(Engine *e)
         const Pod *p;
 
         for (size_t i = 0; (p = engine_next_pod(e, &i));)
-                map_set(m, p->cgroup_parent, (void *)(map_get(m, p->cgroup_parent) ? &more : &one));
+                if (p->state == POD_READY)
+                        map_set(m, p->cgroup_parent,
+                                (void *)(map_get(m, p->cgroup_parent) ? &more : &one));
         for (size_t i = 0; (p = engine_next_pod(e, &i));) {
                 UsageEntry *entry =
                         p->state == POD_READY ? entry_make(e->usage, true, p->id) : NULL;

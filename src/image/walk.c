@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/map.h"
 #include "base/path.h"
@@ -17,6 +18,7 @@
 #include "image/event.h"
 #include "image/verbs.h"
 
+#define USAGE_MS 5000 /* for one folder */
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 
 static char *parent_of(const char *path)
@@ -68,8 +70,8 @@ int verb_sweep(const ImageRequest *req, Err *err)
 typedef struct Folder {
         dev_t dev;
         ino_t ino;
-        char **todo;
-        size_t next;
+        char **todo; /* names; not counted by their NULL: there may be millions */
+        size_t n, cap, next;
 } Folder;
 
 typedef struct Walk {
@@ -77,7 +79,25 @@ typedef struct Walk {
         size_t depth, cap;
         Map *links; /* "dev:ino" of files with several names */
         uint64_t bytes, inodes;
+        uint64_t until_ns; /* then the count so far is the answer */
+        bool late;
 } Walk;
+
+static void folder_push(Folder *f, const char *name)
+{
+        if (f->n == f->cap) {
+                f->cap = f->cap ? f->cap * 2 : 16;
+                f->todo = xrealloc(f->todo, f->cap * sizeof(*f->todo));
+        }
+        f->todo[f->n++] = xstrdup(name);
+}
+
+static void folder_done(Folder *f)
+{
+        for (size_t i = 0; i < f->n; i++)
+                free(f->todo[i]);
+        free(f->todo);
+}
 
 static void count(Walk *w, const struct stat *st)
 {
@@ -111,12 +131,15 @@ static int enter(Walk *w, int fd)
                 const struct dirent *e = readdir(dir);
                 if (!e)
                         break; /* an error too: what was counted is the best there is */
+                w->late = w->late || clock_mono_ns() > w->until_ns;
+                if (w->late)
+                        break;
                 if (str_eq(e->d_name, ".") || str_eq(e->d_name, "..") ||
                     fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue; /* went away meanwhile */
                 count(w, &st);
                 if (S_ISDIR(st.st_mode) && st.st_dev == f.dev)
-                        strv_push(&f.todo, e->d_name);
+                        folder_push(&f, e->d_name);
         }
         if (w->depth == w->cap) {
                 w->cap = w->cap ? w->cap * 2 : 64;
@@ -131,7 +154,7 @@ static int leave(Walk *w, int *fd)
 {
         struct stat st;
 
-        strv_free(w->folders[--w->depth].todo);
+        folder_done(&w->folders[--w->depth]);
         if (w->depth == 0)
                 return 0;
         int up = openat(*fd, "..", OPEN_DIR);
@@ -149,9 +172,9 @@ static int walk(Walk *w, int *fd)
 {
         int r = enter(w, io_dup(*fd));
 
-        while (r == 0 && w->depth > 0) {
+        while (r == 0 && w->depth > 0 && !w->late) {
                 Folder *f = &w->folders[w->depth - 1];
-                if (!f->todo || !f->todo[f->next]) {
+                if (f->next == f->n) {
                         r = leave(w, fd);
                         continue;
                 }
@@ -165,12 +188,13 @@ static int walk(Walk *w, int *fd)
         return r;
 }
 
-/* Prints what one folder has; fd is taken. */
+/* Prints what one folder has; fd is taken. A container that makes more files than can be counted in
+ * time has at least those that were: no folder keeps the next ones waiting. */
 static int usage_one(const char *path, int fd, int events_fd, Err *err)
 {
         _cleanup_close_ int owned = fd;
         struct stat st;
-        Walk w = {};
+        Walk w = { .until_ns = clock_mono_ns() + USAGE_MS * NS_PER_MS };
 
         if (fstat(owned, &st) < 0)
                 return err_sys(err, errno, "usage: %s", path);
@@ -178,7 +202,7 @@ static int usage_one(const char *path, int fd, int events_fd, Err *err)
         count(&w, &st);
         int r = walk(&w, &owned);
         while (w.depth > 0)
-                strv_free(w.folders[--w.depth].todo);
+                folder_done(&w.folders[--w.depth]);
         free(w.folders);
         map_free(w.links);
         /* a folder that was moved under us ends the walk; the count so far is an answer */

@@ -277,7 +277,7 @@ static void send_calls(LogClient *lc)
 {
         uint32_t events = EPOLLIN;
 
-        if (lc->sock < 0)
+        if (lc->sock < 0 || !lc->source) /* without a source it is dying: on_writer_exit() */
                 return;
         for (LogCall *call = lc->calls; call; call = call->next) {
                 if (call->sent)

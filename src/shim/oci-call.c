@@ -26,7 +26,9 @@
 #define LOG_CUT     600 /* bytes of a message that are kept */
 #define PID_MAX     32
 #define STAT_MAX    4096
-#define CONSOLE_MS  5000 /* for a master that the program says to have sent */
+#define CALL_MS     8000  /* three of them within a job's time */
+#define START_MS    25000 /* of what starts something */
+#define CONSOLE_MS  5000  /* for a master that the program says to have sent */
 #define SEARCH_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* --- what went wrong --- */
@@ -142,7 +144,7 @@ static char *log_path(const RuntimeTarget *t, const char *verb)
 
 /* said: where its standard error goes when that is ours to read. */
 static int call(const RuntimeTarget *t, const char *const *words, const int stdio[3], int said,
-                Err *err)
+                int deadline_ms, Err *err)
 {
         _cleanup_free_ char *log = log_path(t, words[0]);
         _cleanup_close_ int pidfd = -EBADF;
@@ -151,9 +153,16 @@ static int call(const RuntimeTarget *t, const char *const *words, const int stdi
         int r = spawn(t, log, words, stdio, SIGKILL, NULL, &pidfd, err);
         if (r < 0)
                 return r;
+        struct pollfd end = { .fd = pidfd, .events = POLLIN };
+        bool late = poll(&end, 1, deadline_ms) == 0;
+        if (late)
+                (void)pidfd_kill(pidfd, SIGKILL); /* ESRCH: it has just ended */
         r = pidfd_reap(pidfd, true, &status);
         if (r < 0)
                 r = err_sys(err, -r, "wait for '%s'", t->program->path);
+        else if (late)
+                r = err_set(err, ERR_TIMEOUT, "runtime \"%s\": '%s %s' took longer than %d ms",
+                            t->program->name, t->program->path, words[0], deadline_ms);
         else if (status != 0)
                 r = explain(t, words[0], log, said, status, err);
         (void)unlink(log);
@@ -185,7 +194,7 @@ int oci_call(const RuntimeTarget *t, const char *input, const char *const *words
                 if (in < 0)
                         return in;
         }
-        return call(t, words, (const int[]){ in, -EBADF, said }, said, err);
+        return call(t, words, (const int[]){ in, -EBADF, said }, said, CALL_MS, err);
 }
 
 /* --- the terminal --- */
@@ -252,7 +261,7 @@ int oci_call_with_stdio(const RuntimeTarget *t, const OciStdio *io, const char *
         words[n++] = t->id;
         words[n] = NULL;
         if (r >= 0)
-                r = call(t, words, terminal ? of_terminal : io->fds, said, err);
+                r = call(t, words, terminal ? of_terminal : io->fds, said, START_MS, err);
         if (r >= 0 && terminal)
                 r = console_forward(&console, io->console_fd, err);
         console_done(&console);

@@ -133,8 +133,14 @@ static int program_remove(JobChild *jc, const RuntimeTarget *t, const OciSpec *s
                 return 0; /* it never came so far */
         step(jc, "delete");
         r = oci_call(t, NULL, words, err);
-        if (r < 0 && is_known(t))
-                return r;
+        if (r < 0 && is_known(t)) {
+                step(jc, "kill"); /* perhaps it waits for what does not end by itself */
+                if (spec)
+                        (void)runtime_cgroup_kill(spec, t->id, t->systemd_cgroup, SIGKILL, NULL);
+                r = oci_call(t, NULL, words, err);
+                if (r < 0)
+                        return r;
+        }
         /* what it did not know of, or left: another's program may have died half-way */
         step(jc, "remove the cgroup");
         r = spec ? runtime_cgroup_kill(spec, t->id, t->systemd_cgroup, SIGKILL, err) : 0;

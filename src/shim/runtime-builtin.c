@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "shim/runtime-ops.h"
 
 static int builtin_create(JobChild *jc, const RuntimeTarget *t, const RuntimeCreate *opt,
@@ -62,7 +63,10 @@ static int builtin_remove(JobChild *jc, const RuntimeTarget *t, const OciSpec *s
         if (r < 0 || !hooks)
                 return r;
         job_step(jc, "poststop hooks");
-        return runtime_run_poststop(spec, t->id, t->bundle, err);
+        Err failed = {};
+        if (runtime_run_poststop(spec, t->id, t->bundle, &failed) < 0)
+                log_warning("ctr=%s %s, ignoring", t->id, failed.msg); /* as runtime-spec wants */
+        return 0;
 }
 
 const RuntimeOps runtime_builtin = { .create = builtin_create,

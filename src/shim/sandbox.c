@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -271,7 +272,10 @@ static int write_sysctl(const Making *m, int proc, const char *path, const char 
         if (seteuid(owner) < 0)
                 return -errno;
         r = procfs_write(proc, path, value);
-        return seteuid(0) < 0 ? -errno : r;
+        if (seteuid(0) < 0)
+                return -errno;
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user takes it away: see job.c */
+        return r;
 }
 
 static int step_sysctls(Making *m, Err *err)

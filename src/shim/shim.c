@@ -299,9 +299,10 @@ int shim_run(const ShimOptions *opt, Err *err)
         if (opt->undo || opt->undo_containers) {
                 /* first: another's program ends its containers as it knows how */
                 int undone = oci_program_undo(opt->state_dir, err);
-                int killed = undo_containers(opt, undone < 0 ? NULL : err);
-                undone = undone < 0 ? undone : killed;
-                return undone < 0 || !opt->undo ? undone : undo_sandbox(opt, err);
+                int r = undo_containers(opt, undone < 0 ? NULL : err);
+                undone = undone < 0 ? undone : r;
+                r = opt->undo ? undo_sandbox(opt, undone < 0 ? NULL : err) : 0;
+                return undone < 0 ? undone : r;
         }
 
         int r = join_cgroup(opt, err);

@@ -56,12 +56,19 @@ static int open_folder(const char *root, const char *name, char **ret_path, int 
 {
         _cleanup_free_ char *path = path_join(root, name);
 
-        int r = io_mkdir_p(path, CROSS_MODE);
+        /* Root's alone: an image may have setuid programs and devices, and a user of the host would
+         * know the path. */
+        int r = io_mkdir_p(path, 0700);
         if (r < 0)
                 return err_sys(err, -r, "snapshot: make folder %s", path);
         int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return err_sys(err, errno, "snapshot: open folder %s", path);
+        if (fchmod(fd, 0700) < 0) { /* one that was made by a version that left it open */
+                r = err_sys(err, errno, "snapshot: close folder %s to others", path);
+                fd_close(fd);
+                return r;
+        }
         *ret_fd = fd;
         *ret_path = take_ptr(path);
         return 0;

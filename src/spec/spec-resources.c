@@ -6,15 +6,16 @@
  * out with a note when that does no harm, else it is an error. */
 #include "spec/spec-internal.h"
 
-#define OOM_SCORE_MIN   (-1000)
-#define OOM_SCORE_MAX   1000
-#define CPU_PERIOD_MIN  1000 /* us; the kernel's */
-#define CPU_PERIOD_MAX  1000000
-#define CPU_QUOTA_MIN   1000
-#define CPUSET_MAX      8192 /* bytes */
-#define HUGEPAGES_MAX   64
-#define UNIFIED_MAX     256
-#define UNIFIED_KEY_MAX 255 /* a file name */
+#define OOM_SCORE_MIN     (-1000)
+#define OOM_SCORE_MAX     1000
+#define CPU_PERIOD_MIN    1000 /* us; the kernel's */
+#define CPU_PERIOD_MAX    1000000
+#define CPU_QUOTA_MIN     1000
+#define CPUSET_MAX        8192 /* bytes */
+#define HUGEPAGES_MAX     64
+#define UNIFIED_MAX       256
+#define UNIFIED_VALUE_MAX 4096 /* bytes */
+#define UNIFIED_KEY_MAX   255  /* a file name */
 
 /* --- checks --- */
 
@@ -166,6 +167,10 @@ static int check_unified(const SpecNode *node, const CriResources *r, const char
                                 "%s.unified: \"%.100s\" is not a file of a controller; it looks "
                                 "like \"memory.high\"",
                                 field, key);
+                if (strlen(str_or(r->unified[i]->value, "")) > UNIFIED_VALUE_MAX)
+                        return err_set(err, ERR_TOO_LARGE,
+                                       "%s.unified: the value of \"%s\" is longer than %d bytes",
+                                       field, key, UNIFIED_VALUE_MAX);
                 for (size_t k = 0; k < i; k++)
                         if (str_eq(key, r->unified[k]->key))
                                 return err_set(err, ERR_INVALID,

@@ -70,6 +70,9 @@ static void update_events(Client *c)
                 events |= EPOLLRDHUP; /* the one thing that is to be known of it */
         if (unsent(c) > 0)
                 events |= c->read_for_write ? EPOLLIN : EPOLLOUT;
+        else if (c->full && c->state == CLIENT_OPEN)
+                events |=
+                        EPOLLOUT; /* who flushed it does not tell that there is room: on_ready() */
         loop_fd_set_events(c->source, events);
 }
 

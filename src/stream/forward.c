@@ -146,7 +146,8 @@ static void on_duct_end(void *userdata, int errnum)
         mux_end(w->mux, p->lanes[DATA]);
         mux_end(w->mux, p->lanes[ERROR]);
         worker_flush(w);
-        if (!w->handshake.kind.spdy || p->lanes[DATA]->in_done)
+        /* what the client has sent before its end is to reach the pod: on_duct_written() */
+        if (!w->handshake.kind.spdy || (p->lanes[DATA]->in_done && duct_kept(p->duct) == 0))
                 pair_end(p, NULL);
 }
 
@@ -155,7 +156,9 @@ static void on_duct_written(void *userdata, bool finished)
         Pair *p = userdata;
 
         worker_update_hold(p->forward->w);
-        if (finished && !p->dead && p->lanes[DATA]->out_done)
+        /* not finished, and nothing kept: the pod takes no more */
+        if (!p->dead && p->lanes[DATA]->out_done &&
+            (finished || (p->lanes[DATA]->in_done && duct_kept(p->duct) == 0)))
                 pair_end(p, NULL);
 }
 
@@ -277,6 +280,8 @@ static void on_end(void *userdata, Lane *lane, bool reset)
                 return; /* of the error stream: clients end it at once */
         if (reset)
                 pair_end(p, NULL);
+        else if (p->lanes[DATA]->out_done && duct_kept(p->duct) == 0)
+                pair_end(p, NULL); /* both have ended; its socket may not tell any more */
         else
                 duct_finish(p->duct);
 }

@@ -126,3 +126,11 @@ def test_exec_in_what_does_not_run(node, pod):
     with pytest.raises(CriError) as error:
         container.exec("true")
     assert error.value.code() == Code.FAILED_PRECONDITION
+
+
+def test_command_that_is_too_long(node, pod):
+    container = pod.run()
+    for call, more in ((node.client.ExecSync, {}), (node.client.Exec, {"stdout": True})):
+        with pytest.raises(CriError) as error:
+            call(container_id=container.id, cmd=["echo", "x" * 300000], **more)
+        assert "cmd is longer than 262144 bytes" in error.value.details()

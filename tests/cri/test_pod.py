@@ -309,17 +309,29 @@ def test_many_pods_at_once(node):
     assert made == ["yes\n"] * 12
 
 
+def test_folders_are_of_root_alone(node, pod):
+    """An image may have setuid programs and devices, and users of the machine know its digest."""
+    pod.run()
+    for path in (node.path("root", "layers"), node.path("root", "containers"),
+                 node.path("state", "pods", pod.id)):
+        assert os.stat(path).st_mode & 0o777 == 0o700, path
+
+
 def test_resources_of_the_pod(own_node):
     """They are told, kept and shown; the cgroup is the kubelet's."""
     pod = own_node.run_pod()
     update = own_node.client.UpdatePodSandboxResources
     update(pod_sandbox_id=pod.id, overhead={"cpu_shares": 7}, resources={"cpu_quota": 20000})
     update(pod_sandbox_id=pod.id, resources={"memory_limit_in_bytes": 1 << 20})
+    for limit in (1, 2):
+        update(pod_sandbox_id=pod.id,
+               resources={"hugepage_limits": [{"page_size": "2MB", "limit": limit << 21}]})
     own_node.restart()
     info = pod.info()
     assert info["overhead"]["cpu_shares"] == 7
     assert info["resources"]["cpu_quota"] == 20000
     assert info["resources"]["memory_limit_in_bytes"] == 1 << 20
+    assert info["resources"]["hugepage_limits"] == [{"page_size": "2MB", "limit": 2 << 21}]
     for request, code in (({"pod_sandbox_id": "0" * 64}, Code.NOT_FOUND),
                           ({"pod_sandbox_id": pod.id, "resources": {"cpuset_cpus": "x"}},
                            Code.INVALID_ARGUMENT)):

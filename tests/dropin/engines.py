@@ -97,6 +97,7 @@ class Terminal:
                 return
             assert time.monotonic() < end, f"{match[0]}, wanted {rows} {columns}"
             time.sleep(0.1)
+            self.process.send_signal(signal.SIGWINCH)  # the one before came too early to be seen
 
     def finish(self):
         try:

@@ -231,7 +231,8 @@ def test_exec_in_a_terminal(tare, run):
     terminal.expect("# ")
     terminal.write("stty size\r")
     terminal.expect("37 91\r\n")
-    terminal.write("echo $((6 * 7)); sleep 1000\r")
+    # one that writes is the terminal's foreground: the interrupt is for it, not for the shell
+    terminal.write("sh -c 'echo $((6 * 7)); exec sleep 1000'\r")
     terminal.expect("42\r\n")
     terminal.resize(20, 10)
     os.kill(terminal.process.pid, signal.SIGWINCH)
@@ -276,7 +277,9 @@ def test_attach_to_the_end(tare, run):
     process = tare.start("attach", container)
     assert process.stdout.readline() == "tick\n"
     tare("exec", container, "touch", "/tmp/go")
-    assert process.communicate()[0].endswith("tick\nover\n") and process.returncode == 0
+    with process.stdout as output:  # what readline() has taken ahead is in it
+        assert ("tick\n" + output.read()).endswith("tick\nover\n")
+    assert process.wait() == 0
     assert "does not run" in tare("attach", container, code=125).err
     assert "no container" in tare("attach", "nobody", code=125).err
 
