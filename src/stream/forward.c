@@ -278,10 +278,9 @@ static void on_end(void *userdata, Lane *lane, bool reset)
 
         if (lane->kind != DATA || p->dead)
                 return; /* of the error stream: clients end it at once */
-        if (reset)
+        /* when both have ended, the pod's socket may not tell any more */
+        if (reset || (p->lanes[DATA]->out_done && duct_kept(p->duct) == 0))
                 pair_end(p, NULL);
-        else if (p->lanes[DATA]->out_done && duct_kept(p->duct) == 0)
-                pair_end(p, NULL); /* both have ended; its socket may not tell any more */
         else
                 duct_finish(p->duct);
 }
