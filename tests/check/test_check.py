@@ -163,4 +163,4 @@ def test_a_skip_list_without_a_reason(tmp_path):
 
 
 def test_budgets():
-    assert sum(part.budget for part in parts.TABLE) <= parts.TOTAL_BUDGET
+    assert parts.total(parts.TABLE) <= parts.TOTAL_BUDGET
