@@ -256,6 +256,15 @@ def test_a_check_that_hangs_delays_nothing(own_node):
     node.assert_nothing_left()
 
 
+def name_of(pid):
+    """Of a process; none when it has ended."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
 def test_a_dead_log_writer(own_node):
     """The container's end is told all the same; nothing of the pod is left."""
     node = own_node
@@ -264,11 +273,7 @@ def test_a_dead_log_writer(own_node):
     wait_lines(container, 5)
     supervisor = pod.info()["supervisorPid"]
     with open(f"/proc/{supervisor}/task/{supervisor}/children", encoding="utf-8") as children:
-        writers = [
-            int(pid)
-            for pid in children.read().split()
-            if "log" in open(f"/proc/{pid}/comm", encoding="utf-8").read()
-        ]
+        writers = [int(pid) for pid in children.read().split() if "log" in name_of(pid)]
     assert len(writers) == 1
     kill_process(writers[0])
     container.stop()

@@ -265,7 +265,10 @@ def processes_in_our_cgroups():
     found = []
     for h in hierarchies():
         for file in (h / PREFIX).glob("**/cgroup.procs"):
-            found += file.read_text().split()
+            try:
+                found += file.read_text().split()
+            except OSError:  # it is removed just now
+                pass
     return found
 
 

@@ -53,8 +53,11 @@ def namespaces():
     """Those of this process and of what runs below it."""
     found = set()
     for pid in [os.getpid(), *leaks.descendants(os.getpid())]:
-        for kind in os.listdir(f"/proc/{pid}/ns"):
-            found.add(os.readlink(f"/proc/{pid}/ns/{kind}"))
+        try:
+            for kind in os.listdir(f"/proc/{pid}/ns"):
+                found.add(os.readlink(f"/proc/{pid}/ns/{kind}"))
+        except OSError:  # it has just ended
+            pass
     return found
 
 

@@ -203,8 +203,11 @@ class Pod:
         for folder in self.cgroup_folders():
             for sub, _, files in os.walk(os.path.join(folder, name)):
                 if "cgroup.procs" in files:
-                    with open(os.path.join(sub, "cgroup.procs")) as f:
-                        pids |= {int(p) for p in f.read().split()}
+                    try:
+                        with open(os.path.join(sub, "cgroup.procs")) as f:
+                            pids |= {int(p) for p in f.read().split()}
+                    except OSError:  # it is removed just now: ENOENT, ENODEV
+                        pass
         return pids
 
     def mounts(self):

@@ -192,6 +192,10 @@ def is_sanitized(program):
         return b"__asan_init" in file.read()
 
 
+# What reading a file of /proc/PID says when the process has ended: before, or after it was opened.
+GONE = (FileNotFoundError, ProcessLookupError)
+
+
 class Shim:
     """A running tare-shim in a folder of its own."""
 
@@ -237,7 +241,7 @@ class Shim:
         try:
             with open(f"/proc/{self.pid}/task/{self.pid}/children") as f:
                 return [int(p) for p in f.read().split()]
-        except FileNotFoundError:
+        except GONE:
             return []
 
     def child_named(self, name):
@@ -246,7 +250,7 @@ class Shim:
                 with open(f"/proc/{pid}/comm") as f:
                     if f.read().strip() == name:
                         return pid
-            except FileNotFoundError:
+            except GONE:
                 pass
         return None
 
@@ -259,7 +263,7 @@ class Shim:
             return f.read()
 
 
-def wait_until(condition, timeout=10, what="condition"):
+def wait_until(condition, timeout=30, what="condition"):
     end = time.monotonic() + timeout
     while True:
         value = condition()

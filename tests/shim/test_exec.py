@@ -20,7 +20,7 @@ def running(pod):
 
 def only_the_writer(pod):
     """The job that killed may still be on its way out when the reply is here."""
-    wait_until(lambda: no_child_but_the_writer(pod), timeout=2, what="no other child")
+    wait_until(lambda: no_child_but_the_writer(pod), what="no other child")
 
 
 def no_child_but_the_writer(pod):

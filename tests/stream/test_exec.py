@@ -150,7 +150,6 @@ def test_stdin_ends_at(worker, when, how):
     """Before the process is there, while it runs, and when it has closed its stdin itself."""
     command = Command(worker, stdin=True, stdout=True)
     stop = {"end": command.spdy.end, "reset": command.spdy.reset}[how]
-    command.stdin.ended = how == "reset"  # nothing comes back for it then
     if when == "before":
         stop(command.stdin)
     ends = command.open()
@@ -165,6 +164,18 @@ def test_stdin_ends_at(worker, when, how):
     command.supervisor.exited(0)
     assert command.finish() == SUCCESS
     assert command.stdout.data == b"goes on"
+
+
+@pytest.mark.parametrize("how", ("end", "reset"))
+def test_stdin_ends_when_all_is_over(worker, how):
+    """The worker has ended the stream already: its end and ours have crossed."""
+    command = Command(worker, stdin=True, stdout=True)
+    command.open()
+    command.supervisor.exited(0)
+    command.spdy.wait(lambda: command.stdin.ended)
+    {"end": command.spdy.end, "reset": command.spdy.reset}[how](command.stdin)
+    assert command.finish() == SUCCESS
+    assert worker.wait() == 0
 
 
 @pytest.mark.parametrize("how", ("end", "reset"))

@@ -306,7 +306,7 @@ class Command:
 
     def finish(self):
         """Reads to the end; the status."""
-        self.spdy.wait(lambda: all(s.ended for s in self.streams.values()))
+        self.spdy.wait(lambda: all(s.ended or s.given_up for s in self.streams.values()))
         self.spdy.wait(lambda: self.spdy.goaway is not None)
         self.worker.client.close()
         text = bytes(self.error.data)

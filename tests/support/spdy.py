@@ -32,6 +32,7 @@ class Stream:
         self.data = bytearray()
         self.replied = self.ended = False
         self.reset = None  # or the status
+        self.given_up = False  # we have reset it: what was under way still comes, or nothing does
 
 
 class Spdy:
@@ -77,6 +78,7 @@ class Spdy:
         self.write(stream, b"", fin=True)
 
     def reset(self, stream, status=5):
+        stream.given_up = True
         self.control(RST_STREAM, 0, struct.pack(">II", stream.id, status))
 
     def ping(self, number):
@@ -113,7 +115,7 @@ class Spdy:
         if not first & 0x80000000:
             stream = self.streams[first]
             assert stream.replied, "data before SYN_REPLY"
-            assert not stream.ended or stream.reset is not None, "data after the end"
+            assert not stream.ended, "data after the end"
             stream.data += payload
             stream.ended |= bool(flags & FIN)
             return
