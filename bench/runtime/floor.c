@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* floor.c - the least that a container start can cost: what the kernel has to do for it.
  *
- *   floor ROOTFS CGROUP [SOURCE TARGET]...
+ *   floor [--procs] ROOTFS CGROUP [SOURCE TARGET]...
  *
  * Makes the cgroup CGROUP ("/a/b") in every hierarchy with controllers, clones with the namespaces
  * of `tare-runtime spec`, mounts its file systems (and SOURCE on ROOTFS/TARGET), makes its devices,
@@ -10,7 +10,8 @@
  *
  * The process moves itself into its cgroups through "tasks": for a single thread that is the caller
  * the kernel needs no grace period of RCU, which is most of the time on a machine with nothing else
- * to do. In a tree of version 2 it is born in its cgroup. */
+ * to do. In a tree of version 2 it is born in its cgroup. With --procs its parent moves it, through
+ * "cgroup.procs", as runtimes mostly do, and waits for those grace periods. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +39,8 @@ typedef struct Floor {
         const char *rootfs;
         char cgroups[HIERARCHIES_MAX][PATH_BYTES];
         size_t n;
-        int v2; /* index of the one of version 2; -1 */
+        int v2;       /* index of the one of version 2; -1 */
+        int moved[2]; /* --procs: a pipe whose end says that it has been */
 } Floor;
 
 static void must(long r, const char *what)
@@ -159,11 +161,32 @@ static void loopback_up(void)
         close(fd);
 }
 
+static void wait_moved(const Floor *f)
+{
+        char c;
+
+        close(f->moved[1]);
+        must(read(f->moved[0], &c, 1), "wait for the cgroups");
+}
+
+static void move(const Floor *f, pid_t pid)
+{
+        char text[16];
+        int n = snprintf(text, sizeof(text), "%d", (int)pid);
+
+        for (size_t i = 0; i < f->n; i++)
+                if ((int)i != f->v2)
+                        put(f->cgroups[i], "cgroup.procs", text, (size_t)n);
+        close(f->moved[1]);
+}
+
 static void start(const Floor *f, char **binds)
 {
         char *const argv[] = { "/bin/payload", NULL };
 
-        for (size_t i = 0; i < f->n; i++)
+        if (f->moved[0] > 0)
+                wait_moved(f);
+        for (size_t i = 0; i < f->n && f->moved[0] == 0; i++)
                 if ((int)i != f->v2)
                         put(f->cgroups[i], "tasks", "0", 1);
         must(sethostname("floor", 5), "hostname");
@@ -187,6 +210,11 @@ int main(int argc, char **argv)
         static Floor f;
         int status;
 
+        if (argc > 1 && strcmp(argv[1], "--procs") == 0) {
+                must(pipe2(f.moved, O_CLOEXEC), "pipe");
+                argc--;
+                argv++;
+        }
         if (argc < 3 || argc % 2 == 0)
                 return 2;
         f.rootfs = argv[1];
@@ -207,6 +235,8 @@ int main(int argc, char **argv)
         must(pid, "clone3");
         if (pid == 0)
                 start(&f, argv + 3);
+        if (f.moved[1] > 0)
+                move(&f, pid);
         must(waitpid(pid, &status, 0), "wait");
         for (size_t i = 0; i < f.n; i++)
                 must(rmdir(f.cgroups[i]), f.cgroups[i]);
