@@ -69,8 +69,8 @@ CRI_HANDLER(cri_status)
         Runtime__V1__RuntimeStatus status = RUNTIME__V1__RUNTIME_STATUS__INIT;
         Runtime__V1__RuntimeFeatures features = RUNTIME__V1__RUNTIME_FEATURES__INIT;
         _cleanup_arena_ Arena a = {};
-        const char *reason = NULL;
-        bool network = engine_network_ready(e, &reason);
+        const char *words = NULL;
+        bool network = engine_network_ready(e, &words);
 
         r.status = &status;
         arena_push(&a, status.conditions, status.n_conditions,
@@ -78,8 +78,8 @@ CRI_HANDLER(cri_status)
         arena_push(
                 &a, status.conditions, status.n_conditions,
                 condition(&a, "NetworkReady", network, network ? "" : "NetworkPluginNotReady",
-                          network ? ""
-                                  : arena_printf(&a, "Network plugin returns error: %s", reason)));
+                          network ? str_or(words, "")
+                                  : arena_printf(&a, "Network plugin returns error: %s", words)));
         arena_push(&a, r.runtime_handlers, r.n_runtime_handlers, handler(&a, e, ""));
         for (size_t i = 0; i < config->n_runtimes; i++)
                 arena_push(&a, r.runtime_handlers, r.n_runtime_handlers,

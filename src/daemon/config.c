@@ -69,6 +69,8 @@ static const Key keys[] = {
           0, "Where the plugins are." },
         { "cni", "cache_dir", KEY_STR, AT(cni_cache_dir), "/var/lib/cni", NULL, true, 0, 0,
           "Results of the plugins are kept below it, in libcni's form." },
+        { "cni", "default_network", KEY_STR, AT(cni_default_network), "", NULL, false, 0, 0,
+          "Name of the network that pods get. Empty: the one of the first valid file." },
         { "cni", "timeout_s", KEY_INT, AT(cni_timeout_s), "60", NULL, false, 1, 3600,
           "Seconds that each plugin has; then it is killed and the pod undone." },
         { "registry", "config_path", KEY_STR, AT(registry_config), "/etc/tare/certs.d", NULL, true,

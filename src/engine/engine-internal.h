@@ -42,6 +42,7 @@ struct Engine {
         size_t n_devices;
         CniConfig *cni; /* NULL: not ready, and why: */
         char *cni_reason;
+        struct Network *network; /* network.h */
         LoopSource *unclaimed_timer;
         LoopSource *own_cgroups_timer; /* until the cgroups of ours are gone */
         unsigned own_cgroups_tries;
@@ -120,7 +121,6 @@ int pod_step_reap(Op *op, Pod *p, Err *err);
 int pod_step_files_gone(Op *op, Pod *p, Err *err);
 int pod_step_network_up(Op *op, Pod *p, Err *err);
 int pod_step_infra(Op *op, Pod *p, Err *err);
-void pod_reload_network(Engine *e);
 /* Runs CHECK for the next pod that is marked for it; each that ends calls again. */
 void pods_check_networks(Engine *e);
 /* Nothing that was asked for is to wait for a CHECK. */

@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "engine/engine-internal.h"
+#include "engine/network.h"
 #include "engine/stream-internal.h"
 
 static int make_folders(const EngineConfig *c, Err *err)
@@ -72,7 +73,7 @@ int engine_new(const EngineConfig *config, World *world, Engine **ret, Err *err)
                 engine_free(e);
                 return r;
         }
-        pod_reload_network(e);
+        network_start(e);
         runtimes_learn(e);
         *ret = e;
         return 0;
@@ -105,6 +106,7 @@ void engine_free(Engine *e)
         usage_free(e);
         runtimes_done(e);
         node_done(e);
+        network_free(e);
         cni_config_unref(e->cni);
         free(e->cni_reason);
         free(e->name_waits);
@@ -395,13 +397,6 @@ const Image *engine_next_image(Engine *e, size_t *i)
 const EngineConfig *engine_config(const Engine *e)
 {
         return e->config;
-}
-
-bool engine_network_ready(Engine *e, const char **ret_reason)
-{
-        pod_reload_network(e);
-        *ret_reason = e->cni ? NULL : e->cni_reason;
-        return e->cni != NULL;
 }
 
 int engine_container_spec_json(Engine *e, const Container *c, char **ret, Err *err)

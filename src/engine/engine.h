@@ -45,14 +45,15 @@ const Pod *engine_next_pod(Engine *e, size_t *i);
 const Container *engine_next_container(Engine *e, size_t *i);
 const Image *engine_next_image(Engine *e, size_t *i);
 const EngineConfig *engine_config(const Engine *e);
-/* false: *ret_reason says why (borrowed until the next call). */
 /* What a runtime handler can do on this kernel; another's program is asked once, at the start, and
  * can nothing before it has answered. name "": the default one. */
 typedef struct EngineFeatures {
         bool recursive_read_only, user_namespaces;
 } EngineFeatures;
 EngineFeatures engine_features(const Engine *e, const char *name);
-bool engine_network_ready(Engine *e, const char **ret_reason);
+/* *ret_words (borrowed until the next call): why not; or, when it is, what is amiss all the same,
+ * or NULL. */
+bool engine_network_ready(Engine *e, const char **ret_words);
 /* The image's configuration document, for users, volumes and inspection; borrowed. */
 int engine_image_config(Engine *e, const Image *image, const ImageConfig **ret,
                         const char **ret_json, Err *err);

@@ -7,26 +7,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "engine/engine-internal.h"
-
-void pod_reload_network(Engine *e)
-{
-        CniConfig *config = NULL;
-        Err err = {};
-
-        if (cni_config_load(e->config->cni_conf_dir, e->config->cni_bin_dirs, &config, &err) < 0) {
-                str_assign(&e->cni_reason, err.msg);
-                cni_config_unref(e->cni);
-                e->cni = NULL;
-                return;
-        }
-        cni_config_unref(e->cni);
-        e->cni = config;
-}
+#include "engine/network.h"
 
 typedef struct Walk { /* op->wait while a plugin runs */
         Op *op;
-        Pod *pod;
+        Pod *pod; /* NULL: of a network as a whole */
         CniRun *run;
         CniVerb verb;
         WorldProcess *process;
@@ -57,6 +42,8 @@ static int take_result(Walk *k, Err *err)
         CniResult result = {};
         int r;
 
+        if (!p)
+                return 0;
         if (k->verb == CNI_DEL)
                 p->network_up = false;
         if (k->verb != CNI_ADD)
@@ -89,9 +76,18 @@ static void plugin_done(void *data, int code, const StrBuf *out, const StrBuf *e
                 r = walk_on(k, &err);
         if (r == OP_WAIT)
                 return;
+        if (r == 0 && !k->pod)
+                r = OP_AGAIN;
         op->wait = NULL;
         walk_free(k);
         op_resume(op, r, r < 0 ? &err : NULL);
+}
+
+static uint64_t timeout_s(const Walk *k)
+{
+        unsigned s = k->op->engine->config->cni_timeout_s;
+
+        return k->pod || s < NETWORK_ASK_S ? s : NETWORK_ASK_S;
 }
 
 /* OP_WAIT: a plugin runs. 0: all have, and the result is kept. */
@@ -112,7 +108,7 @@ static int walk_on(Walk *k, Err *err)
                 .input = x.input,
                 .input_len = x.input_len,
                 .output_max = CNI_OUTPUT_MAX,
-                .deadline_ns = w->now_mono(w) + k->op->engine->config->cni_timeout_s * NS_PER_S,
+                .deadline_ns = w->now_mono(w) + timeout_s(k) * NS_PER_S,
                 .done = plugin_done,
                 .data = k,
         };
@@ -122,6 +118,18 @@ static int walk_on(Walk *k, Err *err)
         op_waits(k->op, k, cancel_walk, "network plugin %s (%s, pid %d)", x.plugin,
                  cni_verb_name(k->verb), w->exec_pid(k->process));
         return OP_WAIT;
+}
+
+/* Takes the run. */
+static int walk_run(Op *op, Pod *p, CniRun *run, CniVerb verb, Err *err)
+{
+        Walk *k = xnew(Walk);
+
+        *k = (Walk){ .op = op, .pod = p, .run = run, .verb = verb };
+        int r = walk_on(k, err);
+        if (r != OP_WAIT)
+                walk_free(k);
+        return r;
 }
 
 /* --- what the plugins are told --- */
@@ -186,7 +194,6 @@ static int walk(Op *op, Pod *p, CniVerb verb, Err *err)
                 .pod_annotations = annotations,
                 .cache_dir = e->config->cni_cache_dir,
         };
-        Walk *k;
         CniRun *run = NULL;
         int r;
 
@@ -201,14 +208,12 @@ static int walk(Op *op, Pod *p, CniVerb verb, Err *err)
         att.dns_options = options;
         r = cni_run_new(e->cni, verb, &att, &run, err);
         free(ports.items);
-        if (r < 0)
-                return r;
-        k = xnew(Walk);
-        *k = (Walk){ .op = op, .pod = p, .run = run, .verb = verb };
-        r = walk_on(k, err);
-        if (r != OP_WAIT)
-                walk_free(k);
-        return r;
+        return r < 0 ? r : walk_run(op, p, run, verb, err);
+}
+
+int network_walk(Op *op, CniRun *run, CniVerb verb, Err *err)
+{
+        return walk_run(op, NULL, run, verb, err);
 }
 
 /* --- steps --- */
@@ -219,7 +224,7 @@ int pod_step_network_up(Op *op, Pod *p, Err *err)
 
         if (pod_host_network(p))
                 return 0;
-        pod_reload_network(e);
+        network_refresh(e);
         if (!e->cni)
                 return err_set(err, ERR_UNAVAILABLE, "the pod network is not ready: %s",
                                e->cni_reason);

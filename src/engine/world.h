@@ -31,6 +31,8 @@ typedef struct EngineConfig {
         const char *cni_conf_dir;
         char **cni_bin_dirs;
         const char *cni_cache_dir;
+        const char *cni_default_network; /* name; "": the first file's */
+        unsigned cni_networks_max;
         unsigned cni_timeout_s;      /* of each plugin */
         const char *netns_dir;       /* /run/netns */
         char **cdi_spec_dirs;        /* /etc/cdi, /var/run/cdi; NULL: none */

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cni-config.c - network configuration: the choice of the file, its check, the plugins' places.
- *
- * Runs in tared. A file that is not valid is passed over, as other runtimes do; a valid one whose
- * plugin is not installed ends the search: the next file would be another network than the one
- * the node's owner chose, and plugins do arrive after their configuration. */
+/* cni-config.c - one network configuration: its check, and the plugins' places. cni-load.c has the
+ * choice among the files of the folder. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -30,7 +27,7 @@ bool cni_name_is_valid(const char *name, size_t max)
 /* --- the check of one list --- */
 
 /* libcni takes the words as strings, too. */
-static int get_loose_bool(Json *j, const char *key, bool *ret, Err *err)
+int cni_config_loose_bool(Json *j, const char *key, bool *ret, Err *err)
 {
         _cleanup_free_ char *s = NULL;
         Json *v;
@@ -101,7 +98,6 @@ static int check_plugins(CniConfig *c, Err *err)
 
 static int check_list(CniConfig *c, Err *err)
 {
-        bool unused;
         int r = json_get_str(c->list, "name", "", &c->name, err);
 
         if (r < 0)
@@ -115,9 +111,9 @@ static int check_list(CniConfig *c, Err *err)
                                c->name, CNI_NAME_MAX);
         r = cni_version_select(c->list, &c->version, err);
         if (r >= 0)
-                r = get_loose_bool(c->list, "disableCheck", &c->disable_check, err);
+                r = cni_config_loose_bool(c->list, "disableCheck", &c->disable_check, err);
         if (r >= 0)
-                r = get_loose_bool(c->list, "disableGC", &unused, err);
+                r = cni_config_loose_bool(c->list, "disableGC", &c->disable_gc, err);
         return r < 0 ? r : check_plugins(c, err);
 }
 
@@ -155,7 +151,7 @@ int cni_config_find_plugin(const CniConfig *c, const char *type, char **ret, Err
                        str_or(dirs, "any folder (none is set)"));
 }
 
-static int find_plugins(const CniConfig *c, Err *err)
+int cni_config_find_plugins(const CniConfig *c, Err *err)
 {
         for (size_t i = 0; i < cni_config_count(c); i++) {
                 _cleanup_free_ char *path = NULL;
@@ -166,7 +162,7 @@ static int find_plugins(const CniConfig *c, Err *err)
         return 0;
 }
 
-/* --- files --- */
+/* --- its text --- */
 
 /* A list of one plugin, as if the file had been a list. */
 static int wrap_plugin(Json *plugin, const char *file, Json **ret, Err *err)
@@ -200,7 +196,7 @@ static int parse_object(const char *text, size_t len, const char *file, Json **r
         return 0;
 }
 
-static int read_object(const char *file, Json **ret, Err *err)
+int cni_config_read(const char *file, Json **ret, Err *err)
 {
         _cleanup_strbuf_ StrBuf b = {};
         int r = io_read_file(AT_FDCWD, file, CNI_CONFIG_MAX, &b);
@@ -213,8 +209,8 @@ static int read_object(const char *file, Json **ret, Err *err)
         return parse_object(strbuf_bytes(&b), b.len, file, ret, err);
 }
 
-static int from_object(Json *j, bool is_list, const char *file, char *const *bin_dirs,
-                       CniConfig **ret, Err *err)
+int cni_config_from_object(Json *j, bool is_list, const char *file, char *const *bin_dirs,
+                           CniConfig **ret, Err *err)
 {
         _cleanup_json_ Json *wrapped = NULL;
 
@@ -235,116 +231,9 @@ int cni_config_parse(const char *text, size_t len, bool is_list, const char *fil
         int r = parse_object(text, len, file, &j, err);
 
         if (r >= 0)
-                r = from_object(j, is_list, file, bin_dirs, &c, err);
+                r = cni_config_from_object(j, is_list, file, bin_dirs, &c, err);
         if (r >= 0)
-                r = find_plugins(c, err);
-        if (r < 0)
-                return r;
-        *ret = take_ptr(c);
-        return 0;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-        return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The folder's names with one of the endings, sorted. A missing folder is an empty one. */
-static int list_files(const char *dir, const char *const *endings, char ***ret, Err *err)
-{
-        _cleanup_closedir_ DIR *d = opendir(dir);
-        _cleanup_strv_ char **names = NULL;
-        struct dirent *entry;
-
-        if (!d)
-                return errno == ENOENT ? 0 : err_sys(err, errno, "open folder %s", dir);
-        for (size_t n = 0; errno = 0, (entry = readdir(d));) {
-                for (size_t i = 0; endings[i]; i++) {
-                        if (!str_has_suffix(entry->d_name, endings[i]))
-                                continue;
-                        if (++n > CNI_FILES_MAX)
-                                return err_set(err, ERR_TOO_LARGE, "%s: more than %d files", dir,
-                                               CNI_FILES_MAX);
-                        strv_push(&names, entry->d_name);
-                }
-        }
-        if (errno != 0)
-                return err_sys(err, errno, "read folder %s", dir);
-        if (names)
-                qsort(names, strv_len(names), sizeof(*names), compare_names);
-        *ret = take_ptr(names);
-        return 0;
-}
-
-/* Plugins that lie as files of their own in a folder with the network's name follow those of the
- * list, unless the list forbids it. */
-static int add_folder_plugins(Json *list, const char *conf_dir, const char *file, Err *err)
-{
-        static const char *const endings[] = { ".conf", NULL };
-        _cleanup_free_ char *name = NULL, *dir = NULL;
-        _cleanup_strv_ char **files = NULL;
-        Json *plugins = NULL;
-        bool inlined_only = false;
-        int r = get_loose_bool(list, "loadOnlyInlinedPlugins", &inlined_only, err);
-
-        if (r >= 0 && !inlined_only)
-                r = json_get_str(list, "name", "", &name, err);
-        if (r >= 0 && name && cni_name_is_valid(name, CNI_NAME_MAX)) {
-                dir = path_join(conf_dir, name);
-                r = list_files(dir, endings, &files, err);
-        }
-        if (r >= 0 && files)
-                r = json_get_array(list, "plugins", "", &plugins, err);
-        if (r < 0)
-                return err_wrap(err, r, "%s", file);
-        if (files && !plugins)
-                plugins = json_add_array(list, "plugins");
-        for (char **f = files; f && *f && json_object_array_length(plugins) <= CNI_PLUGINS_MAX;
-             f++) {
-                _cleanup_free_ char *path = path_join(dir, *f);
-                Json *plugin = NULL;
-                r = read_object(path, &plugin, err);
-                if (r < 0)
-                        return r;
-                json_object_array_add(plugins, plugin);
-        }
-        return 0;
-}
-
-static int load_file(const char *conf_dir, const char *name, char *const *bin_dirs, CniConfig **ret,
-                     Err *err)
-{
-        _cleanup_free_ char *file = path_join(conf_dir, name);
-        _cleanup_json_ Json *j = NULL;
-        bool is_list = str_has_suffix(name, ".conflist");
-        int r = read_object(file, &j, err);
-
-        if (r >= 0 && is_list)
-                r = add_folder_plugins(j, conf_dir, file, err);
-        return r < 0 ? r : from_object(j, is_list, file, bin_dirs, ret, err);
-}
-
-int cni_config_load(const char *conf_dir, char *const *bin_dirs, CniConfig **ret, Err *err)
-{
-        static const char *const endings[] = { ".conflist", ".conf", ".json", NULL };
-        _cleanup_(cni_config_unrefp) CniConfig *c = NULL;
-        _cleanup_strv_ char **names = NULL;
-        Err first = {};
-        int r = list_files(conf_dir, endings, &names, err);
-
-        if (r < 0)
-                return r;
-        for (char **name = names; name && *name && !c; name++)
-                (void)load_file(conf_dir, *name, bin_dirs, &c, first.num ? NULL : &first);
-        if (!c && first.num) {
-                r = err_copy(err, &first);
-                return err_wrap(err, r, "no valid network configuration");
-        }
-        if (!c)
-                return err_set(err, ERR_NOT_FOUND,
-                               "no network configuration in %s (*.conflist, *.conf, *.json)",
-                               conf_dir);
-        r = find_plugins(c, err);
+                r = cni_config_find_plugins(c, err);
         if (r < 0)
                 return r;
         *ret = take_ptr(c);
@@ -389,6 +278,16 @@ const char *cni_config_version(const CniConfig *c)
 Json *cni_config_json(const CniConfig *c)
 {
         return c->list;
+}
+
+bool cni_config_has_status(const CniConfig *c)
+{
+        return cni_version_at_least(c->version, "1.1.0");
+}
+
+bool cni_config_same(const CniConfig *a, const CniConfig *b)
+{
+        return str_eq(a->file, b->file) && json_object_equal(a->list, b->list);
 }
 
 size_t cni_config_count(const CniConfig *c)

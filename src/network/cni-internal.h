@@ -18,7 +18,7 @@ struct CniConfig {
         unsigned refs;
         char *name, *file;
         const char *version; /* one of the known ones, static */
-        bool disable_check;
+        bool disable_check, disable_gc;
         Json *list;    /* whole; "plugins" is an array of objects with a "type" */
         Json *plugins; /* borrowed from list */
         char **bin_dirs;
@@ -43,6 +43,14 @@ int cni_config_from_list(Json *list, const char *file, char *const *bin_dirs, Cn
                          Err *err);
 /* The executable's path, freed by the caller; NOT_FOUND names type and folders. */
 int cni_config_find_plugin(const CniConfig *c, const char *type, char **ret, Err *err);
+/* NOT_FOUND when one of them is not installed. */
+int cni_config_find_plugins(const CniConfig *c, Err *err);
+/* A bool, or the word as a string. */
+int cni_config_loose_bool(Json *j, const char *key, bool *ret, Err *err);
+/* A file's object; `is_list` tells a list from a single plugin. */
+int cni_config_read(const char *file, Json **ret, Err *err);
+int cni_config_from_object(Json *j, bool is_list, const char *file, char *const *bin_dirs,
+                           CniConfig **ret, Err *err);
 const char *cni_config_type(const CniConfig *c, size_t index); /* borrowed */
 size_t cni_config_count(const CniConfig *c);
 
@@ -55,8 +63,8 @@ int cni_request_args(const CniAttachment *att, Json **ret, Err *err);
 int cni_request_caps(const CniAttachment *att, Json **ret, Err *err);
 /* "K=V;K=V" of such a list; INVALID when it is not one. */
 int cni_request_args_text(Json *args, char **ret, Err *err);
-/* The text for a plugin's stdin. caps and prev may be NULL. */
-char *cni_request_input(const CniConfig *c, size_t index, Json *caps, Json *prev);
+/* The text for a plugin's stdin. caps, prev and valid (for GC) may be NULL. */
+char *cni_request_input(const CniConfig *c, size_t index, Json *caps, Json *prev, Json *valid);
 
 /* --- cni-result.c --- */
 

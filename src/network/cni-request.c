@@ -5,13 +5,15 @@
 #include "base/path.h"
 #include "network/cni-internal.h"
 
-#define CONTAINER_ID_MAX 128
-#define IFNAME_MAX       15
+#define CONTAINER_ID_MAX  128
+#define IFNAME_MAX        15
+#define VALID_ATTACHMENTS "cni.dev/valid-attachments"
 
 const char *cni_verb_name(CniVerb verb)
 {
         static const char *const names[] = {
-                [CNI_ADD] = "ADD", [CNI_CHECK] = "CHECK", [CNI_DEL] = "DEL"
+                [CNI_ADD] = "ADD",       [CNI_CHECK] = "CHECK", [CNI_DEL] = "DEL",
+                [CNI_STATUS] = "STATUS", [CNI_GC] = "GC",
         };
 
         return names[verb];
@@ -195,10 +197,12 @@ static Json *runtime_config(Json *plugin, Json *caps)
         return config;
 }
 
-char *cni_request_input(const CniConfig *c, size_t index, Json *caps, Json *prev)
+char *cni_request_input(const CniConfig *c, size_t index, Json *caps, Json *prev, Json *valid)
 {
-        static const char *const ours[] = { "capabilities", "cniVersion",    "name",
-                                            "prevResult",   "runtimeConfig", NULL };
+        static const char *const ours[] = {
+                "capabilities",  "cniVersion",      "name", "prevResult",
+                "runtimeConfig", VALID_ATTACHMENTS, NULL
+        };
         _cleanup_json_ Json *request = json_object_new_object();
         Json *plugin = json_object_array_get_idx(c->plugins, index);
 
@@ -214,5 +218,7 @@ char *cni_request_input(const CniConfig *c, size_t index, Json *caps, Json *prev
                 json_object_object_add(request, "runtimeConfig", config);
         if (prev)
                 json_object_object_add(request, "prevResult", json_object_get(prev));
+        if (valid)
+                json_object_object_add(request, VALID_ATTACHMENTS, json_object_get(valid));
         return json_print(request);
 }

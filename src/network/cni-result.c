@@ -240,6 +240,8 @@ static ErrKind kind_of_code(uint64_t code)
         case 7: /* configuration */
                 return ERR_INVALID;
         case 11: /* try again later */
+        case 50: /* STATUS: no ADD at present */
+        case 51: /* STATUS: the same, and what there is may suffer */
                 return ERR_UNAVAILABLE;
         default:
                 return ERR_INTERNAL;

@@ -7,8 +7,8 @@
  * cache ^                                      |             DEL: record removed
  *              +--------------------------------------+-> failed: next and done say so again
  *
- * ADD and CHECK go first to last and stop at the first failure. DEL goes last to first, whatever
- * fails, and reports the first failure at its end. */
+ * ADD, CHECK and STATUS go first to last and stop at the first failure. DEL goes last to first, GC
+ * first to last, whatever fails; they report the first failure at their end. */
 #include <errno.h>
 
 #include "network/cni-internal.h"
@@ -17,7 +17,8 @@ struct CniRun {
         CniConfig *config; /* NULL: nothing to do */
         CniVerb verb;
         CniAttachment att; /* strings of our own; lists and ports are in caps */
-        Json *args, *caps;
+        Json *args, *caps; /* NULL with STATUS and GC */
+        Json *valid;       /* GC: attachments that stay */
         Json *result;      /* ADD: of the last plugin; else the recorded one; may be NULL */
         char *record_path; /* DEL: the cache file to remove */
         size_t taken;      /* plugins that are behind us */
@@ -42,6 +43,7 @@ void cni_run_free(CniRun *run)
         free((char *)run->att.cache_dir);
         json_object_put(run->args);
         json_object_put(run->caps);
+        json_object_put(run->valid);
         json_object_put(run->result);
         free(run->record_path);
         free(run->type);
@@ -142,6 +144,25 @@ int cni_run_new(CniConfig *config, CniVerb verb, const CniAttachment *att, CniRu
         return 0;
 }
 
+int cni_run_new_network(CniConfig *config, CniVerb verb, Json *valid, CniRun **ret, Err *err)
+{
+        _cleanup_free_ char *text = valid ? json_print(valid) : NULL;
+
+        tare_assert(verb == CNI_STATUS || verb == CNI_GC);
+        if (text && strlen(text) > CNI_CAPS_MAX)
+                return err_set(err, ERR_TOO_LARGE,
+                               "network \"%s\": the attachments take %zu bytes, %zu at most",
+                               config->name, strlen(text), CNI_CAPS_MAX);
+        CniRun *run = xnew(CniRun);
+        run->config = cni_config_ref(config);
+        run->verb = verb;
+        run->valid = json_object_get(valid);
+        if (cni_config_has_status(config) && !(verb == CNI_GC && config->disable_gc))
+                run->n = cni_config_count(config);
+        *ret = run;
+        return 0;
+}
+
 /* --- one plugin --- */
 
 static size_t current(const CniRun *run)
@@ -149,12 +170,18 @@ static size_t current(const CniRun *run)
         return run->verb == CNI_DEL ? run->n - 1 - run->taken : run->taken;
 }
 
+/* Whether it is about an attachment, not the network as a whole. */
+static bool has_attachment(const CniRun *run)
+{
+        return run->verb != CNI_STATUS && run->verb != CNI_GC;
+}
+
 static int make_env(CniRun *run, char ***ret, Err *err)
 {
         _cleanup_free_ char *args = NULL;
         _cleanup_free_ char *dirs = strv_join(run->config->bin_dirs, ":");
         char **env = NULL;
-        int r = cni_request_args_text(run->args, &args, err);
+        int r = has_attachment(run) ? cni_request_args_text(run->args, &args, err) : 0;
 
         if (r < 0)
                 return r;
@@ -162,11 +189,13 @@ static int make_env(CniRun *run, char ***ret, Err *err)
                 if (!str_skip_prefix(*v, "CNI_"))
                         strv_push(&env, *v);
         strv_env_set(&env, "CNI_COMMAND", cni_verb_name(run->verb));
-        strv_env_set(&env, "CNI_CONTAINERID", run->att.container_id);
-        strv_env_set(&env, "CNI_NETNS", str_or(run->att.netns, ""));
-        strv_env_set(&env, "CNI_IFNAME", run->att.ifname);
-        strv_env_set(&env, "CNI_ARGS", args);
         strv_env_set(&env, "CNI_PATH", str_or(dirs, ""));
+        if (has_attachment(run)) {
+                strv_env_set(&env, "CNI_CONTAINERID", run->att.container_id);
+                strv_env_set(&env, "CNI_NETNS", str_or(run->att.netns, ""));
+                strv_env_set(&env, "CNI_IFNAME", run->att.ifname);
+                strv_env_set(&env, "CNI_ARGS", args);
+        }
         *ret = env;
         return 0;
 }
@@ -192,7 +221,8 @@ static int prepare_plugin(CniRun *run, Err *err)
                 r = make_env(run, &run->env, err);
         if (r < 0)
                 return r;
-        run->input = cni_request_input(run->config, i, run->caps, with_result ? run->result : NULL);
+        run->input = cni_request_input(run->config, i, run->caps, with_result ? run->result : NULL,
+                                       run->valid);
         return 0;
 }
 
@@ -203,7 +233,7 @@ static int plugin_failed(CniRun *run, Err *e, Err *err)
                  cni_verb_name(run->verb));
         if (run->failure.num == 0)
                 run->failure = *e;
-        if (run->verb == CNI_DEL)
+        if (run->verb == CNI_DEL || run->verb == CNI_GC)
                 return 0;
         run->finished = true;
         return err_copy(err, &run->failure);

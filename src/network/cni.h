@@ -2,11 +2,11 @@
 /* cni.h - the Container Network Interface, specification 1.1.0 (and 0.3.0 on), without processes.
  *
  * Configuration: files *.conflist, *.conf, *.json of conf_dir, sorted by name; the first valid one
- * is the pod network. A CniRun is the walk over the plugins of one ADD, CHECK or DEL: the caller
- * executes what cni_run_next() tells (argv0, environment, stdin), with a deadline, and feeds exit
- * status and output to cni_run_done(), until cni_run_next() says that there is nothing left. So no
- * function here blocks on a plugin, and a test can play one. The result cache (libcni's format and
- * place) is read and written here. Plugin output is foreign: 1 MiB at most, checked. */
+ * is the pod network. A CniRun is the walk over the plugins of one command (ADD, DEL, ..): the
+ * caller executes what cni_run_next() tells (argv0, environment, stdin), with a deadline, and feeds
+ * exit status and output to cni_run_done(), until cni_run_next() says that there is nothing left.
+ * So no function here blocks on a plugin, and a test can play one. The result cache (libcni's
+ * format and place) is read and written here. Plugin output is foreign: 1 MiB at most, checked. */
 #ifndef TARE_NETWORK_CNI_H
 #define TARE_NETWORK_CNI_H
 
@@ -33,6 +33,29 @@ const char *cni_config_name(const CniConfig *c);
 const char *cni_config_file(const CniConfig *c);
 const char *cni_config_version(const CniConfig *c); /* the one put into requests */
 Json *cni_config_json(const CniConfig *c);          /* the list as loaded; borrowed */
+bool cni_config_has_status(const CniConfig *c);     /* STATUS and GC: 1.1.0 */
+bool cni_config_same(const CniConfig *a, const CniConfig *b);
+
+/* --- the networks of a node --- */
+typedef struct CniChoice {
+        const char *conf_dir;
+        char *const *bin_dirs;
+        const char
+                *default_network; /* name of the one that comes first; NULL or "": by file name */
+        size_t networks_max;      /* 0: 1 */
+} CniChoice;
+typedef struct CniNetworks {
+        CniConfig **items; /* the first is the default one: eth0 */
+        size_t n;
+        char *notice; /* files that are broken, and what became of them; NULL: none */
+} CniNetworks;
+/* Errors as of cni_config_load(). in_use (may be NULL): a file whose network is there stays in use
+ * as it was read before while it is broken. */
+int cni_networks_load(const CniChoice *choice, const CniNetworks *in_use, CniNetworks *ret,
+                      Err *err);
+void cni_networks_done(CniNetworks *n);
+/* Paths of all files that may be one, to be watched. */
+int cni_config_files(const char *conf_dir, char ***ret, Err *err);
 
 typedef struct CniPortMapping {
         uint32_t host_port, container_port;
@@ -53,7 +76,7 @@ typedef struct CniAttachment {
         const char *cache_dir; /* "/var/lib/cni" */
 } CniAttachment;
 
-typedef enum CniVerb { CNI_ADD, CNI_CHECK, CNI_DEL } CniVerb;
+typedef enum CniVerb { CNI_ADD, CNI_CHECK, CNI_DEL, CNI_STATUS, CNI_GC } CniVerb;
 const char *cni_verb_name(CniVerb verb); /* "ADD" */
 
 typedef struct CniRun CniRun;
@@ -62,6 +85,10 @@ typedef struct CniRun CniRun;
  * steps; with a record that cannot be read (CORRUPT) it goes by config. CHECK without a record:
  * NOT_FOUND. */
 int cni_run_new(CniConfig *config, CniVerb verb, const CniAttachment *att, CniRun **ret, Err *err);
+/* STATUS or GC of a network; no steps where its version is below 1.1.0, GC neither with disableGC.
+ * valid: [{"containerID","ifname"}] that GC is to keep; borrowed. GC goes on after an error as DEL
+ * does. */
+int cni_run_new_network(CniConfig *config, CniVerb verb, Json *valid, CniRun **ret, Err *err);
 void cni_run_free(CniRun *run);
 
 typedef struct CniExec {

@@ -299,4 +299,77 @@ TEST(load, plugins_of_the_networks_folder)
         cni_config_unref(c);
 }
 
+/* --- networks of a node --- */
+
+static CniNetworks load_networks(const char *dir, const char *name, size_t max,
+                                 const CniNetworks *in_use)
+{
+        _cleanup_strv_ char **bin = rig_bin_dirs();
+        CniChoice choice = {
+                .conf_dir = dir, .bin_dirs = bin, .default_network = name, .networks_max = max
+        };
+        CniNetworks networks = {};
+        Err err = {};
+
+        ASSERT_OK_ERR(cni_networks_load(&choice, in_use, &networks, &err), err);
+        return networks;
+}
+
+TEST(networks, choice)
+{
+        _cleanup_free_ char *dir = rig_dir("networks-choice");
+
+        rig_write(dir, "1.conflist", LIST("1.0.0", "a", "[{\"type\":\"first\"}]"), 0600);
+        rig_write(dir, "2.conflist", LIST("1.0.0", "b", "[{\"type\":\"first\"}]"), 0600);
+        rig_write(dir, "3.conflist", LIST("1.0.0", "a", "[{\"type\":\"first\"}]"), 0600);
+        rig_write(dir, "4.conflist", LIST("1.0.0", "c", "[{\"type\":\"first\"}]"), 0600);
+        CniNetworks n = load_networks(dir, NULL, 0, NULL);
+        ASSERT_EQ(n.n, 1);
+        ASSERT_STREQ(cni_config_name(n.items[0]), "a");
+        ASSERT_NULL(n.notice);
+        cni_networks_done(&n);
+        n = load_networks(dir, "c", 2, NULL);
+        ASSERT_EQ(n.n, 2);
+        ASSERT_STREQ(cni_config_name(n.items[0]), "c");
+        ASSERT_STREQ(cni_config_name(n.items[1]), "a");
+        ASSERT_CONTAINS(n.notice, "3.conflist: another file before it has network \"a\"; it is "
+                                  "passed over");
+        cni_networks_done(&n);
+}
+
+TEST(networks, broken_file_of_a_network_in_use)
+{
+        _cleanup_free_ char *dir = rig_dir("networks-broken");
+
+        rig_write(dir, "1.conflist", LIST("1.0.0", "a", "[{\"type\":\"first\"}]"), 0600);
+        rig_write(dir, "2.conflist", LIST("1.0.0", "b", "[{\"type\":\"first\"}]"), 0600);
+        CniNetworks used = load_networks(dir, NULL, 0, NULL);
+        rig_write(dir, "1.conflist", "{", 0600);
+        CniNetworks n = load_networks(dir, NULL, 0, &used);
+        ASSERT_STREQ(cni_config_name(n.items[0]), "a");
+        ASSERT_TRUE(n.items[0] == used.items[0]);
+        ASSERT_CONTAINS(n.notice, "1.conflist");
+        ASSERT_CONTAINS(n.notice, "; it stays in use as it was read before");
+        cni_networks_done(&n);
+        n = load_networks(dir, NULL, 0, NULL);
+        ASSERT_STREQ(cni_config_name(n.items[0]), "b");
+        ASSERT_CONTAINS(n.notice, "; it is passed over");
+        cni_networks_done(&n);
+        cni_networks_done(&used);
+}
+
+TEST(networks, many_broken_files_are_counted)
+{
+        _cleanup_free_ char *dir = rig_dir("networks-many");
+
+        for (int i = 0; i < 9; i++) {
+                _cleanup_free_ char *name = xasprintf("%d.conf", i);
+                rig_write(dir, name, "{", 0600);
+        }
+        rig_write(dir, "9.conflist", LIST("1.0.0", "a", "[{\"type\":\"first\"}]"), 0600);
+        CniNetworks n = load_networks(dir, NULL, 0, NULL);
+        ASSERT_CONTAINS(n.notice, ". And 4 files more");
+        cni_networks_done(&n);
+}
+
 TEST_MAIN

@@ -723,4 +723,77 @@ TEST(check, disabled_or_too_old)
         ASSERT_STREQ(err.msg, "network \"n\": version 0.3.1 has no CHECK (0.4.0 has)");
 }
 
+/* --- STATUS and GC --- */
+
+#define LIST_OF(version, more)                                                                     \
+        "{\"cniVersion\":\"" version "\",\"name\":\"tare\"," more "\"plugins\":["                  \
+        "{\"type\":\"first\",\"capabilities\":{\"dns\":true},\"cni.dev/valid-attachments\":1},"    \
+        "{\"type\":\"second\"}]}"
+
+static CniRun *start_network(const char *text, CniVerb verb)
+{
+        _cleanup_json_ Json *valid = rig_json("[{\"containerID\":\"abc\",\"ifname\":\"eth0\"}]");
+        CniConfig *c = rig_config(text);
+        CniRun *run = NULL;
+        Err err = {};
+
+        ASSERT_OK_ERR(cni_run_new_network(c, verb, verb == CNI_GC ? valid : NULL, &run, &err), err);
+        cni_config_unref(c);
+        return run;
+}
+
+TEST(network, status)
+{
+        static const char words[] = "{\"code\":50,\"msg\":\"no tunnel\"}";
+        CniRun *run = start_network(LIST_OF("1.1.0", ""), CNI_STATUS);
+        Err err = {};
+
+        CniExec x = next(run, "first");
+        rig_same_json(x.input, "{\"cniVersion\":\"1.1.0\",\"name\":\"tare\",\"type\":\"first\"}");
+        ASSERT_STREQ(strv_env_get(x.env, "CNI_COMMAND"), "STATUS");
+        ASSERT_NULL(strv_env_get(x.env, "CNI_CONTAINERID"));
+        ASSERT_NULL(strv_env_get(x.env, "CNI_NETNS"));
+        ASSERT_NOT_NULL(strv_env_get(x.env, "CNI_PATH"));
+        prints(run, "");
+        next(run, "second");
+        ASSERT_ERR(cni_run_done(run, 1, words, strlen(words), "", &err), EAGAIN);
+        ASSERT_STREQ(err.msg, "network \"tare\": plugin second (STATUS): no tunnel");
+        cni_run_free(run);
+
+        run = start_network(LIST_OF("1.0.0", ""), CNI_STATUS);
+        complete(run);
+        cni_run_free(run);
+}
+
+TEST(network, collection_goes_on_after_an_error)
+{
+        CniRun *run = start_network(LIST_OF("1.1.0", ""), CNI_GC);
+        Err err = {};
+        CniExec x = next(run, "first");
+
+        rig_same_json(x.input, "{\"cniVersion\":\"1.1.0\",\"name\":\"tare\",\"type\":\"first\","
+                               "\"cni.dev/valid-attachments\":[{\"containerID\":\"abc\","
+                               "\"ifname\":\"eth0\"}]}");
+        ASSERT_STREQ(strv_env_get(x.env, "CNI_COMMAND"), "GC");
+        ASSERT_OK(cni_run_done(run, 1, "", 0, "it failed", &err));
+        next(run, "second");
+        prints(run, "");
+        ASSERT_ERR(cni_run_next(run, &x, &err), EIO);
+        ASSERT_STREQ(err.msg, "network \"tare\": plugin first (GC): it failed");
+        cni_run_free(run);
+}
+
+TEST(network, collection_that_is_not_wanted)
+{
+        static const char *const lists[] = { LIST_OF("1.0.0", ""),
+                                             LIST_OF("1.1.0", "\"disableGC\":true,"),
+                                             LIST_OF("1.1.0", "\"disableGC\":\"true\",") };
+
+        for (size_t i = 0; i < array_len(lists); i++) {
+                CniRun *run = start_network(lists[i], CNI_GC);
+                complete(run);
+                cni_run_free(run);
+        }
+}
+
 TEST_MAIN

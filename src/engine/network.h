@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* network.h - the node's networks, as the engine's files share them. */
+#ifndef TARE_ENGINE_NETWORK_H
+#define TARE_ENGINE_NETWORK_H
+
+#include "engine/engine-internal.h"
+#include "sys/path-watch.h"
+
+#define NETWORK_ASK_S 10 /* that a plugin has for STATUS or GC, and `cni.timeout_s` at most */
+
+typedef struct Network {
+        CniNetworks known; /* e->cni is the first of them */
+        PathWatch *watch;  /* NULL: the kernel gives none */
+        LoopSource *watch_source, *settle;
+        bool blind;   /* that has been told */
+        bool changed; /* and not read since */
+        uint64_t read_ns;
+        char *status;       /* what STATUS said: "" that all is well; NULL: not known */
+        uint64_t status_ns; /* of its answer; 0: to be asked at once */
+        bool asking, ask_again;
+} Network;
+
+/* --- network.c --- */
+void network_start(Engine *e);
+void network_free(Engine *e);
+/* Takes what has changed since it was read. */
+void network_refresh(Engine *e);
+/* When the last answer is old, or of another configuration. */
+void network_ask_status(Engine *e);
+
+/* --- pod-network.c --- */
+/* Executes the plugins of a run that concerns no pod, in a step; takes it. OP_WAIT: the step is run
+ * anew after them. */
+int network_walk(Op *op, CniRun *run, CniVerb verb, Err *err);
+
+#endif
