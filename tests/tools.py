@@ -6,6 +6,8 @@ Prints the path of the program. Debian 12's Go is too old for them, so where no 
 installed Debian's fetches, as a module, the toolchain that go.mod files of today ask for. All of it
 comes through the module proxy that Go is set up with.
 """
+import collections
+import concurrent.futures
 import functools
 import glob
 import hashlib
@@ -17,17 +19,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.environ.get("TARE_CACHE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tare")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 GOFLAGS = "-buildvcs=false -modcacherw"
-GO_VERSION = (1, 26, 2)  # the newest that the modules below ask for
+GO_VERSION = (1, 26, 3)  # the newest that the modules below ask for
 TOOLCHAIN = "golang.org/toolchain@v0.0.1-go{}.linux-{}"
 TOML_TEST = ("github.com/toml-lang/toml-test/v2/cmd/toml-test", "v2.2.0")
 RUNC = ("github.com/opencontainers/runc", "v1.5.2")
 RUNC_TAGS = "seccomp,urfave_cli_no_docs"
+RUNSC = ("gvisor.dev/gvisor", "v0.0.0-20260905035102-160fafc42237")  # generated code and all
 CRI_TOOLS = ("sigs.k8s.io/cri-tools", "v1.36.0")
 # The next version compares addresses where it means numbers (linux_cgroups_pids and two others).
 RUNTIME_TOOLS = ("github.com/opencontainers/runtime-tools", "v0.9.1-0.20250523060157-0ea5ed0382a2")
@@ -38,6 +42,7 @@ KUBERNETES, KUBERNETES_LIBRARIES = ("k8s.io/kubernetes", "v1.36.3"), "v0.36.3"
 ENGINES = ("catatonit conmon containerd docker.io golang-github-containers-common libassuan0 "
            "libdevmapper1.02.1 libgpgme11 libsubid4 podman tini").split()
 # critest pulls this image by digest; ours has the digest that tests/testbed/images.py prints.
+LOCKS = collections.defaultdict(threading.Lock)  # by folder of the cache, and "apt"
 DIGEST_FILE, DIGEST = "pkg/validate/consts.go", r"test-image-digest@sha256:[0-9a-f]*"
 
 
@@ -114,13 +119,14 @@ def made(folder, names, build):
     """The paths of programs in CACHE/folder; build(folder) makes them when one is missing."""
     final = os.path.join(CACHE, folder)
     paths = [os.path.join(final, name) for name in names]
-    if not all(os.access(path, os.X_OK) for path in paths):
-        os.makedirs(CACHE, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE, prefix="make-") as work:
-            build(work)
-            os.makedirs(final, exist_ok=True)
-            for path in paths:
-                os.replace(os.path.join(work, os.path.basename(path)), path)
+    with LOCKS[folder]:
+        if not all(os.access(path, os.X_OK) for path in paths):
+            os.makedirs(CACHE, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=CACHE, prefix="make-") as work:
+                build(work)
+                os.makedirs(final, exist_ok=True)
+                for path in paths:
+                    os.replace(os.path.join(work, os.path.basename(path)), path)
     return paths
 
 
@@ -154,6 +160,18 @@ def runc():
              f"{module}@{version}"], env=env, cwd="/")
 
     return made(f"runc-{version}", ["runc"], build)[0]
+
+
+def runsc():
+    """gVisor's runtime, for tests/handlers."""
+    module, version = RUNSC
+
+    def build(work):
+        env = dict(go_environment(), GOBIN=work)
+        run([go(), "install", "-trimpath", "-ldflags", "-s -w", f"{module}/runsc@{version}"],
+            env=env, cwd="/")
+
+    return made(f"runsc-{version}", ["runsc"], build)[0]
 
 
 def image_digest():
@@ -240,11 +258,12 @@ def unpack_packages(names, work):
     env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=3",
                "download", *names]
-    try:
-        run(command, env=env, cwd=work)
-    except ToolError:  # the lists are old, or there are none
-        run(["apt-get", "-q", "update"], env=env)
-        run(command, env=env, cwd=work)
+    with LOCKS["apt"]:
+        try:
+            run(command, env=env, cwd=work)
+        except ToolError:  # the lists are old, or there are none
+            run(["apt-get", "-q", "update"], env=env)
+            run(command, env=env, cwd=work)
     for package in glob.glob(f"{work}/*.deb"):
         run(["dpkg-deb", "-x", package, f"{work}/root"])
         os.unlink(package)
@@ -357,6 +376,7 @@ TOOLS = {
     "busybox": busybox,
     "runtime-tools": runtime_tools,
     "runc": runc,
+    "runsc": runsc,
     "grpc-client": grpc_client,
     "stream-client": stream_client,
     "engines": engines,
@@ -366,14 +386,22 @@ TOOLS = {
 }
 
 
+def attempt(name):
+    """None, or what went wrong."""
+    try:
+        TOOLS[name]()
+    except (ToolError, OSError, KeyError) as error:
+        return str(error)
+    return None
+
+
 def prepare():
-    """Makes every tool: yields (name, None or what went wrong)."""
-    for name, make in TOOLS.items():
-        try:
-            make()
-            yield name, None
-        except (ToolError, OSError, KeyError) as error:
-            yield name, str(error)
+    """Makes every tool: yields (name, None or what went wrong). Go first; then two at a time, so
+    that the processors have work while modules come over the network."""
+    yield "go", attempt("go")
+    names = [name for name in TOOLS if name != "go"]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        yield from zip(names, pool.map(attempt, names))
 
 
 def test_environment():
@@ -384,6 +412,7 @@ def test_environment():
         found["TARE_CRICTL"], found["TARE_CRITEST"] = cri_tools()
         found["BUSYBOX"] = busybox()
         found["TARE_RUNC"] = runc()
+        found["TARE_RUNSC"] = runsc()
         found["TARE_STREAM_CLIENT"] = stream_client()
         found["TARE_ENGINES"] = engines()
         found["TARE_CONTAINERD"] = os.path.dirname(containerd()[0])

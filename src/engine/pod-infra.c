@@ -5,6 +5,7 @@
  *
  * It has the pod's id, and no record of its own: the supervisor starts it, and Shutdown ends it. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -55,9 +56,68 @@ static void add_namespaces(const Pod *p, Json *linux_part)
         json_object_array_add(list, network);
 }
 
+/* What a sandbox may size itself by: the pod's resources and its overhead (RuntimeClass), as the
+ * client said them when it ran the pod. Names and forms are containerd's and CRI-O's. */
+static void add_resources(Json *annotations, const Runtime__V1__LinuxPodSandboxConfig *l)
+{
+        static const char *const prefix = "io.kubernetes.cri-o.PodLinux";
+        const struct {
+                const char *name;
+                const Runtime__V1__LinuxContainerResources *r;
+        } both[] = { { "Overhead", l->overhead }, { "Resources", l->resources } };
+
+        for (size_t i = 0; i < array_len(both); i++) {
+                const Runtime__V1__LinuxContainerResources *r = both[i].r;
+                const struct {
+                        const char *field, *containerd; /* the latter of resources alone */
+                        int64_t value;
+                } numbers[] = {
+                        { "cpu_period", "sandbox-cpu-period", r ? r->cpu_period : 0 },
+                        { "cpu_quota", "sandbox-cpu-quota", r ? r->cpu_quota : 0 },
+                        { "cpu_shares", "sandbox-cpu-shares", r ? r->cpu_shares : 0 },
+                        { "memory_limit_in_bytes", "sandbox-memory",
+                          r ? r->memory_limit_in_bytes : 0 },
+                };
+                _cleanup_json_ Json *j = json_object_new_object();
+                _cleanup_free_ char *key = xasprintf("%s%s", prefix, both[i].name);
+                for (size_t k = 0; r && k < array_len(numbers); k++) {
+                        _cleanup_free_ char *own =
+                                xasprintf("io.kubernetes.cri.%s", numbers[k].containerd);
+                        _cleanup_free_ char *text = xasprintf("%" PRId64, numbers[k].value);
+                        if (numbers[k].value != 0)
+                                json_add_i64(j, numbers[k].field, numbers[k].value);
+                        if (numbers[k].value != 0 && r == l->resources)
+                                json_add_str(annotations, own, text);
+                }
+                _cleanup_free_ char *text = json_print(j);
+                if (r)
+                        json_add_str(annotations, key, text);
+        }
+}
+
+static void add_annotations(const Pod *p, Json *config)
+{
+        const Runtime__V1__PodSandboxConfig *request = p->request->config;
+        const EngineRuntime *runtime = pod_runtime(p);
+        Json *annotations = json_add_obj(config, "annotations");
+
+        for (size_t i = 0; i < request->n_annotations; i++)
+                if (spec_annotation_may_pass(runtime->pod_annotations,
+                                             request->annotations[i]->key))
+                        json_add_str(annotations, request->annotations[i]->key,
+                                     request->annotations[i]->value);
+        json_add_str(annotations, "io.kubernetes.cri.container-type", "sandbox");
+        json_add_str(annotations, "io.kubernetes.cri.sandbox-id", p->id);
+        json_add_str(annotations, "io.kubernetes.cri.sandbox-name", request->metadata->name);
+        json_add_str(annotations, "io.kubernetes.cri.sandbox-namespace",
+                     request->metadata->namespace_);
+        json_add_str(annotations, "io.kubernetes.cri.sandbox-uid", request->metadata->uid);
+        if (request->linux)
+                add_resources(annotations, request->linux);
+}
+
 static int write_config(const Pod *p, const char *bundle, Err *err)
 {
-        const Runtime__V1__PodSandboxMetadata *meta = p->request->config->metadata;
         _cleanup_free_ char *path = path_join(bundle, "config.json");
         _cleanup_free_ char *cgroup =
                 spec_cgroups_path(&p->engine->node, p->request->config, p->id);
@@ -74,12 +134,7 @@ static int write_config(const Pod *p, const char *bundle, Err *err)
         Json *root = json_add_obj(j, "root");
         json_add_str(root, "path", "rootfs");
         json_add_bool(root, "readonly", true);
-        Json *annotations = json_add_obj(j, "annotations");
-        json_add_str(annotations, "io.kubernetes.cri.container-type", "sandbox");
-        json_add_str(annotations, "io.kubernetes.cri.sandbox-id", p->id);
-        json_add_str(annotations, "io.kubernetes.cri.sandbox-name", meta->name);
-        json_add_str(annotations, "io.kubernetes.cri.sandbox-namespace", meta->namespace_);
-        json_add_str(annotations, "io.kubernetes.cri.sandbox-uid", meta->uid);
+        add_annotations(p, j);
         Json *linux_part = json_add_obj(j, "linux");
         json_add_str(linux_part, "cgroupsPath", cgroup);
         add_namespaces(p, linux_part);

@@ -258,14 +258,16 @@ static void log_synced(void *userdata, int r, const Err *err)
         end_step_done(userdata);
 }
 
-/* Of a process that only waited for the container: the code is in what it has written. */
+/* Of a process that only waited for the container: the code is in what it has written. It wrote
+ * none: the sandbox has gone, and the container was killed with it. */
 static void read_answer(Container *c)
 {
-        int code = c->answer_fd < 0 ? -ENODATA : oci_program_read_answer(c->answer_fd);
-
+        if (c->answer_fd < 0)
+                return;
+        int code = oci_program_read_answer(c->answer_fd);
         c->answer_fd = fd_close(c->answer_fd);
         if (code < 0)
-                return;
+                code = 128 + SIGKILL;
         c->exit.exit_code = (unsigned)code;
         c->exit.signal = code > 128 ? code - 128 : 0;
 }

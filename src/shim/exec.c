@@ -37,6 +37,7 @@
 #include "runtime/runtime.h"
 #include "shim/container.h"
 #include "shim/job.h"
+#include "shim/oci-runtime.h"
 #include "shim/shim-internal.h"
 #include "sys/pidfd.h"
 
@@ -54,9 +55,9 @@ struct Exec {
         ExecMadeFn made;
         ExecDoneFn done; /* NULL: nobody waits */
         void *userdata;
-        Job *creator; /* NULL: it is done */
-        Proc *proc;   /* NULL: not yet, or reaped */
-        pid_t pid;
+        Job *creator;      /* NULL: it is done */
+        Proc *proc;        /* NULL: not yet, or reaped */
+        pid_t pid, inside; /* as RuntimeExeced */
         LoopSource *timer;
         uint64_t timeout_ms;
         bool timed_out, abandoned, killing, exited;
@@ -72,7 +73,7 @@ typedef struct ExecArg {
 } ExecArg;
 
 typedef struct ExecMade {
-        pid_t pid;
+        pid_t pid, inside;
         bool has_pidfd; /* else it has ended, and been reaped */
 } ExecMade;
 
@@ -155,7 +156,7 @@ static int exec_child(JobChild *jc, void *arg, Err *err)
         _cleanup_free_ char *path = path_join(c->bundle, "config.json");
         RuntimeTarget target = container_target(c);
         RuntimeExec opt = RUNTIME_EXEC_INIT;
-        RuntimeProcess made = { .pidfd = -EBADF };
+        RuntimeExeced made = { .process.pidfd = -EBADF };
         _cleanup_close_ int receiver = -EBADF;
         int fds[2];
         size_t n = 0;
@@ -179,17 +180,20 @@ static int exec_child(JobChild *jc, void *arg, Err *err)
         trace_end(&span, c->id);
         if (r < 0)
                 return r;
+        int pidfd = made.process.pidfd;
         if (fault_point("shim.exec.made")) {
-                (void)pidfd_kill(made.pidfd, SIGKILL);
+                (void)pidfd_kill(pidfd, SIGKILL);
                 return err_set(err, ERR_INTERNAL, "fault at shim.exec.made");
         }
-        ExecMade result = { .pid = made.pid, .has_pidfd = made.pidfd >= 0 };
+        ExecMade result = { .pid = made.process.pid,
+                            .inside = made.inside,
+                            .has_pidfd = pidfd >= 0 };
         if (result.has_pidfd)
-                fds[n++] = made.pidfd;
+                fds[n++] = pidfd;
         if (receiver >= 0) {
                 fds[n] = container_receive_master(receiver, err);
                 if (fds[n] < 0) {
-                        (void)pidfd_kill(made.pidfd, SIGKILL);
+                        (void)pidfd_kill(pidfd, SIGKILL);
                         return fds[n];
                 }
                 n++;
@@ -254,11 +258,17 @@ static void wait_for_tree(const Tree *t)
 
 static int kill_tree_child(JobChild *jc, void *arg, Err *err)
 {
-        pid_t pid = *(pid_t *)arg;
+        const Exec *e = arg;
+        pid_t pid = e->pid;
         Tree *t = xnew(Tree);
         bool more = true;
+        int r = 0;
 
-        (void)err;
+        if (e->inside) {
+                RuntimeTarget target = container_target(e->c);
+                job_step(jc, "kill in the sandbox");
+                r = oci_program_kill_exec(&target, e->inside, err);
+        }
         job_step(jc, "find the process's children");
         bool alive = tree_add(t, pid);
         for (int round = 0; more && round < TREE_ROUNDS; round++) {
@@ -275,7 +285,7 @@ static int kill_tree_child(JobChild *jc, void *arg, Err *err)
                 (void)pidfd_kill(t->pidfds[i], SIGKILL); /* ESRCH: gone */
         job_step(jc, "wait");
         wait_for_tree(t);
-        return 0;
+        return r;
 }
 
 /* --- in the loop --- */
@@ -340,7 +350,7 @@ static void start_kill(Exec *e)
         Err err = {};
         JobSpec job = { .name = "kill exec",
                         .fn = kill_tree_child,
-                        .arg = &e->pid,
+                        .arg = e,
                         .deadline_ms = s->deadline_ms,
                         .done = kill_done,
                         .userdata = e };
@@ -413,6 +423,7 @@ static void exec_made(void *userdata, JobResult *res)
         memcpy(&made, res->data, sizeof(made));
         tare_assert(res->n_fds >= made.has_pidfd && res->n_fds <= 1U + made.has_pidfd);
         e->pid = made.pid;
+        e->inside = made.inside;
         if (made.has_pidfd)
                 e->proc =
                         proc_track(e->shim->procs, made.pid, take_fd(res->fds[0]), on_exec_exit, e);

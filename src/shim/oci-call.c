@@ -206,6 +206,17 @@ typedef struct Console {
         char *for_them; /* the same, short enough for a socket's address */
 } Console;
 
+/* Nobody else waits for it, so it is there already, or comes within CONSOLE_MS. */
+static int console_accept(const Console *c, const char *what, Err *err)
+{
+        struct pollfd p = { .fd = c->listener, .events = POLLIN };
+
+        if (poll(&p, 1, CONSOLE_MS) <= 0)
+                return err_set(err, ERR_INTERNAL, "the runtime has not %s", what);
+        int peer = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
+        return peer < 0 ? err_sys(err, errno, "accept the runtime's connection") : peer;
+}
+
 static void console_done(Console *c)
 {
         if (c->path)
@@ -229,14 +240,10 @@ static int console_open(const RuntimeTarget *t, Console *c, Err *err)
 
 static int console_forward(const Console *c, int to, Err *err)
 {
-        struct pollfd p = { .fd = c->listener, .events = POLLIN };
-
-        if (poll(&p, 1, CONSOLE_MS) <= 0)
-                return err_set(err, ERR_INTERNAL, "the runtime has not sent the terminal");
-        _cleanup_close_ int peer = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
+        _cleanup_close_ int peer = console_accept(c, "sent the terminal", err);
         if (peer < 0)
-                return err_sys(err, errno, "accept the terminal's socket");
-        p.fd = peer;
+                return peer;
+        struct pollfd p = { .fd = peer, .events = POLLIN };
         (void)poll(&p, 1, CONSOLE_MS);
         _cleanup_close_ int master = container_receive_master(peer, err);
         if (master < 0)
@@ -266,6 +273,28 @@ int oci_call_with_stdio(const RuntimeTarget *t, const OciStdio *io, const char *
                 r = console_forward(&console, io->console_fd, err);
         console_done(&console);
         return r;
+}
+
+int oci_call_with_socket(const RuntimeTarget *t, const char **words, size_t n, int *ret_fd,
+                         Err *err)
+{
+        Console console = { .listener = -EBADF, .dir = -EBADF };
+        _cleanup_close_ int said = memory_file(NULL, err);
+
+        int r = said < 0 ? said : console_open(t, &console, err);
+        for (size_t i = 0; i < n; i++)
+                if (!words[i])
+                        words[i] = console.for_them;
+        words[n] = NULL;
+        if (r >= 0)
+                r = call(t, words, (const int[]){ -EBADF, -EBADF, said }, said, CALL_MS, err);
+        if (r >= 0)
+                r = console_accept(&console, "connected", err);
+        console_done(&console);
+        if (r < 0)
+                return r;
+        *ret_fd = r;
+        return 0;
 }
 
 /* --- its processes --- */

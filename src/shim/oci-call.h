@@ -23,6 +23,10 @@ int oci_call(const RuntimeTarget *t, const char *input, const char *const *words
 /* The container's id is added; words has room for four more. */
 int oci_call_with_stdio(const RuntimeTarget *t, const OciStdio *io, const char **words, size_t n,
                         Err *err);
+/* The words, none added, with the address of a unix socket in place of NULL; the connection that
+ * the program makes there. */
+int oci_call_with_socket(const RuntimeTarget *t, const char **words, size_t n, int *ret_fd,
+                         Err *err);
 int oci_read_pid(const RuntimeTarget *t, const char *file, pid_t *ret, Err *err);
 /* A pidfd of what the shim can wait for; -ESRCH (err is not set): it has ended and been reaped. */
 int oci_open_child(const RuntimeTarget *t, pid_t pid, Err *err);

@@ -3,6 +3,7 @@
  * understood is in oci-call.c. */
 #include "shim/oci-runtime.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -22,6 +23,7 @@
 
 #define ANSWER_MAX 4096 /* bytes of what `wait` prints */
 #define ARGS_MAX   256
+#define VOLUMES    "volumes" /* folder of the bundle: where images as volumes are mounted */
 
 /* --- the program --- */
 
@@ -99,13 +101,85 @@ static int attach_root(const RuntimeTarget *t, int root_fd, Err *err)
         return r < 0 ? err_sys(err, -r, "mount the root at '%s'", path) : 0;
 }
 
-static int detach_root(const char *bundle, Err *err)
+static int detach(const char *path, Err *err)
 {
-        _cleanup_free_ char *path = path_join(bundle, "rootfs");
-
         int r = mount_detach(path);
+
         /* EINVAL: nothing is mounted there */
         return r < 0 && r != -EINVAL && r != -ENOENT ? err_sys(err, -r, "unmount '%s'", path) : 0;
+}
+
+static int detach_root(const char *bundle, Err *err)
+{
+        _cleanup_free_ char *root = path_join(bundle, "rootfs");
+        _cleanup_free_ char *volumes = path_join(bundle, VOLUMES);
+        struct dirent *d;
+
+        int r = detach(root, err);
+        _cleanup_closedir_ DIR *all = opendir(volumes); /* it has none: there is no folder */
+        while (r >= 0 && all && (d = readdir(all))) {
+                _cleanup_free_ char *path = path_join(volumes, d->d_name);
+                if (d->d_name[0] != '.')
+                        r = detach(path, err);
+        }
+        return r;
+}
+
+/* --- images as volumes --- */
+
+/* What a mount can be put on: a folder, or a file for an image_sub_path that names one. */
+static int make_place(const char *path, int mount, Err *err)
+{
+        struct stat st;
+
+        if (fstat(mount, &st) < 0)
+                return err_sys(err, errno, "look at an image's mount");
+        if (S_ISDIR(st.st_mode)) {
+                int r = io_mkdir_p(path, 0700);
+                return r < 0 ? err_sys(err, -r, "make folder '%s'", path) : 0;
+        }
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        return fd < 0 ? err_sys(err, errno, "make '%s'", path) : 0;
+}
+
+static void name_source(Json *config, const char *source, const char *path)
+{
+        Json *mounts = NULL;
+
+        (void)json_get_array(config, "mounts", "", &mounts, NULL);
+        for (size_t i = 0; mounts && i < json_object_array_length(mounts); i++) {
+                Json *m = json_object_array_get_idx(mounts, i);
+                Json *found = json_object_object_get(m, "source");
+                if (found && str_eq(json_object_get_string(found), source))
+                        json_add_str(m, "source", path);
+        }
+}
+
+static int attach_volumes(const RuntimeTarget *t, const RuntimeCreate *opt, Err *err)
+{
+        _cleanup_free_ char *config_path = path_join(t->bundle, "config.json");
+        _cleanup_free_ char *folder = path_join(t->bundle, VOLUMES);
+        _cleanup_json_ Json *config = NULL;
+
+        if (opt->n_sources == 0)
+                return 0;
+        int r = json_read_file(AT_FDCWD, config_path, &config, err);
+        if (r < 0)
+                return r;
+        r = io_mkdir_p(folder, 0700);
+        if (r < 0)
+                return err_sys(err, -r, "make folder '%s'", folder);
+        for (size_t i = 0; i < opt->n_sources; i++) {
+                _cleanup_free_ char *path = xasprintf("%s/%zu", folder, i);
+                r = make_place(path, opt->sources[i].fd, err);
+                if (r < 0)
+                        return r;
+                r = mount_move(opt->sources[i].fd, AT_FDCWD, path);
+                if (r < 0)
+                        return err_sys(err, -r, "mount an image at '%s'", path);
+                name_source(config, opt->sources[i].name, path);
+        }
+        return json_write_file(AT_FDCWD, config_path, config, 0600, false, err);
 }
 
 /* --- its functions --- */
@@ -195,13 +269,11 @@ static int program_create(JobChild *jc, const RuntimeTarget *t, const RuntimeCre
         _cleanup_close_ int pidfd = -EBADF;
         RuntimeMade made = { .answer_fd = -EBADF };
 
-        if (opt->n_sources > 0)
-                return err_set(err, ERR_UNSUPPORTED,
-                               "runtime \"%s\": images as volumes need the built-in runtime",
-                               t->program->name);
         int r = write_record(t, err);
         if (r >= 0)
                 r = attach_root(t, opt->rootfs_fd, err);
+        if (r >= 0)
+                r = attach_volumes(t, opt, err);
         if (r >= 0)
                 r = run_create(jc, t, opt, &made.process.pid, &pidfd, err);
         if (r >= 0) {
@@ -228,30 +300,38 @@ static int program_create(JobChild *jc, const RuntimeTarget *t, const RuntimeCre
 }
 
 static int program_exec(JobChild *jc, const RuntimeTarget *t, const RuntimeExec *opt,
-                        RuntimeProcess *ret, Err *err)
+                        RuntimeExeced *ret, Err *err)
 {
         _cleanup_free_ char *file = xasprintf("%s/exec-%d.json", t->bundle, getpid());
         _cleanup_free_ char *pid_file = xasprintf("%s/exec-%d.pid", t->bundle, getpid());
+        _cleanup_free_ char *inside = xasprintf("%s/exec-%d.inside", t->bundle, getpid());
         _cleanup_json_ Json *j = oci_process_to_json(opt->process);
-        const char *words[10] = { "exec", "--process", file, "--pid-file", pid_file, "--detach" };
+        const char *words[12] = { "exec", "--process", file, "--pid-file", pid_file, "--detach" };
         OciStdio io = { .fds = { opt->stdio[0], opt->stdio[1], opt->stdio[2] },
                         .console_fd = opt->console_fd };
+        size_t n = 6;
 
         step(jc, "exec");
+        if (t->program->wait) {
+                words[n++] = "--internal-pid-file";
+                words[n++] = inside;
+        }
         int r = json_write_file(AT_FDCWD, file, j, 0600, false, err);
         if (r >= 0)
-                r = oci_call_with_stdio(t, &io, words, 6, err);
+                r = oci_call_with_stdio(t, &io, words, n, err);
         if (r >= 0)
-                r = oci_read_pid(t, pid_file, &ret->pid, err);
+                r = oci_read_pid(t, pid_file, &ret->process.pid, err);
+        if (r >= 0 && t->program->wait)
+                r = oci_read_pid(t, inside, &ret->inside, err);
         (void)unlink(file);
         (void)unlink(pid_file);
+        (void)unlink(inside);
         if (r < 0)
                 return r;
-        ret->pidfd = oci_open_child(t, ret->pid, err);
-        if (ret->pidfd == -ESRCH)
-                ret->pidfd = -EBADF;
-        else if (ret->pidfd < 0)
-                return ret->pidfd;
+        int pidfd = oci_open_child(t, ret->process.pid, err);
+        if (pidfd < 0 && pidfd != -ESRCH)
+                return pidfd;
+        ret->process.pidfd = pidfd < 0 ? -EBADF : pidfd;
         return 0;
 }
 
@@ -288,6 +368,31 @@ const RuntimeOps runtime_program = { .create = program_create,
                                      .kill = program_kill,
                                      .update = program_update,
                                      .remove = program_remove };
+
+/* --- inside a sandbox --- */
+
+int oci_program_kill_exec(const RuntimeTarget *t, pid_t inside, Err *err)
+{
+        _cleanup_free_ char *number = xasprintf("%d", inside);
+        static const char *const whom[] = { "--pgid", "--pid" };
+        int r = 0;
+
+        /* It leads a group of its own, or none: a group of this number is never another's. */
+        for (size_t i = 0; i < array_len(whom); i++)
+                r = oci_call(t, NULL,
+                             (const char *const[]){ "kill", whom[i], number, t->id, "9", NULL },
+                             err);
+        return r;
+}
+
+int oci_program_connect(const RuntimeTarget *t, uint16_t port, int *ret_fd, Err *err)
+{
+        char number[8];
+        const char *words[8] = { "port-forward", "--stream", NULL, t->id, number };
+
+        snprintf(number, sizeof(number), "%u", port);
+        return oci_call_with_socket(t, words, 5, ret_fd, err);
+}
 
 /* --- the end --- */
 

@@ -20,12 +20,12 @@ static int builtin_create(JobChild *jc, const RuntimeTarget *t, const RuntimeCre
 }
 
 static int builtin_exec(JobChild *jc, const RuntimeTarget *t, const RuntimeExec *opt,
-                        RuntimeProcess *ret, Err *err)
+                        RuntimeExeced *ret, Err *err)
 {
         RuntimeContext ctx = { .root = t->state_dir, .systemd_cgroup = t->systemd_cgroup };
 
         job_step(jc, "exec");
-        return runtime_exec(&ctx, opt, ret, err);
+        return runtime_exec(&ctx, opt, &ret->process, err);
 }
 
 static int builtin_kill(JobChild *jc, const RuntimeTarget *t, const OciSpec *spec, int signo,

@@ -29,12 +29,17 @@ typedef struct RuntimeMade {
         int answer_fd;          /* where that one writes the exit code; -EBADF: its own counts */
 } RuntimeMade;
 
+typedef struct RuntimeExeced {
+        RuntimeProcess process;
+        pid_t inside; /* in a sandbox, for oci_program_kill_exec(); 0: `process` is all there is */
+} RuntimeExeced;
+
 typedef struct RuntimeOps {
         int (*create)(JobChild *jc, const RuntimeTarget *t, const RuntimeCreate *opt,
                       RuntimeMade *ret, Err *err);
         /* ret->pidfd -EBADF: it has ended already, and the shim has its status. */
         int (*exec)(JobChild *jc, const RuntimeTarget *t, const RuntimeExec *opt,
-                    RuntimeProcess *ret, Err *err);
+                    RuntimeExeced *ret, Err *err);
         int (*kill)(JobChild *jc, const RuntimeTarget *t, const OciSpec *spec, int signo, bool all,
                     Err *err);
         int (*update)(JobChild *jc, const RuntimeTarget *t, const OciSpec *spec,

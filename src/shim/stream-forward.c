@@ -7,7 +7,10 @@
  * A socket belongs for good to the namespace in which it was made, and so the shim, which never
  * leaves its own, only needs somebody else to make them: one job at a time makes them for as many
  * connections as wait by then. For a pod of the host's network nobody is needed. No socket is kept:
- * it would keep the namespace. */
+ * it would keep the namespace.
+ *
+ * A sandbox that has a network of its own inside (gVisor) is asked by its runtime's program, in a
+ * job for each connection. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +25,10 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/io.h"
+#include "shim/container.h"
 #include "shim/job.h"
+#include "shim/oci-runtime.h"
 #include "shim/stream.h"
 
 #define CONNECT_MS     5000 /* to each of the two addresses */
@@ -43,7 +49,16 @@ struct Forward {
         int socks[_FAMILY_MAX];
         int why[_FAMILY_MAX]; /* an errno: it failed */
         LoopSource *source, *timer;
+        struct Asked *asked; /* NULL: not */
 };
+
+/* A job that asks the sandbox; it may outlive the connection that it is for. */
+typedef struct Asked {
+        Shim *shim;
+        Forward *f; /* NULL: nobody waits any more */
+        Container *infra;
+        uint16_t port;
+} Asked;
 
 typedef struct SocketsArg {
         const char *netns;
@@ -66,6 +81,8 @@ static void forward_free(Forward *f)
         st->n_forwards--;
         if (f->connecting)
                 st->shim->n_connecting--;
+        if (f->asked)
+                f->asked->f = NULL;
         loop_source_free(f->source);
         loop_source_free(f->timer);
         for (Family i = 0; i < _FAMILY_MAX; i++)
@@ -292,13 +309,86 @@ static void make_sockets(Shim *s, size_t n)
                         finish(f, &err);
 }
 
+/* --- a sandbox --- */
+
+static int ask_child(JobChild *jc, void *arg, Err *err)
+{
+        const Asked *a = arg;
+        RuntimeTarget target = container_target(a->infra);
+        int fd;
+
+        job_step(jc, "ask the sandbox");
+        int r = oci_program_connect(&target, a->port, &fd, err);
+        return r < 0 ? r : job_result(jc, NULL, 0, &fd, 1, err);
+}
+
+static void on_asked(void *userdata, JobResult *res)
+{
+        _cleanup_free_ Asked *a = userdata;
+        Forward *f = a->f;
+        Err err = {};
+
+        container_unref(a->infra);
+        if (!f)
+                return;
+        f->asked = NULL;
+        if (res->r < 0) {
+                (void)err_wrap(&err, err_copy(&err, &res->err), "connect to port %u of the sandbox",
+                               f->port);
+                finish(f, &err);
+        } else {
+                f->socks[f->family] = take_fd(res->fds[0]);
+                (void)io_set_nonblock(f->socks[f->family], true);
+                finish(f, NULL);
+        }
+        pump(a->shim);
+}
+
+static void ask(Forward *f, Container *infra)
+{
+        Shim *s = f->st->shim;
+        Asked *a = xnew(Asked);
+        JobSpec job = { .name = "port-forward",
+                        .fn = ask_child,
+                        .arg = a,
+                        .deadline_ms = s->deadline_ms,
+                        .done = on_asked,
+                        .userdata = a };
+        Err err = {};
+
+        *a = (Asked){ .shim = s, .f = f, .infra = infra, .port = f->port };
+        if (job_start(s->loop, s->procs, &job, NULL, &err) < 0) {
+                free(a);
+                finish(f, &err);
+                return;
+        }
+        container_ref(infra);
+        f->asked = a;
+        f->connecting = true;
+        s->n_connecting++;
+}
+
+/* The container that the sandbox was made for; NULL: the pod's network is its namespace's. */
+static Container *sandbox_container(Shim *s)
+{
+        Container *c = container_find(s, s->opt->pod_id);
+
+        return c && c->program && c->program->wait ? c : NULL;
+}
+
 /* Those that wait begin, or sockets for them. */
 static void pump(Shim *s)
 {
+        Container *infra = sandbox_container(s);
         Forward *f;
 
         if (s->ending)
                 return;
+        if (infra) {
+                while (s->n_connecting < CONNECTING_MAX && (f = first_waiting(s)))
+                        ask(f, infra);
+                return;
+        }
         if (!s->sandbox.pins[PIN_NET]) {
                 while (s->n_connecting < CONNECTING_MAX && (f = first_waiting(s)))
                         begin(f, (int[]){ make_socket(FAMILY_4), make_socket(FAMILY_6) });

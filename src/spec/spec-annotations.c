@@ -12,7 +12,7 @@
 #define CONTAINERD "io.kubernetes.cri."
 #define CRIO       "io.kubernetes.cri-o."
 
-static bool key_may_pass(char *const *patterns, const char *key)
+bool spec_annotation_may_pass(char *const *patterns, const char *key)
 {
         if (str_empty(key) || str_skip_prefix(key, CONTAINERD) || str_skip_prefix(key, CRIO))
                 return false;
@@ -29,13 +29,13 @@ static void pass_through(SpecBuild *b)
         for (size_t i = 0; i < in->pod->config->n_annotations; i++) {
                 const Runtime__V1__PodSandboxConfig__AnnotationsEntry *a =
                         in->pod->config->annotations[i];
-                if (key_may_pass(in->node->pod_annotations, a->key))
+                if (spec_annotation_may_pass(in->node->pod_annotations, a->key))
                         oci_spec_set_annotation(b->spec, a->key, a->value);
         }
         for (size_t i = 0; i < in->config->n_annotations; i++) {
                 const Runtime__V1__ContainerConfig__AnnotationsEntry *a =
                         in->config->annotations[i];
-                if (key_may_pass(in->node->container_annotations, a->key))
+                if (spec_annotation_may_pass(in->node->container_annotations, a->key))
                         oci_spec_set_annotation(b->spec, a->key, a->value);
         }
 }

@@ -187,6 +187,10 @@ int spec_update_resources(const SpecNode *node, const OciResources *old,
 char *spec_cgroups_path(const SpecNode *node, const Runtime__V1__PodSandboxConfig *pod,
                         const char *id);
 
+/* Whether a client's annotation is one that the operator's patterns let through; never under a name
+ * that is ours to give. */
+bool spec_annotation_may_pass(char *const *patterns, const char *key);
+
 /* resolv.conf text for a DNSConfig (search, nameserver, options lines, in this order); freed by the
  * caller. NULL: the request says nothing, the host's file is to be copied. */
 char *spec_resolv_conf(const Runtime__V1__DNSConfig *dns);

@@ -283,7 +283,7 @@ TABLE = [
     behaviour("network", 25, "CNI"),
     behaviour("cri", 165, "the daemon as its clients see it"),
     behaviour("stream", 15, "the stream worker by itself"),
-    behaviour("handlers", 35, "pods by runc and crun"),
+    behaviour("handlers", 45, "pods by runc, crun and gVisor"),
     behaviour("streams", 85, "exec, attach and port-forward, by clients of others"),
     Part("critest", 130, ("release",), run_critest, "the CRI conformance suite", folder="cri"),
     behaviour("kubelet", 135, "a kubelet, an API server and kubectl on top of it"),

@@ -4,7 +4,7 @@
     TARE_BUILD=/tmp/build /usr/bin/python3 -m pytest tests/handlers
 
 Debian's runc and crun (packages of tests/check/packages.txt), and of tests/tools.py the pinned runc
-(TARE_RUNC)."""
+and gVisor's runsc (TARE_RUNC, TARE_RUNSC)."""
 
 import os
 import shutil
@@ -15,7 +15,8 @@ import pytest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from support.node import Node  # noqa: E402
+from support import images  # noqa: E402
+from support.node import Node, cgroup_folders  # noqa: E402
 from support.fixtures import (  # noqa: E402
     TESTS,
     build,
@@ -37,6 +38,7 @@ __all__ = [
     "pytest_runtest_makereport",
     "services",
 ]
+DATA = "tare.test/data:1"
 UNIFIED = "/sys/fs/cgroup/unified"
 
 
@@ -55,6 +57,23 @@ def find(name, variable=None, tool=None):
 
 def table(name, path, more=""):
     return f'[runtimes.{name}]\nkind = "oci"\npath = "{path}"\n{more}\n'
+
+
+def remove_kube_cgroups(node):
+    """Those above the pods', which are the client's."""
+    for folder in sorted(cgroup_folders(f"{node.cgroup}/kube"), reverse=True):
+        os.rmdir(folder)
+
+
+@pytest.fixture
+def data_image(node, build, tmp_path):
+    """The name of an image for volumes, which is on the node."""
+    images.pack(build, str(tmp_path / "data"), reference=DATA, layers=[
+        {"files": [{"path": "models/weights", "text": "low\n"}]},
+        {"files": [{"path": "top", "text": "t\n"}]}])
+    node.load_image(str(tmp_path / "data"), DATA)
+    yield DATA
+    node.client.RemoveImage(image={"image": DATA})
 
 
 @pytest.fixture(scope="session")

@@ -127,6 +127,25 @@ def test_update(node):
     assert container.cgroup_file("memory", "memory.limit_in_bytes") == str(96 << 20)
 
 
+def test_image_volumes(node, data_image):
+    """Where the program finds them is nobody's path afterwards."""
+    pod = node.run_pod(handler=node.handler)
+    mounts = [{"container_path": "/data", "image": {"image": data_image}, "readonly": True},
+              {"container_path": "/etc/weights", "image": {"image": data_image}, "readonly": True,
+               "image_sub_path": "models/weights"}]
+    script = "cat /data/models/weights /data/top /etc/weights; ! touch /data/x"
+    container = pod.run(["sh", "-c", script], mounts=mounts)
+    assert container.wait().exit_code == 0
+    assert container.text().split() == ["low", "t", "low"]
+    failed = pod.create(["/no/such/program"], mounts=mounts)
+    with pytest.raises(CriError):
+        failed.start()
+    failed.remove()
+    container.remove()
+    pod.remove()
+    node.assert_nothing_left()
+
+
 def test_annotations(node):
     pod = node.run_pod(handler=node.handler, annotations={
         "example.org/seen": "yes", "other.example/no": "x"})
