@@ -35,6 +35,8 @@ struct Engine {
         Map *images;            /* id -> Image */
         Map *image_names;       /* every tag and digest reference -> Image */
         Map *layers;            /* chain id -> LayerFacts */
+        Map *layers_leaving;    /* the same of those that only a pull under way counts on */
+        struct Pull *pulls;     /* under way */
         Content *content;
         Snapshots *snapshots;
         SpecNode node;
@@ -173,6 +175,9 @@ void image_free(Image *i);
 /* Drops layers and blobs that no image and no container needs; the deleting goes on in a process.
  */
 void images_collect(Engine *e, char *const *chain_ids, char *const *digests);
+/* A pull has ended: what it alone counted on goes. */
+void images_collect_leaving(Engine *e);
+bool pull_counts_on(const Engine *e, const char *chain_id);
 /* Moves a folder to the trash and has it deleted. */
 void image_trash(Engine *e, const char *path);
 void image_sweep(Engine *e, char *const *paths);

@@ -55,6 +55,7 @@ int engine_new(const EngineConfig *config, World *world, Engine **ret, Err *err)
         e->images = map_new();
         e->image_names = map_new();
         e->layers = map_new();
+        e->layers_leaving = map_new();
         e->ops = ops_new(e, world);
         r = make_folders(config, err);
         if (r == 0)
@@ -97,12 +98,15 @@ void engine_free(Engine *e)
                 image_free(value);
         for (size_t i = 0; map_next(e->layers, &i, &key, &value);)
                 free(value);
+        for (size_t i = 0; map_next(e->layers_leaving, &i, &key, &value);)
+                free(value);
         map_free(e->pods);
         map_free(e->containers);
         map_free(e->pod_keys);
         map_free(e->images);
         map_free(e->image_names);
         map_free(e->layers);
+        map_free(e->layers_leaving);
         usage_free(e);
         runtimes_done(e);
         node_done(e);

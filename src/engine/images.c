@@ -208,6 +208,15 @@ static bool digest_needed(Engine *e, const char *digest)
         return false;
 }
 
+static void trash_layer(Engine *e, const char *chain_id, char ***trash)
+{
+        _cleanup_free_ char *path = snapshot_layer_path(e->snapshots, chain_id);
+        char *moved = NULL;
+
+        if (content_trash(e->content, path, &moved, NULL) == 0)
+                strv_push_take(trash, moved);
+}
+
 /* The record goes first: a layer without a record is trash at the next start, the other way round
  * is a lie. */
 void images_collect(Engine *e, char *const *chain_ids, char *const *digests)
@@ -215,18 +224,39 @@ void images_collect(Engine *e, char *const *chain_ids, char *const *digests)
         _cleanup_strv_ char **trash = NULL;
 
         for (size_t i = 0; chain_ids && chain_ids[i]; i++) {
-                char *moved = NULL;
-                if (str_eq(chain_ids[i], VOLUME_END) || chain_needed(e, chain_ids[i]))
+                const char *chain = chain_ids[i];
+                if (str_eq(chain, VOLUME_END) || chain_needed(e, chain))
                         continue;
-                _cleanup_free_ char *path = snapshot_layer_path(e->snapshots, chain_ids[i]);
-                (void)store_delete(e->durable, STORE_LAYER, chain_ids[i], NULL);
-                free(map_remove(e->layers, chain_ids[i]));
-                if (content_trash(e->content, path, &moved, NULL) == 0)
-                        strv_push_take(&trash, moved);
+                (void)store_delete(e->durable, STORE_LAYER, chain, NULL);
+                void *facts = map_remove(e->layers, chain);
+                if (facts && pull_counts_on(e, chain)) {
+                        free(map_set(e->layers_leaving, chain, facts));
+                        continue;
+                }
+                free(facts);
+                if (!map_get(e->layers_leaving, chain))
+                        trash_layer(e, chain, &trash);
         }
         for (size_t i = 0; digests && digests[i]; i++)
                 if (!digest_needed(e, digests[i]))
                         (void)content_remove_blob(e->content, digests[i], NULL); /* gone is gone */
+        image_sweep(e, trash);
+}
+
+void images_collect_leaving(Engine *e)
+{
+        _cleanup_strv_ char **trash = NULL, **chains = NULL;
+        const char *key;
+        void *value;
+
+        for (size_t i = 0; map_next(e->layers_leaving, &i, &key, &value);)
+                if (!pull_counts_on(e, key))
+                        strv_push(&chains, key);
+        for (size_t i = 0; chains && chains[i]; i++) {
+                free(map_remove(e->layers_leaving, chains[i]));
+                if (!map_get(e->layers, chains[i])) /* another pull has brought it again */
+                        trash_layer(e, chains[i], &trash);
+        }
         image_sweep(e, trash);
 }
 

@@ -32,6 +32,8 @@ typedef struct PulledImage {
 } PulledImage;
 
 typedef struct Pull {
+        struct Pull *next; /* of the engine's pulls */
+        char **have;       /* layers that the worker was told of, and does not bring */
         bool import;
         char *reference; /* normalised; NULL: whatever the layout names */
         char *path;
@@ -51,6 +53,7 @@ static void pull_free(void *data)
 {
         Pull *p = data;
 
+        strv_free(p->have);
         free(p->reference);
         free(p->path);
         if (p->auth)
@@ -236,18 +239,43 @@ static void add_auth(Json *request, const Runtime__V1__AuthConfig *a)
         json_add_str_opt(j, "server_address", a->server_address);
 }
 
-static char *worker_request(Engine *e, const Pull *p)
+/* What is there when a pull begins stays until it has ended, though its last image goes. */
+static void count_on_layers(Engine *e, Pull *p)
 {
-        _cleanup_json_ Json *j = json_object_new_object();
-        _cleanup_strv_ char **have = NULL;
         const char *key;
         void *value;
 
         for (size_t i = 0; map_next(e->layers, &i, &key, &value);)
-                strv_push(&have, key);
+                strv_push(&p->have, key);
+        p->next = e->pulls;
+        e->pulls = p;
+}
+
+static void leave_layers(Engine *e, Pull *p)
+{
+        for (Pull **at = &e->pulls; *at; at = &(*at)->next)
+                if (*at == p) {
+                        *at = p->next;
+                        images_collect_leaving(e);
+                        return;
+                }
+}
+
+bool pull_counts_on(const Engine *e, const char *chain_id)
+{
+        for (const Pull *p = e->pulls; p; p = p->next)
+                if (strv_contains(p->have, chain_id))
+                        return true;
+        return false;
+}
+
+static char *worker_request(Engine *e, const Pull *p)
+{
+        _cleanup_json_ Json *j = json_object_new_object();
+
         json_add_str(j, "ingest", p->ingest);
         json_add_str(j, "layers_dir", snapshots_layers_dir(e->snapshots));
-        json_add_strv(j, "have", have);
+        json_add_strv(j, "have", p->have);
         json_add_str_opt(j, "reference", p->reference);
         json_add_str_opt(j, "path", p->path);
         if (!p->import) {
@@ -272,6 +300,8 @@ static int pull_transfer(Op *op, Err *err)
         Pull *p = op->data;
         Engine *e = op->engine;
         World *w = e->world;
+
+        count_on_layers(e, p);
         _cleanup_free_ char *request = worker_request(e, p);
         WorldExec x = {
                 .path = e->config->image_worker,
@@ -313,17 +343,27 @@ static int take_layers(Engine *e, Pull *p, Err *err)
         return r;
 }
 
+static int record_layer(Engine *e, const char *chain_id, const LayerFacts *l, Err *err)
+{
+        _cleanup_free_ char *facts =
+                xasprintf("{\"bytes\":%llu,\"inodes\":%llu}", (unsigned long long)l->bytes,
+                          (unsigned long long)l->inodes);
+
+        return store_put(e->durable, STORE_LAYER, chain_id, NULL, 0, facts, err);
+}
+
+/* Those of an image, too, that were leaving when it came. */
 static int record_layers(Engine *e, Pull *p, Err *err)
 {
         int r = 0;
 
-        for (size_t i = 0; r == 0 && i < p->n_layers; i++) {
-                const PulledLayer *l = &p->layers[i];
-                _cleanup_free_ char *facts = xasprintf("{\"bytes\":%llu,\"inodes\":%llu}",
-                                                       (unsigned long long)l->facts.bytes,
-                                                       (unsigned long long)l->facts.inodes);
-                r = store_put(e->durable, STORE_LAYER, l->chain_id, NULL, 0, facts, err);
-        }
+        for (size_t i = 0; r == 0 && i < p->n_layers; i++)
+                r = record_layer(e, p->layers[i].chain_id, &p->layers[i].facts, err);
+        for (size_t i = 0; r == 0 && i < p->n_images; i++)
+                for (char **c = p->images[i].chain_ids; r == 0 && c && *c; c++) {
+                        const LayerFacts *l = map_get(e->layers_leaving, *c);
+                        r = l ? record_layer(e, *c, l, err) : 0;
+                }
         return r;
 }
 
@@ -332,6 +372,12 @@ static void remember_layers(Engine *e, const Pull *p)
         for (size_t i = 0; i < p->n_layers; i++)
                 free(map_set(e->layers, p->layers[i].chain_id,
                              xmemdup(&p->layers[i].facts, sizeof(LayerFacts))));
+        for (size_t i = 0; i < p->n_images; i++)
+                for (char **c = p->images[i].chain_ids; c && *c; c++) {
+                        void *l = map_remove(e->layers_leaving, *c);
+                        if (l)
+                                free(map_set(e->layers, *c, l));
+                }
 }
 
 /* CRI: a number is uid, anything else username; what follows ":" is the group. */
@@ -456,6 +502,7 @@ static void pull_finish(Op *op, const Err *err)
 {
         Pull *p = op->data;
 
+        leave_layers(op->engine, p);
         if (err)
                 return;
         image_trash(op->engine, p->ingest); /* what was present already, and the empty folder */

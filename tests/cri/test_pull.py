@@ -10,6 +10,7 @@ import pytest
 
 from support import images
 from support.cri import Code, CriError
+from support.node import wait_until
 from support.registry import (
     DockerRegistry,
     blob,
@@ -116,6 +117,43 @@ def test_image_of_a_running_container_is_removed(node):
     node.restart()
     assert container.exec("cat", "/etc/hidden").stdout == b"hidden\n"
     assert len(os.listdir(node.path("root/layers"))) == 1
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_shared_layer_during_a_pull(node, build, layout, serve, tmp_path, goes_on):
+    """The only image with a layer is removed while another one that has it is on its way."""
+    node.client.ImportImage(path=layout)
+    base, = os.listdir(node.path("root/layers"))
+    top = str(tmp_path / "top")
+    images.pack(build, top, layers=[{"files": images.busybox_files()},
+                                    {"files": [{"path": "etc/more", "text": "more\n"}]}])
+    _, manifest = manifest_of(top)
+    answer, asked, go = serve_layout(top), threading.Event(), threading.Event()
+
+    def script(request):
+        if request.url_path.endswith(manifest["layers"][1]["digest"]):
+            asked.set()
+            assert go.wait(60)
+            if not goes_on:
+                return request.fail(404)
+        return answer(request)
+
+    serve(script)
+    call = node.client.start("PullImage", image={"image": "registry.k8s.io/x/top:1"}, deadline=90)
+    assert asked.wait(60)
+    node.client.RemoveImage(image={"image": images.NAME})
+    assert node.client.ImageFsInfo().image_filesystems[0].inodes_used.value == 0
+    assert os.listdir(node.path("root/layers")) == [base]
+    go.set()
+    if goes_on:
+        assert call.exception() is None
+        node.restart()  # it is on record
+        name = {"image": "registry.k8s.io/x/top:1"}
+        assert node.run_pod().shell("cat /etc/more /etc/hidden", image=name) == "more\nhidden\n"
+        assert node.client.ImageFsInfo().image_filesystems[0].inodes_used.value > 100
+    else:
+        assert call.code() == Code.NOT_FOUND
+        wait_until(lambda: os.listdir(node.path("root/layers")) == [])
 
 
 def failed(node, code, *texts, name="registry.k8s.io/x/y:1"):
