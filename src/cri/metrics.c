@@ -87,7 +87,8 @@ static void member(Build *b, const Row *row)
 
 static void process_member(Build *b, const Row *row)
 {
-        if (b->s->want & SAMPLE_PROCESSES)
+        if ((b->s->want & SAMPLE_PROCESSES) &&
+            *(const uint64_t *)((const char *)b->s + row->offset) != UINT64_MAX)
                 member(b, row);
 }
 

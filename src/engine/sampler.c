@@ -57,6 +57,7 @@ static void sample_network(const char *netns, SampleDraft *d)
 static void take(const SamplerRequest *q, SampleDraft *d)
 {
         _cleanup_free_ char *point = NULL;
+        uint64_t start = clock_mono_ns();
 
         if (fault_armed_) {
                 point = xasprintf("sampler.%.13s", path_basename(q->cgroup));
@@ -69,6 +70,7 @@ static void take(const SamplerRequest *q, SampleDraft *d)
                 sample_network(q->netns, d);
         d->s.timestamp = clock_real_ns();
         d->s.mono_ns = clock_mono_ns();
+        d->s.took_ns = d->s.mono_ns - start;
 }
 
 /* The draft's lists one behind the other. */

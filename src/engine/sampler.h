@@ -53,7 +53,7 @@ typedef struct Sample {
         int32_t error; /* errno: there is no such cgroup */
         uint32_t want; /* as asked */
         int64_t timestamp;
-        uint64_t mono_ns;
+        uint64_t mono_ns, took_ns;
         uint64_t cpu_ns, cpu_user_ns, cpu_system_ns, periods, throttled_periods, throttled_ns;
         uint64_t memory_usage, memory_max_usage, memory_limit /* UINT64_MAX: none */,
                 memory_failcnt;
@@ -63,7 +63,8 @@ typedef struct Sample {
         uint64_t swap_usage, swap_limit; /* UINT64_MAX: none */
         uint64_t pids, pids_max;
         SamplePsi some[_PSI_MAX], full[_PSI_MAX];
-        uint64_t descriptors, sockets, threads, processes, nofile_soft;
+        uint64_t processes, nofile_soft;
+        uint64_t descriptors, sockets, threads; /* UINT64_MAX: to count them takes too long */
         uint32_t n_disks, n_pages, n_links;
 } Sample;
 

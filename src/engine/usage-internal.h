@@ -3,7 +3,7 @@
  *
  * An entry is a container that runs or a pod that is ready. A round asks the first lane for all of
  * them. An entry that has hung there is a suspect and goes to the second lane, so that it delays
- * nobody, until it has been sampled in time again. */
+ * nobody, until it has been sampled again in the time that the first lane gives. */
 #ifndef TARE_ENGINE_USAGE_INTERNAL_H
 #define TARE_ENGINE_USAGE_INTERNAL_H
 
@@ -23,6 +23,7 @@ typedef struct UsageEntry {
         bool is_pod;
         bool own_cgroup; /* of a pod: its parent cgroup is of this pod alone */
         bool busy;       /* queued or out in a lane */
+        unsigned held;   /* samplers that hung in it, were killed and are not gone */
         bool tried, suspect;
         bool in_round;       /* the round waits for it */
         uint64_t not_before; /* a suspect rests */
@@ -50,6 +51,7 @@ struct Lane {
         uint64_t tokens[LANE_WINDOW];
         size_t n_sent;
         size_t fruitless;
+        unsigned n_dying; /* of its samplers */
         bool stop_when_idle;
         LoopSource *io, *timer;
 };
@@ -69,9 +71,10 @@ struct UsageSampler {
         Map *entries;  /* "c/" or "p/" and the id -> UsageEntry */
         Lane lanes[2]; /* [1]: suspects */
         UsageLayers layers;
-        UsageDying *dying; /* samplers that were killed and are not gone: n_dying */
-        unsigned n_dying;
-        uint64_t asked_ns, processes_asked_ns, round_ns, round_cost_ns, timer_ns;
+        UsageDying *dying; /* samplers that were killed and are not gone */
+        uint64_t asked_ns, processes_asked_ns, round_ns, timer_ns;
+        uint64_t round_cost_ns, round_hung_ns; /* without the time that hung samplers had */
+        uint64_t n_rounds;                     /* that have begun */
         size_t round_left;
         LoopSource *timer, *round_end;
         EngineUsageWait *waits;
@@ -90,6 +93,7 @@ void lane_init(Lane *l, Usage *u, const char *name, uint64_t deadline_ns);
 void lane_push(Lane *l, UsageEntry *entry);
 void lane_go(Lane *l);
 void lane_forget(Lane *l, const UsageEntry *entry);
+void lanes_forget_held(Usage *u, const UsageEntry *entry);
 void lane_stop_idle(Lane *l); /* now, or when the last answer has come */
 void lane_stop(Lane *l);      /* ends the process; nothing is queued or out afterwards */
 void lanes_forget_dying(Usage *u);

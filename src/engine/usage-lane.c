@@ -3,8 +3,8 @@
  *
  * Answers come in the order of requests, so what hangs is the oldest one out. When its time is over
  * the process is killed, the entry is told, and the others are asked of a new process. One that
- * SIGKILL does not end (the kernel holds it) is left to end when it can; with DYING_MAX of them
- * there are no new ones. */
+ * SIGKILL does not end (the kernel holds it) is left to end when it can; its entry is not asked
+ * meanwhile, and with DYING_MAX of them in a lane there are no new ones there. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -17,13 +17,13 @@
 #include "engine/usage-internal.h"
 #include "sys/pidfd.h"
 
-#define DYING_MAX 4
-
-#define FRUITLESS_MAX 3 /* processes in a row that answered nothing: then no more for now */
+#define DYING_MAX     8
+#define FRUITLESS_MAX 3 /* that ended in a row and answered nothing: no more for now */
 
 /* A killed sampler, until it can be reaped. */
 struct UsageDying {
-        Usage *usage;
+        Lane *lane;
+        UsageEntry *entry; /* in which it hung; NULL: in none, or it is forgotten */
         UsageDying *next;
         int pidfd;
         LoopSource *source;
@@ -47,7 +47,7 @@ static void dying_free(UsageDying *d)
 
 static void on_dead(void *userdata, int fd, uint32_t revents)
 {
-        UsageDying *d = userdata, **at = &d->usage->dying;
+        UsageDying *d = userdata, **at = &d->lane->usage->dying;
         int status;
 
         if (pidfd_reap(fd, false, &status) == -EAGAIN)
@@ -55,7 +55,9 @@ static void on_dead(void *userdata, int fd, uint32_t revents)
         while (*at != d)
                 at = &(*at)->next;
         *at = d->next;
-        d->usage->n_dying--;
+        d->lane->n_dying--;
+        if (d->entry)
+                d->entry->held--;
         dying_free(d);
 }
 
@@ -67,18 +69,28 @@ void lanes_forget_dying(Usage *u)
         }
 }
 
-static void end_process(Lane *l)
+void lanes_forget_held(Usage *u, const UsageEntry *entry)
+{
+        for (UsageDying *d = u->dying; d; d = d->next)
+                if (d->entry == entry)
+                        d->entry = NULL;
+}
+
+static void end_process(Lane *l, UsageEntry *hung)
 {
         loop_source_free(take_ptr(l->io));
         l->fd = fd_close(l->fd);
         if (l->pidfd < 0)
                 return;
         UsageDying *d = xnew(UsageDying);
-        d->usage = l->usage;
+        d->lane = l;
+        d->entry = hung;
+        if (hung)
+                hung->held++;
         d->next = l->usage->dying;
         d->pidfd = take_fd(l->pidfd);
         l->usage->dying = d;
-        l->usage->n_dying++;
+        l->n_dying++;
         (void)pidfd_kill(d->pidfd, SIGKILL); /* gone already is as good */
         d->source = loop_add_fd(l->usage->engine->world->loop, d->pidfd, EPOLLIN, on_dead, d);
 }
@@ -133,23 +145,24 @@ static void drop_queue(Lane *l)
 }
 
 /* The oldest request out is the one that it died of, or hangs in. */
-static void give_up(Lane *l, const char *how)
+static void give_up(Lane *l, bool hung)
 {
         UsageEntry *entry = l->n_sent ? l->sent[0] : NULL;
 
         if (l->n_sent)
                 drop_first_sent(l);
         l->usage->engine->counters.sampler_restarts++;
-        end_process(l);
+        end_process(l, hung ? entry : NULL);
         requeue(l);
         arm(l);
         if (entry) {
                 log_warning("%s=%s statistics: the %s %s while it read them; a new one goes on",
-                            entry->is_pod ? "pod" : "container", entry->id, l->name, how);
+                            entry->is_pod ? "pod" : "container", entry->id, l->name,
+                            hung ? "hung" : "ended");
                 entry->busy = false;
                 usage_failed(entry, true);
         }
-        if (++l->fruitless < FRUITLESS_MAX)
+        if (hung || ++l->fruitless < FRUITLESS_MAX)
                 pump(l);
         else
                 drop_queue(l);
@@ -157,7 +170,11 @@ static void give_up(Lane *l, const char *how)
 
 static void on_deadline(void *userdata)
 {
-        give_up(userdata, "hung");
+        Lane *l = userdata;
+
+        if (l == &l->usage->lanes[0])
+                l->usage->round_hung_ns += l->deadline_ns;
+        give_up(l, true);
 }
 
 static void on_answer(void *userdata, int fd, uint32_t revents)
@@ -177,7 +194,7 @@ static void on_answer(void *userdata, int fd, uint32_t revents)
                     buf.sample.n_pages > SAMPLER_PAGES_MAX ||
                     buf.sample.n_links > SAMPLER_LINKS_MAX ||
                     (size_t)n != sample_size(&buf.sample)) {
-                        give_up(l, "ended");
+                        give_up(l, false);
                         return;
                 }
                 UsageEntry *entry = l->sent[0];
@@ -197,7 +214,7 @@ static int start(Lane *l)
         World *w = l->usage->engine->world;
         Err err = {};
 
-        if (l->usage->n_dying >= DYING_MAX)
+        if (l->n_dying >= DYING_MAX)
                 return -EBUSY;
         if (w->start_sampler(w, &l->fd, &l->pidfd, &err) < 0) {
                 log_error("statistics: %s", err.msg);
@@ -282,7 +299,7 @@ void lane_stop_idle(Lane *l)
 
 void lane_stop(Lane *l)
 {
-        end_process(l);
+        end_process(l, NULL);
         loop_source_free(take_ptr(l->timer));
         free(take_ptr(l->queue));
         l->n_queue = l->cap_queue = l->n_sent = 0;

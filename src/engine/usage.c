@@ -28,6 +28,7 @@
 struct EngineUsageWait {
         Engine *engine;
         bool processes;
+        uint64_t n_rounds; /* that had begun when it was asked */
         EngineUsageReady ready;
         void *data;
         LoopSource *timer;
@@ -47,6 +48,7 @@ static void entry_free(UsageEntry *entry)
                 return;
         for (size_t i = 0; i < array_len(entry->usage->lanes); i++)
                 lane_forget(&entry->usage->lanes[i], entry);
+        lanes_forget_held(entry->usage, entry);
         layers_forget(entry);
         free(entry->last);
         free(entry);
@@ -164,7 +166,7 @@ static void take_rate(UsageEntry *entry, const Sample *s)
 void usage_sampled(UsageEntry *entry, const Sample *sample)
 {
         entry->tried = true;
-        entry->suspect = false;
+        entry->suspect = entry->suspect && sample->took_ns > LANE_NS;
         if (sample->error == 0) {
                 size_t n = sample_size(sample);
                 if (!entry->last || sample_size(entry->last) != n)
@@ -239,17 +241,19 @@ static void on_wait_over(void *userdata)
         answer(userdata);
 }
 
-/* Who waits is answered when nothing is missing; what came during the round needs another one. */
+/* Who waits is answered when nothing is missing, or when a round has tried all since: one that
+ * cannot be sampled is waited for once. What came during the round needs another one. */
 static void on_round_end(void *userdata)
 {
         Usage *u = userdata;
         EngineUsageWait *next;
 
         u->round_end = NULL;
-        u->round_cost_ns = now_of(u) - u->round_ns;
+        uint64_t took = now_of(u) - u->round_ns;
+        u->round_cost_ns = took > u->round_hung_ns ? took - u->round_hung_ns : 0;
         for (EngineUsageWait *w = u->waits; w; w = next) {
                 next = w->next;
-                if (all_sampled(u, w->processes))
+                if (w->n_rounds < u->n_rounds || all_sampled(u, w->processes))
                         answer(w);
         }
         if (u->waits)
@@ -271,7 +275,7 @@ static void push(UsageEntry *entry, uint64_t now)
 {
         Usage *u = entry->usage;
 
-        if (entry->busy || (entry->suspect && now < entry->not_before))
+        if (entry->busy || entry->held || (entry->suspect && now < entry->not_before))
                 return;
         if (!entry->suspect) {
                 entry->in_round = true;
@@ -333,6 +337,8 @@ static void start_round(Usage *u)
         if (u->round_left || u->round_end)
                 return;
         u->round_ns = now;
+        u->round_hung_ns = 0;
+        u->n_rounds++;
         map_free(count_parents(e));
         for (size_t i = 0; (c = engine_next_container(e, &i));)
                 if (c->state == CONTAINER_RUNNING)
@@ -407,6 +413,7 @@ EngineUsageWait *engine_usage_ask(Engine *e, bool processes, EngineUsageReady re
         w = xnew(EngineUsageWait);
         w->engine = e;
         w->processes = processes;
+        w->n_rounds = u->n_rounds;
         w->ready = ready;
         w->data = data;
         w->next = u->waits;
@@ -471,12 +478,16 @@ void engine_pod_usage(Engine *e, const Pod *p, Sample *sum, EngineUsage *ret)
         void *value;
 
         *ret = (EngineUsage){};
-        if (!entry || !entry->last || p->state != POD_READY)
+        if (!entry || p->state != POD_READY)
                 return;
-        ret->links = sample_links(entry->last);
-        ret->n_links = entry->last->n_links;
-        if (entry->own_cgroup && (entry->last->want & SAMPLE_CGROUP)) {
-                ret->sample = entry->last;
+        /* in the node's network and without a cgroup of its own there is nothing to sample */
+        const Sample *last = entry->last;
+        if (last) {
+                ret->links = sample_links(last);
+                ret->n_links = last->n_links;
+        }
+        if (last && entry->own_cgroup && (last->want & SAMPLE_CGROUP)) {
+                ret->sample = last;
                 ret->has_nano_cores = entry->has_nano_cores;
                 ret->nano_cores = entry->nano_cores;
                 return;
@@ -491,9 +502,10 @@ void engine_pod_usage(Engine *e, const Pod *p, Sample *sum, EngineUsage *ret)
                 ret->has_nano_cores = ret->has_nano_cores || u.has_nano_cores;
                 ret->nano_cores += u.nano_cores;
         }
-        if (!sum->timestamp)
-                sum->timestamp = entry->last->timestamp;
-        ret->sample = sum;
+        if (!sum->timestamp && last)
+                sum->timestamp = last->timestamp;
+        if (sum->timestamp)
+                ret->sample = sum;
 }
 
 void usage_sum_layers(Engine *e, uint64_t *ret_bytes, uint64_t *ret_inodes)

@@ -201,6 +201,37 @@ def test_numbers(node, pod):
         assert value(own, "container_threads_max") == (0 if text == "max" else int(text))
 
 
+LOOKED_AT = {"container_file_descriptors", "container_sockets", "container_threads"}
+
+
+def test_what_takes_too_long_to_count_is_left_out(own_node):
+    node = own_node
+    pod = node.run_pod()
+    container = pod.run()
+    node.restart(fault="sampler.look:0=fail")
+
+    def looked_at():
+        own = metrics_of(node, pod)[container.id]
+        return own if "container_processes" in own else None
+
+    own = wait_until(looked_at, 30, what="a look at the processes")
+    assert value(own, "container_processes") == 1 and not LOOKED_AT & set(own)
+    assert value(own, "container_ulimits_soft") > 0
+
+
+def test_what_cannot_be_sampled_is_not_asked_over_and_over(own_node):
+    """There is a sample of it without processes, and there will be none with: rounds do not follow
+    each other without a pause."""
+    node = own_node
+    container = node.run_pod().run()
+    folder = f"sampler.{container.id[:13]}"
+    fails = [f"{folder}:{n}=fail" for n in range(2, 12)]
+    node.restart(fault=",".join([*fails, f"{folder}:12=kill"]))
+    wait_until(lambda: node.client.ListContainerStats().stats[0].cpu.timestamp, 30, what="a sample")
+    node.client.ListPodSandboxMetrics()
+    assert "the sampler ended while" not in node.log()
+
+
 def test_streams_say_what_lists_say(node, pod):
     created, run = pod.create(labels={"x": "1"}), pod.run()
     other = node.run_pod(labels={"y": "1"})

@@ -162,6 +162,35 @@ def test_one_that_hangs_delays_nobody(own_node):
         wait_until(lambda: "suspects hung" in node.log(), 60, what="the second try")
 
 
+def test_a_slow_one_stays_a_suspect(own_node):
+    """It answers the patient lane, but later than the quick lane waits: it does not go back there."""
+    node = own_node
+    slow = node.run_pod().run()
+    node.restart(fault=f"sampler.{slow.id[:13]}:0=ms:2300")
+    first = wait_until(lambda: timestamp(node, slow), 60, what="a sample of the slow one")
+    for _ in range(2):
+        wait_until(lambda: timestamp(node, slow) > first, 60, what="a newer sample")
+        first = timestamp(node, slow)
+    assert node.log().count("sampler hung while") == 1
+
+
+def test_a_host_network_pod(node, pod):
+    """It has nothing to sample of its own: its containers are added up."""
+    other = node.run_pod(linux={"security_context": {"namespace_options": {"network": 2}}})
+    empty = node.client.PodSandboxStats(pod_sandbox_id=other.id).stats.linux
+    assert not empty.HasField("cpu")
+    container = other.run(BUSY)
+
+    def used():
+        linux = node.client.PodSandboxStats(pod_sandbox_id=other.id).stats.linux
+        return linux if linux.memory.usage_bytes.value else None
+
+    linux = wait_until(used, 30, what="the pod's memory")
+    assert [each.attributes.id for each in linux.containers] == [container.id]
+    assert linux.cpu.usage_core_nano_seconds.value > 0
+    assert linux.process.process_count.value >= 1
+
+
 @pytest.mark.parametrize("signo", [signal.SIGSTOP, signal.SIGKILL])
 def test_the_sampler_is_replaced(own_node, signo):
     node = own_node
