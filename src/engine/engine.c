@@ -201,7 +201,8 @@ void engine_container_free(Engine *e, Container *c)
         if (!c)
                 return;
         map_remove(e->containers, c->id);
-        map_remove(c->pod->containers, c->id);
+        if (c->pod)
+                map_remove(c->pod->containers, c->id);
         runtime__v1__create_container_request__free_unpacked(c->request, NULL);
         if (c->resources)
                 runtime__v1__linux_container_resources__free_unpacked(c->resources, NULL);

@@ -63,14 +63,37 @@ Resources *engine_merge_resources(const Resources *old, const Resources *more)
         return r;
 }
 
-static void keep(Resources **field, const Resources *more)
+static void drop(Resources *r)
 {
-        Resources *next = more ? engine_merge_resources(*field, more) : NULL;
+        if (r)
+                runtime__v1__linux_container_resources__free_unpacked(r, NULL);
+}
 
+/* Also what has come together over several updates has the limits of one. */
+static int merge(const Engine *e, const Resources *old, const Resources *more, const char *field,
+                 Resources **ret, Err *err)
+{
+        Resources *next;
+        int r = spec_check_resources(&e->node, more, field, err);
+
+        *ret = NULL;
+        if (r < 0 || !more)
+                return r;
+        next = engine_merge_resources(old, more);
+        r = spec_check_resources(&e->node, next, field, err);
+        if (r < 0) {
+                drop(next);
+                return err_wrap(err, r, "together with earlier updates");
+        }
+        *ret = next;
+        return 0;
+}
+
+static void keep(Resources **field, Resources *next)
+{
         if (!next)
                 return;
-        if (*field)
-                runtime__v1__linux_container_resources__free_unpacked(*field, NULL);
+        drop(*field);
         *field = next;
 }
 
@@ -78,18 +101,21 @@ EngineWait *engine_update_pod(Engine *e, const Runtime__V1__UpdatePodSandboxReso
                               EngineDone done, void *data)
 {
         const Pod *found = NULL;
+        Resources *overhead = NULL, *resources = NULL;
         Err err = {};
         int r = engine_find_pod(e, req->pod_sandbox_id, &found, &err);
 
         if (r == 0)
-                r = spec_check_resources(&e->node, req->overhead, "overhead", &err);
+                r = merge(e, found->overhead, req->overhead, "overhead", &overhead, &err);
         if (r == 0)
-                r = spec_check_resources(&e->node, req->resources, "resources", &err);
+                r = merge(e, found->resources, req->resources, "resources", &resources, &err);
         if (r == 0) {
                 Pod *p = engine_pod(e, found->id);
-                keep(&p->overhead, req->overhead);
-                keep(&p->resources, req->resources);
+                keep(&p->overhead, overhead);
+                keep(&p->resources, resources);
                 r = record_save_pod(e, p, false, &err);
+        } else {
+                drop(overhead);
         }
         return engine_answer(e, found ? found->id : NULL, r < 0 ? &err : NULL, done, data);
 }

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* records.c - objects to rows of the store and back. Facts are JSON of ours; a table per kind says
- * which member is which field, and one loop each way reads it, so that the two agree. */
+ * which member is which field, and one loop each way reads it, so that the two agree.
+ *
+ * A row that cannot be read must not keep tared from serving the others. A pod or container is then
+ * taken to be half made, with what of it can be read, and recovery removes it: its client is told
+ * of no such object and makes another, and two of them must not run. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "engine/engine-internal.h"
 
 typedef enum FactType {
@@ -217,8 +223,12 @@ static int facts_parse(const Fact *facts, const char *text, void *object, Json *
 {
         int r = json_parse(text, strlen(text), JSON_CONFIG_MAX, ret, err);
 
-        for (const Fact *f = facts; r >= 0 && f->name; f++)
-                r = fact_get(*ret, f, (char *)object + f->offset, err);
+        if (r < 0)
+                return r;
+        for (const Fact *f = facts; f->name; f++) { /* all that can be read, the first error */
+                int k = fact_get(*ret, f, (char *)object + f->offset, r < 0 ? NULL : err);
+                r = r < 0 ? r : k;
+        }
         return r < 0 ? r : 0;
 }
 
@@ -259,25 +269,65 @@ int record_save_container(Engine *e, const Container *c, bool with_request, Err 
                     err);
 }
 
+/* The messages with the parts that are read everywhere, and nothing in them. */
+static const uint8_t empty_pod[] = { 0x0a, 2, 0x0a, 0 };
+static const uint8_t empty_container[] = { 0x12, 4, 0x0a, 0, 0x12, 0 };
+
+static bool id_is_ours(const char *kind, const char *id)
+{
+        if (id_is_valid(id))
+                return true;
+        log_error("%s=%.80s its row in state.db has a name that tared does not give, ignoring",
+                  kind, id);
+        return false;
+}
+
+static bool pod_request_is_whole(const Pod *p)
+{
+        return p->request && p->request->config && p->request->config->metadata;
+}
+
+/* Its supervisor is found by its socket: a number of a process alone is not to be trusted. */
+static void lose_pod(Engine *e, Pod *p, const Err *why)
+{
+        log_error(
+                "pod=%s its record cannot be read: %s; it is removed with its containers, and its "
+                "client makes another",
+                p->id, why->msg);
+        if (!pod_request_is_whole(p)) {
+                if (p->request)
+                        runtime__v1__run_pod_sandbox_request__free_unpacked(p->request, NULL);
+                p->request = runtime__v1__run_pod_sandbox_request__unpack(NULL, sizeof(empty_pod),
+                                                                          empty_pod);
+        }
+        if (!p->key)
+                p->key = xasprintf("unreadable/%s", p->id);
+        free(p->dir);
+        p->dir = xasprintf("%s/pods/%s", e->config->state, p->id);
+        p->state = POD_MAKING;
+        p->shim_pid = 0;
+        p->shim_start_time = 0;
+        p->network_up = true; /* for all we know; DEL is harmless where there was no ADD */
+}
+
 static int load_pod(void *data, const char *id, const void *config, size_t len, const char *facts,
                     Err *err)
 {
         Engine *e = data;
-        Pod *p = xnew(Pod);
         _cleanup_json_ Json *j = NULL;
-        int r;
+        Err why = {};
 
+        if (!id_is_ours("pod", id))
+                return 0;
+        Pod *p = xnew(Pod);
         snprintf(p->id, sizeof(p->id), "%s", id);
         p->containers = map_new();
         p->request = runtime__v1__run_pod_sandbox_request__unpack(NULL, len, config);
-        r = facts_parse(pod_facts, facts, p, &j, err);
-        if (r == 0 && (!p->request || !p->key || !p->dir))
-                r = err_set(err, ERR_CORRUPT, "record is incomplete");
-        if (r < 0) {
-                str_assign(&p->key, str_or(p->key, ""));
-                engine_pod_free(e, p);
-                return err_wrap(err, r, "pod %s", id);
-        }
+        int r = facts_parse(pod_facts, facts, p, &j, &why);
+        if (r == 0 && (!pod_request_is_whole(p) || !p->key || !p->dir || p->state > POD_NOTREADY))
+                r = err_set(&why, ERR_CORRUPT, "it is incomplete");
+        if (r < 0)
+                lose_pod(e, p, &why);
         map_set(e->pods, p->id, p);
         map_set(e->pod_keys, p->key, p);
         return 0;
@@ -298,27 +348,79 @@ static int load_gids(Container *c, Json *j, Err *err)
         return 0;
 }
 
+static bool container_request_is_whole(const Container *c)
+{
+        return c->request && c->request->config && c->request->config->metadata &&
+               c->request->config->image;
+}
+
+/* By its record, or by the folder that it has in one. */
+static Pod *pod_of_container(Engine *e, const char *id, const char *pod)
+{
+        Pod *p = pod ? engine_pod(e, pod) : NULL;
+        const char *key;
+        void *value;
+
+        for (size_t i = 0; !p && map_next(e->pods, &i, &key, &value);) {
+                _cleanup_free_ char *dir = xasprintf("%s/containers/%s", ((Pod *)value)->dir, id);
+                if (access(dir, F_OK) == 0)
+                        p = value;
+        }
+        return p;
+}
+
+static void lose_container(Container *c, const Err *why)
+{
+        log_error(
+                "container=%s pod=%s its record cannot be read: %s; it is removed, and its client "
+                "makes another",
+                c->id, c->pod->id, why->msg);
+        if (!container_request_is_whole(c)) {
+                if (c->request)
+                        runtime__v1__create_container_request__free_unpacked(c->request, NULL);
+                c->request = runtime__v1__create_container_request__unpack(
+                        NULL, sizeof(empty_container), empty_container);
+        }
+        if (!c->key)
+                c->key = xasprintf("unreadable/%s", c->id);
+        free(c->bundle);
+        c->bundle = xasprintf("%s/containers/%s", c->pod->dir, c->id);
+        c->state = CONTAINER_MAKING;
+}
+
 static int load_container(void *data, const char *id, const void *config, size_t len,
                           const char *facts, Err *err)
 {
         Engine *e = data;
-        Container *c = xnew(Container);
         _cleanup_json_ Json *j = NULL;
         _cleanup_free_ char *pod = NULL;
-        int r;
+        Err why = {};
 
+        if (!id_is_ours("container", id))
+                return 0;
+        Container *c = xnew(Container);
         snprintf(c->id, sizeof(c->id), "%s", id);
         c->request = runtime__v1__create_container_request__unpack(NULL, len, config);
-        r = facts_parse(container_facts, facts, c, &j, err);
+        int r = facts_parse(container_facts, facts, c, &j, &why);
+        if (j)
+                (void)json_get_str(j, "pod", "", &pod, NULL);
         if (r == 0)
-                r = json_get_str(j, "pod", "", &pod, err);
-        if (r >= 0)
-                r = load_gids(c, j, err);
-        c->pod = pod ? engine_pod(e, pod) : NULL;
-        if (!c->pod || !c->request || !c->key || !c->bundle)
-                return err_set(err, ERR_CORRUPT, "container %s: record is incomplete", id);
+                r = load_gids(c, j, &why);
+        c->pod = pod_of_container(e, c->id, pod);
+        if (!c->pod) {
+                log_error("container=%s its record names no pod that there is, and no pod has its "
+                          "folder: nothing is there but the row, ignoring",
+                          c->id);
+                engine_container_free(e, c);
+                return 0;
+        }
+        if (r >= 0 && (!container_request_is_whole(c) || !pod || !c->key || !c->bundle ||
+                       c->state > CONTAINER_EXITED))
+                r = err_set(&why, ERR_CORRUPT, "it is incomplete");
         if (r < 0)
-                return err_wrap(err, r, "container %s", id);
+                lose_container(c, &why);
+        if (c->pod->state == POD_MAKING) /* it goes with its pod, which has lost its record */
+                c->state = CONTAINER_MAKING;
         map_set(e->containers, c->id, c);
         map_set(c->pod->containers, c->id, c);
         return 0;
@@ -346,11 +448,13 @@ static int load_image(void *data, const char *id, const void *config, size_t len
         Engine *e = data;
         Image *i = xnew(Image);
         _cleanup_json_ Json *j = NULL;
-        int r = facts_parse(image_facts, facts, i, &j, err);
+        Err why = {};
+        int r = facts_parse(image_facts, facts, i, &j, &why);
 
         if (r < 0) {
+                log_error("image=%s its record cannot be read: %s; pull it again", id, why.msg);
                 image_free(i);
-                return err_wrap(err, r, "image %s", id);
+                return 0;
         }
         i->id = xstrdup(id);
         map_set(e->images, i->id, i);
@@ -367,16 +471,16 @@ static int load_layer(void *data, const char *id, const void *config, size_t len
         Engine *e = data;
         _cleanup_json_ Json *j = NULL;
         LayerFacts *l = xnew(LayerFacts);
-        int r = json_parse(facts, strlen(facts), JSON_CONFIG_MAX, &j, err);
+        Err why = {};
+        int r = json_parse(facts, strlen(facts), JSON_CONFIG_MAX, &j, &why);
 
         if (r >= 0)
-                r = json_get_u64(j, "bytes", "", &l->bytes, err);
+                r = json_get_u64(j, "bytes", "", &l->bytes, &why);
         if (r >= 0)
-                r = json_get_u64(j, "inodes", "", &l->inodes, err);
-        if (r < 0) {
-                free(l);
-                return err_wrap(err, r, "layer %s", id);
-        }
+                r = json_get_u64(j, "inodes", "", &l->inodes, &why);
+        if (r < 0) /* it may be under a container that runs */
+                log_error("layer=%s its record cannot be read: %s; its size is not counted", id,
+                          why.msg);
         map_set(e->layers, id, l);
         return 0;
 }

@@ -101,8 +101,9 @@ static int recover_pod(Engine *e, Pod *p, Err *err)
         p->untold = p->state == POD_READY && is_new(e, p->created_at);
         p->network_unchecked = p->state == POD_READY && p->network_up && !p->stopping;
         if (p->state == POD_MAKING) {
-                p->removing = true;                    /* its name can be waited for */
-                p->network_up = p->netns_path != NULL; /* ADD may have been begun */
+                p->removing = true; /* its name can be waited for */
+                p->network_up =
+                        p->network_up || p->netns_path != NULL; /* ADD may have been begun */
         }
         if (p->removing)
                 (void)engine_remove_pod(e, p->id, NULL, NULL);

@@ -357,6 +357,12 @@ int spec_update_resources(const SpecNode *node, const OciResources *old, const C
         } else
                 res = xnew(OciResources);
         set_all(res, node, r, &notes);
+        if (res->n_unified > UNIFIED_MAX)
+                return err_set(
+                        err, ERR_TOO_LARGE,
+                        "linux.unified: with those of earlier updates it has %zu entries; at "
+                        "most %d: make the container anew with those that it needs",
+                        res->n_unified, UNIFIED_MAX);
         if (ret_notes)
                 *ret_notes = take_ptr(notes);
         *ret = take_ptr(res);

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """tared dies, pods go on; a supervisor dies, its pod is ended."""
 
+import contextlib
 import fcntl
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -48,6 +50,40 @@ def test_everything_is_there_again(own_node):
     created.start()
     assert pod.shell("echo new") == "new\n"
     assert node.crictl("ps", "-q").text.split() != []
+
+
+@pytest.mark.parametrize("damage", [
+    "config = x'ff'", "config = x''", "facts = '{'", "facts = '{}'", "facts = '[]'",
+    "facts = json_set(facts, '$.state', 'ready')", "facts = json_set(facts, '$.state', 77)"])
+def test_a_record_that_cannot_be_read(own_node, damage):
+    """What it stands for is removed, and said; all others are served."""
+    node = own_node
+    pods = [node.run_pod() for _ in range(2)]
+    lost = pods[0].run()
+    broken, fine = pods[1].run(), pods[1].run()
+    state = node.path("state")
+    pids = [lost.pid, broken.pid]
+    paths = [f"{state}/pods/{pods[0].id}", f"{state}/pods/{broken.pod.id}/containers/{broken.id}"]
+    node.kill()
+    with contextlib.closing(sqlite3.connect(f"{state}/state.db")) as db, db:
+        for identity in (pods[0].id, broken.id):
+            assert db.execute(f"UPDATE object SET {damage} WHERE id = ?", [identity]).rowcount == 1
+    node.start()
+    assert [each.id for each in node.client.ListPodSandbox().items] == [pods[1].id]
+    assert [each.id for each in node.client.ListContainers().containers] == [fine.id]
+    assert f"pod={pods[0].id} its record cannot be read: " in node.log()
+    assert f"container={broken.id} pod={pods[1].id} its record cannot be read: " in node.log()
+    for pid in pids:
+        wait_until(lambda pid=pid: not running(pid), what="the end of what was lost")
+    for path in paths:
+        wait_until(lambda path=path: not os.path.exists(path), what=f"the end of {path}")
+    assert running(fine.pid) and fine.exec("true").exit_code == 0
+    again = node.client.RunPodSandbox(config=pods[0].config).pod_sandbox_id  # its name is free
+    assert again != pods[0].id
+    said = node.log().count("cannot be read")
+    node.restart()
+    assert {each.id for each in node.client.ListPodSandbox().items} == {pods[1].id, again}
+    assert node.log().count("cannot be read") == said
 
 
 def test_no_line_is_lost(own_node):

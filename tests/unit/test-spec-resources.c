@@ -171,6 +171,20 @@ TEST(spec_resources, update_keeps_what_it_does_not_name)
         check_update(first, "{'cpu_quota': 5}", NULL, "linux.cpu_quota: 5");
 }
 
+/* Each update alone is small enough. */
+TEST(spec_resources, updates_do_not_add_up_for_ever)
+{
+        _cleanup_strbuf_ StrBuf first = {}, more = {};
+
+        strbuf_addf(&first, "'unified': {");
+        for (int i = 0; i < 256; i++)
+                strbuf_addf(&first, "%s'memory.x%d': '1'", i ? ", " : "", i);
+        strbuf_addf(&first, "}");
+        _cleanup_free_ char *config = xasprintf(RESOURCES("%s"), strbuf_bytes(&first));
+        check_update(config, "{'unified': {'memory.x255': '2'}}", "unified|memory.x255", "'2'");
+        check_update(config, "{'unified': {'memory.y': '1'}}", NULL, "it has 257 entries");
+}
+
 TEST(spec_cgroup, paths)
 {
         static const struct {
