@@ -9,7 +9,6 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "sys/pidfd.h"
@@ -17,8 +16,9 @@
 #define FRAME_HEADER   8
 #define FRAME_MAX      ((size_t)4 << 20) /* bytes of one message */
 #define READ_CHUNK     16384
-#define RECONNECTS_MAX 3
+#define RECONNECTS_MAX 3 /* in a row */
 #define RECONNECT_NS   NS_PER_S
+#define STEADY_NS      (60 * NS_PER_S) /* a connection of this age was a good one */
 
 typedef struct Frame Frame;
 struct Frame {
@@ -34,6 +34,7 @@ struct SupervisorCall {
         uint64_t id;
         SupervisorReply done; /* NULL: cancelled */
         void *data;
+        size_t refused_size; /* 0: it was sent */
 };
 
 typedef struct Shim {
@@ -41,7 +42,7 @@ typedef struct Shim {
         World *world;
         char *pod_id;
         int sock, pidfd;
-        LoopSource *sock_source, *pid_source, *gone_source;
+        LoopSource *sock_source, *pid_source, *gone_source, *refused_source;
         SupervisorEvents events;
         void *data;
         uint64_t next_id;
@@ -51,6 +52,7 @@ typedef struct Shim {
         bool dead;
         char *socket_path;
         unsigned losses;
+        uint64_t connected_ns;
         LoopSource *retry;
 } Shim;
 
@@ -128,6 +130,9 @@ static void connection_lost(Shim *s, const char *why)
                 return;
         }
         log_debug("pod=%s supervisor: %s", s->pod_id, why);
+        if (s->connected_ns && s->world->now_mono(s->world) - s->connected_ns >= STEADY_NS)
+                s->losses = 0;
+        s->connected_ns = 0;
         if (s->losses++ >= RECONNECTS_MAX) {
                 (void)pidfd_kill(s->pidfd, SIGKILL); /* gone already: the pidfd says so */
                 return;
@@ -257,6 +262,40 @@ static void on_socket(void *userdata, int fd, uint32_t revents)
                 strbuf_done(&s->in);
 }
 
+static SupervisorCall *next_refused(SupervisorCall *call)
+{
+        while (call && !call->refused_size)
+                call = call->next;
+        return call;
+}
+
+/* One at a time: a callback may free the supervisor. */
+static void answer_refused(void *userdata)
+{
+        Shim *s = userdata;
+        SupervisorCall *call = next_refused(s->calls);
+        Err err = {};
+
+        s->refused_source = NULL;
+        if (!call)
+                return;
+        if (next_refused(call->next))
+                s->refused_source = loop_add_defer(s->world->loop, answer_refused, s);
+        err_set(&err, ERR_TOO_LARGE,
+                "the request to the supervisor of pod %.12s has %zu bytes; at most %zu: give it "
+                "shorter arguments, or fewer",
+                s->pod_id, call->refused_size, FRAME_MAX);
+        call_answer(s, call, NULL, &err);
+}
+
+/* Sent, it would cost the connection, and with it what others wait for. */
+static void refuse(Shim *s, SupervisorCall *call, size_t size)
+{
+        call->refused_size = size;
+        if (!s->refused_source)
+                s->refused_source = loop_add_defer(s->world->loop, answer_refused, s);
+}
+
 static SupervisorCall *shim_call(Supervisor *base, Tare__Shim__V1__Request *req, const int *fds,
                                  size_t n_fds, SupervisorReply done, void *data)
 {
@@ -264,6 +303,7 @@ static SupervisorCall *shim_call(Supervisor *base, Tare__Shim__V1__Request *req,
         SupervisorCall *call = xnew(SupervisorCall);
         Frame *f;
         uint32_t header[2];
+        size_t size;
 
         req->id = call->id = ++s->next_id;
         call->done = done;
@@ -276,8 +316,13 @@ static SupervisorCall *shim_call(Supervisor *base, Tare__Shim__V1__Request *req,
                         s->gone_source = loop_add_defer(s->world->loop, report_gone, s);
                 return call;
         }
+        size = tare__shim__v1__request__get_packed_size(req);
+        if (size > FRAME_MAX) {
+                refuse(s, call, size);
+                return call;
+        }
         f = xnew(Frame);
-        header[0] = (uint32_t)tare__shim__v1__request__get_packed_size(req);
+        header[0] = (uint32_t)size;
         header[1] = (uint32_t)n_fds;
         strbuf_add(&f->bytes, header, sizeof(header));
         strbuf_reserve(&f->bytes, header[0]);
@@ -312,6 +357,7 @@ static void shim_free(Supervisor *base)
         close_connection(s);
         loop_source_free(s->pid_source);
         loop_source_free(s->gone_source);
+        loop_source_free(s->refused_source);
         loop_source_free(s->retry);
         free(s->socket_path);
         fd_close(s->pidfd);
@@ -374,6 +420,7 @@ static void open_connection(Shim *s)
                 connection_lost(s, "cannot connect");
                 return;
         }
+        s->connected_ns = s->world->now_mono(s->world);
         s->sock_source = loop_add_fd(s->world->loop, s->sock, EPOLLIN, on_socket, s);
         say_hello(s);
 }
