@@ -163,7 +163,7 @@ def test_one_that_hangs_delays_nobody(own_node):
 
 
 def test_a_slow_one_stays_a_suspect(own_node):
-    """It answers the patient lane, but later than the quick lane waits: it does not go back there."""
+    """It answers the patient lane, later than the quick lane waits: it does not go back there."""
     node = own_node
     slow = node.run_pod().run()
     node.restart(fault=f"sampler.{slow.id[:13]}:0=ms:2300")
