@@ -190,13 +190,16 @@ static Runtime__V1__NetworkInterfaceUsage *link_stats(Arena *a, const NetifStats
         return m;
 }
 
-/* The default one is eth0, as CNI names it, else the first; the list has the others. */
+/* The default one is eth0, as CNI names it, else the first; the list has the others. Without any
+ * there is no message: the kubelet takes a default one for granted. */
 static Runtime__V1__NetworkUsage *network_stats(Arena *a, const EngineUsage *u, int64_t timestamp)
 {
-        Runtime__V1__NetworkUsage *m =
-                arena_message(a, Runtime__V1__NetworkUsage, runtime__v1__network_usage__init);
+        Runtime__V1__NetworkUsage *m;
         size_t first = 0;
 
+        if (u->n_links == 0)
+                return NULL;
+        m = arena_message(a, Runtime__V1__NetworkUsage, runtime__v1__network_usage__init);
         m->timestamp = timestamp;
         for (size_t i = 0; i < u->n_links; i++)
                 if (str_eq(u->links[i].name, "eth0"))

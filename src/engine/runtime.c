@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "engine/engine-internal.h"
+#include "sys/cgroup.h"
 
 #define FEATURES_MAX        ((size_t)1 << 20) /* bytes of the answer */
 #define FEATURES_DEADLINE_S 20
@@ -98,6 +99,9 @@ SpecNode runtime_node(const Engine *e, const EngineRuntime *r)
 
         if (!r)
                 return node;
+        /* Programs know the controllers of one version: where both are, those of version 1. */
+        if (runtime_is_program(r) && !node.cgroup_v2 && cgroup_controller_is_v2("hugetlb"))
+                node.has_hugetlb = false;
         node.pod_annotations = r->pod_annotations;
         node.recursive_read_only = features.recursive_read_only;
         if (!features.user_namespaces && !node.no_user_namespaces)

@@ -286,7 +286,7 @@ TABLE = [
     behaviour("handlers", 45, "pods by runc, crun and gVisor"),
     behaviour("streams", 85, "exec, attach and port-forward, by clients of others"),
     Part("critest", 130, ("release",), run_critest, "the CRI conformance suite", folder="cri"),
-    behaviour("kubelet", 135, "a kubelet, an API server and kubectl on top of it"),
+    behaviour("kubelet", 150, "a kubelet, an API server and kubectl on top of it"),
     behaviour("dropin", 70, "the OCI runtime below podman, docker and containerd"),
     Part("vm", 325, ("release",), run_vm, "cgroup v2, hybrid, systemd: in virtual machines",
          folder="vm"),

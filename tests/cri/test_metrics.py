@@ -5,87 +5,8 @@ the streaming forms of the lists."""
 import os
 import time
 
+from support.metrics import BASE, MAY_MISS, OF_CONTAINERS, OF_PODS
 from support.node import cgroup_path, wait_until
-
-BASE = ["pod", "namespace", "container", "id", "image"]
-COUNTER, GAUGE = range(2)
-# name: (type, labels beside BASE)
-OF_CONTAINERS = {
-    "container_blkio_device_usage_total": (COUNTER, ["device", "major", "minor", "operation"]),
-    "container_cpu_cfs_periods_total": (COUNTER, []),
-    "container_cpu_cfs_throttled_periods_total": (COUNTER, []),
-    "container_cpu_cfs_throttled_seconds_total": (COUNTER, []),
-    "container_cpu_system_seconds_total": (COUNTER, []),
-    "container_cpu_usage_seconds_total": (COUNTER, []),
-    "container_cpu_user_seconds_total": (COUNTER, []),
-    "container_file_descriptors": (GAUGE, []),
-    "container_fs_inodes_free": (GAUGE, ["device"]),
-    "container_fs_inodes_total": (GAUGE, ["device"]),
-    "container_fs_limit_bytes": (GAUGE, ["device"]),
-    "container_fs_reads_bytes_total": (COUNTER, ["device"]),
-    "container_fs_reads_total": (COUNTER, ["device"]),
-    "container_fs_usage_bytes": (GAUGE, ["device"]),
-    "container_fs_writes_bytes_total": (COUNTER, ["device"]),
-    "container_fs_writes_total": (COUNTER, ["device"]),
-    "container_hugetlb_max_usage_bytes": (GAUGE, ["pagesize"]),
-    "container_hugetlb_usage_bytes": (GAUGE, ["pagesize"]),
-    "container_last_seen": (GAUGE, []),
-    "container_memory_cache": (GAUGE, []),
-    "container_memory_failcnt": (COUNTER, []),
-    "container_memory_failures_total": (COUNTER, ["failure_type", "scope"]),
-    "container_memory_kernel_usage": (GAUGE, []),
-    "container_memory_mapped_file": (GAUGE, []),
-    "container_memory_max_usage_bytes": (GAUGE, []),
-    "container_memory_rss": (GAUGE, []),
-    "container_memory_swap": (GAUGE, []),
-    "container_memory_total_active_file_bytes": (GAUGE, []),
-    "container_memory_total_inactive_file_bytes": (GAUGE, []),
-    "container_memory_usage_bytes": (GAUGE, []),
-    "container_memory_working_set_bytes": (GAUGE, []),
-    "container_oom_events_total": (COUNTER, []),
-    "container_pressure_cpu_stalled_seconds_total": (COUNTER, []),
-    "container_pressure_cpu_waiting_seconds_total": (COUNTER, []),
-    "container_pressure_io_stalled_seconds_total": (COUNTER, []),
-    "container_pressure_io_waiting_seconds_total": (COUNTER, []),
-    "container_pressure_memory_stalled_seconds_total": (COUNTER, []),
-    "container_pressure_memory_waiting_seconds_total": (COUNTER, []),
-    "container_processes": (GAUGE, []),
-    "container_sockets": (GAUGE, []),
-    "container_spec_cpu_period": (GAUGE, []),
-    "container_spec_cpu_quota": (GAUGE, []),
-    "container_spec_cpu_shares": (GAUGE, []),
-    "container_spec_memory_limit_bytes": (GAUGE, []),
-    "container_spec_memory_reservation_limit_bytes": (GAUGE, []),
-    "container_spec_memory_swap_limit_bytes": (GAUGE, []),
-    "container_start_time_seconds": (GAUGE, []),
-    "container_threads": (GAUGE, []),
-    "container_threads_max": (GAUGE, []),
-    "container_ulimits_soft": (GAUGE, ["ulimit"]),
-}
-OF_PODS = {
-    "container_network_receive_bytes_total": (COUNTER, ["interface"]),
-    "container_network_receive_errors_total": (COUNTER, ["interface"]),
-    "container_network_receive_packets_dropped_total": (COUNTER, ["interface"]),
-    "container_network_receive_packets_total": (COUNTER, ["interface"]),
-    "container_network_transmit_bytes_total": (COUNTER, ["interface"]),
-    "container_network_transmit_errors_total": (COUNTER, ["interface"]),
-    "container_network_transmit_packets_dropped_total": (COUNTER, ["interface"]),
-    "container_network_transmit_packets_total": (COUNTER, ["interface"]),
-}
-# Not every kernel, limit or node has them.
-MAY_MISS = {
-    "container_hugetlb_max_usage_bytes",
-    "container_hugetlb_usage_bytes",
-    "container_pressure_cpu_stalled_seconds_total",
-    "container_pressure_cpu_waiting_seconds_total",
-    "container_pressure_io_stalled_seconds_total",
-    "container_pressure_io_waiting_seconds_total",
-    "container_pressure_memory_stalled_seconds_total",
-    "container_pressure_memory_waiting_seconds_total",
-    "container_spec_cpu_quota",
-    "container_spec_memory_reservation_limit_bytes",
-    "container_ulimits_soft",
-}
 
 
 def metrics_of(node, pod, stream=False):

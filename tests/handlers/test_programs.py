@@ -146,6 +146,15 @@ def test_image_volumes(node, data_image):
     node.assert_nothing_left()
 
 
+def test_huge_pages(node):
+    """The kubelet limits them to 0, also where the node's programs cannot: that does not fail."""
+    pod = node.run_pod(handler=node.handler)
+    limits = {"hugepage_limits": [{"page_size": "2MB", "limit": 0}]}
+    container = pod.run(linux={"resources": limits})
+    named = container.spec["linux"]["resources"].get("hugepageLimits", [])
+    assert bool(named) == os.path.isdir("/sys/fs/cgroup/hugetlb")
+
+
 def test_annotations(node):
     pod = node.run_pod(handler=node.handler, annotations={
         "example.org/seen": "yes", "other.example/no": "x"})

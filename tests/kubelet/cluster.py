@@ -129,6 +129,7 @@ class Cluster:
             "imageGCHighThresholdPercent": 100,
             "nodeStatusUpdateFrequency": "2s",
             "syncFrequency": "1s",
+            "featureGates": {"PodAndContainerStatsFromCRI": True},  # of pods it reads no cgroup
         }
         self._run("kubelet", os.path.join(self.programs, "kubelet"),
                   "--config", self._write("kubelet.json", config),

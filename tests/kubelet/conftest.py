@@ -3,9 +3,10 @@
 
     TARE_BUILD=/tmp/build /usr/bin/python3 -m pytest tests/kubelet
 
-Needs what tests/cri needs; TARE_KUBERNETES (a folder with kubelet, kube-apiserver and kubectl) and
-TARE_ETCD, without which tests/tools.py is asked."""
+Needs what tests/cri needs; TARE_KUBERNETES (a folder with kubelet, kube-apiserver and kubectl),
+TARE_ETCD and TARE_RUNSC, without which tests/tools.py is asked; Debian's runc."""
 import os
+import shutil
 import subprocess
 import sys
 
@@ -27,6 +28,10 @@ from support.node import Node  # noqa: E402
 
 from cluster import Cluster  # noqa: E402
 
+SANDBOXED = """wait = true
+infra = true
+options = ["--platform=systrap", "--network=sandbox"]
+"""
 __all__ = ["build", "cgroup_folder", "crictl", "layout", "pytest_runtest_makereport", "services"]
 
 
@@ -40,10 +45,20 @@ def tool(variable, name):
     return found.stdout.strip()
 
 
+def handlers():
+    """Runtimes beside the built-in one, for RuntimeClasses."""
+    text = ""
+    for name, path, more in (("runc", shutil.which("runc"), ""),
+                             ("runsc", tool("TARE_RUNSC", "runsc"), SANDBOXED)):
+        assert path, f"{name} is not installed"
+        text += f'[runtimes.{name}]\nkind = "oci"\npath = "{path}"\n{more}'
+    return text
+
+
 @pytest.fixture(scope="session")
 def made_cluster(build, services, crictl, layout):
     programs = os.environ.get("TARE_KUBERNETES") or os.path.dirname(tool("", "kubelet"))
-    node = Node(build, services, crictl)
+    node = Node(build, services, crictl, config=handlers())
     node.start()
     node.load_image(layout)
     cluster = Cluster(node, programs, tool("TARE_ETCD", "etcd"))
@@ -53,6 +68,7 @@ def made_cluster(build, services, crictl, layout):
     finally:
         cluster.stop()
         node.remove_everything()
+        node.inside("umount", node.path("state/runtimes/runsc/null-netns"))  # runsc leaves it
         cluster.remove()
         node.stop()
 

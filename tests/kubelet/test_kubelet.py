@@ -2,12 +2,14 @@
 """What people do with pods through kubectl, on a node that runs tared."""
 import json
 import os
+import re
 import subprocess
 import time
 
 import pytest
 from support import images
-from support.node import wait_until
+from support.metrics import BASE, MAY_MISS, OF_CONTAINERS, OF_PODS
+from support.node import cgroup_path, wait_until
 
 from cluster import NODE, Terminal
 
@@ -82,6 +84,58 @@ def test_statistics(cluster, pod):
 
     stats = wait_until(mine, 30, "statistics of the pod")
     assert {c["name"] for c in stats["containers"]} == {"main", "side"}
+
+
+def test_metrics(cluster, pod):
+    """What the kubelet has at the place where cAdvisor's metrics were: all by names and labels."""
+
+    def mine():
+        text = cluster.kubectl("get", "--raw", f"/api/v1/nodes/{NODE}/proxy/metrics/cadvisor").out
+        found = {}
+        for name, labels in re.findall(r"^(container_\w+)\{(.*)\} ", text, re.M):
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+            if labels["pod"] == pod and labels["namespace"] == "default":
+                found.setdefault(labels["container"], {}).setdefault(name, []).append(labels)
+        return found if {"", "main", "side"} <= set(found) else None
+
+    found = wait_until(mine, 60, "metrics of the pod")
+    assert set(found) == {"", "main", "side"}
+    for container, table in (("", OF_PODS), ("main", OF_CONTAINERS), ("side", OF_CONTAINERS)):
+        assert set(found[container]) <= set(table)
+        assert set(table) - set(found[container]) <= MAY_MISS
+        for name, (_, more) in table.items():
+            for labels in found[container].get(name, []):
+                assert set(labels) == {*BASE, *more}, name
+                assert labels["image"] == (images.NAME if container else ""), name
+                assert labels["id"] and all(labels[key] for key in more), name
+
+
+@pytest.mark.parametrize("handler", ["runc", "runsc"])
+def test_runtime_class(cluster, handler):
+    """Its pods run by its handler, its overhead is the pod's."""
+    name = f"by-{handler}"
+    overhead = {"memory": "96Mi", "cpu": "100m"}
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps({
+        "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name},
+        "handler": handler, "overhead": {"podFixed": overhead}}))
+    config = pod_of(name)
+    config["spec"]["runtimeClassName"] = name
+    for container in config["spec"]["containers"]:
+        container["resources"] = {"limits": {"memory": "64Mi", "cpu": "200m"}}
+    made = cluster.run_pod(config)
+    assert made["spec"]["overhead"] == overhead
+    kernel = cluster.kubectl("exec", name, "-c", "side", "--", "uname", "-r").out
+    assert ("gvisor" in kernel) == (handler == "runsc")
+    cluster.kubectl("exec", name, "-c", "side", "--", "wget", "-q", "-O", "-",
+                    "http://127.0.0.1:8080/ok")
+    assert cluster.kubectl("logs", name, "-c", "main").out == f"hello from {name}\nwarned\n"
+    sandbox = [p for p in cluster.node.client.ListPodSandbox().items if p.metadata.name == name][0]
+    assert sandbox.runtime_handler == handler
+    limit = os.path.join(cgroup_path(f"{cluster.cgroup}/kubepods/pod{made['metadata']['uid']}"),
+                         "memory.limit_in_bytes")
+    with open(limit, encoding="utf-8") as file:
+        assert int(file.read()) == (64 + 64 + 96) << 20
+    delete(cluster, name)
 
 
 def test_logs_follow(cluster):
