@@ -48,7 +48,7 @@ void log_client_close(LogClient *lc, uint32_t log, LogDoneFn done, void *userdat
 typedef enum LogTapEnd {
         LOG_TAP_DONE,   /* after log_client_finish_tap(): all is in the pipes */
         LOG_TAP_STUCK,  /* after it: the log cannot be written, and keeps the rest back */
-        LOG_TAP_BEHIND, /* its reader is too slow */
+        LOG_TAP_BEHIND, /* its reader takes nothing */
         LOG_TAP_LOST,   /* the writer ended, and with it what it kept for the reader */
 } LogTapEnd;
 typedef void (*LogTapFn)(void *userdata, LogTapEnd why);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/str.h"
 
@@ -27,9 +28,11 @@ typedef struct TapStream {
 struct LogTap {
         uint32_t id, log;
         TapStream streams[LOG_STREAMS];
-        LogTapEndFn fn; /* NULL: called */
+        const LogTapEvents *events;
         void *userdata;
-        bool finished;
+        unsigned patience_ms;
+        LoopSource *patience; /* runs while it is full */
+        bool full, finished, told;
 };
 
 static void stream_close(TapStream *s)
@@ -51,11 +54,30 @@ static size_t kept_bytes(const LogTap *t)
 
 static void tell(LogTap *t, LogNews why)
 {
-        LogTapEndFn fn = t->fn;
+        if (t->told)
+                return;
+        t->told = true;
+        t->events->end(t->userdata, t, why);
+}
 
-        t->fn = NULL;
-        if (fn)
-                fn(t->userdata, t, why);
+static void on_patience(void *userdata)
+{
+        tell(userdata, LOG_NEWS_TAP_BEHIND);
+}
+
+/* After a change of what is kept; progress: its reader has taken some. Nobody waits for one that
+ * gets no more. */
+static void update_full(LogTap *t, bool progress)
+{
+        bool was_full = t->full;
+
+        t->full = !t->finished && kept_bytes(t) >= LOG_TAP_FULL;
+        if (!t->full)
+                loop_timer_set(t->patience, 0);
+        else if (!was_full || progress)
+                loop_timer_set(t->patience, clock_mono_ns() + t->patience_ms * NS_PER_MS);
+        if (was_full && !t->full && !t->told)
+                t->events->room(t->userdata, t);
 }
 
 /* The bytes that the pipe took. */
@@ -95,6 +117,7 @@ static void on_room(void *userdata, int fd, uint32_t revents)
                 if (s->ended)
                         stream_close(s);
         }
+        update_full(t, n > 0);
         if (t->finished && kept_bytes(t) == 0)
                 tell(t, LOG_NEWS_TAP_DONE);
 }
@@ -120,15 +143,17 @@ void log_tap_write(LogTap *t, int stream, const char *p, size_t n)
 {
         TapStream *s = &t->streams[stream];
 
-        if (s->fd < 0 || s->ended || !t->fn)
+        if (s->fd < 0 || s->ended || t->told)
                 return;
         size_t done = s->len > 0 ? 0 : push(s, p, n);
         if (done == n)
                 return;
-        if (kept_bytes(t) + n - done > LOG_TAP_BYTES_MAX)
+        if (kept_bytes(t) + n - done > LOG_TAP_BYTES_MAX) {
                 tell(t, LOG_NEWS_TAP_BEHIND);
-        else
-                keep(s, p + done, n - done);
+                return;
+        }
+        keep(s, p + done, n - done);
+        update_full(t, false);
 }
 
 void log_tap_end_stream(LogTap *t, int stream)
@@ -145,16 +170,22 @@ void log_tap_finish(LogTap *t)
         t->finished = true;
         for (int i = 0; i < LOG_STREAMS; i++)
                 log_tap_end_stream(t, i);
+        update_full(t, false);
         if (kept_bytes(t) == 0)
                 tell(t, LOG_NEWS_TAP_DONE);
 }
 
 LogTap *log_tap_new(Loop *loop, uint32_t id, uint32_t log, const int fds[LOG_STREAMS],
-                    LogTapEndFn fn, void *userdata)
+                    unsigned patience_ms, const LogTapEvents *events, void *userdata)
 {
         LogTap *t = xnew(LogTap);
 
-        *t = (LogTap){ .id = id, .log = log, .fn = fn, .userdata = userdata };
+        *t = (LogTap){ .id = id,
+                       .log = log,
+                       .events = events,
+                       .userdata = userdata,
+                       .patience_ms = patience_ms };
+        t->patience = loop_add_timer(loop, 0, on_patience, t);
         for (int i = 0; i < LOG_STREAMS; i++) {
                 TapStream *s = &t->streams[i];
                 *s = (TapStream){ .tap = t, .fd = fds[i] };
@@ -170,6 +201,7 @@ void log_tap_free(LogTap *t)
 {
         for (int i = 0; i < LOG_STREAMS; i++)
                 stream_close(&t->streams[i]);
+        loop_source_free(t->patience);
         free(t);
 }
 
@@ -181,4 +213,9 @@ uint32_t log_tap_id(const LogTap *t)
 uint32_t log_tap_log(const LogTap *t)
 {
         return t->log;
+}
+
+bool log_tap_is_full(const LogTap *t)
+{
+        return t->full;
 }

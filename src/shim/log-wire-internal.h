@@ -38,7 +38,7 @@ typedef enum LogNews {
         LOG_NEWS_NONE,       /* an answer */
         LOG_NEWS_ENDED,      /* all streams of the log are at their end */
         LOG_NEWS_TAP_DONE,   /* all that it is to get is in the tap's pipes */
-        LOG_NEWS_TAP_BEHIND, /* its reader is too slow: the tap is closed */
+        LOG_NEWS_TAP_BEHIND, /* its reader takes nothing: the tap is closed */
         LOG_NEWS_TAP_STUCK,  /* the last output waits for a log that cannot be written: the same */
 } LogNews;
 

@@ -6,7 +6,8 @@
  * over one line's length exists only while the file is `failing`; then the streams are not read,
  * and the containers wait on their pipes: nothing is dropped. (3) The file holds whole records
  * only: a record torn by a failed write is cut off again, or, where that fails too, ended by a
- * newline. */
+ * newline. (4) The streams are not read while one who reads along is full, either: it makes room,
+ * or it ends when its patience does. */
 #include "shim/log-writer.h"
 
 #include <errno.h>
@@ -50,6 +51,7 @@
 #define CLOSE_MS     3000 /* tries on a failing disk before a closed log's rest is given up */
 #define TRIM_MS      1000 /* idle, after which the buffers go back */
 #define DRAIN_ROUNDS 64   /* chunks: more than any pipe holds */
+#define DRAIN_BYTES  ((size_t)1 << 20)
 #define ORPHAN_TRIES 60
 
 typedef struct Writer Writer;
@@ -175,6 +177,18 @@ static void mend(LogFile *f, size_t torn)
                 f->torn = true;
 }
 
+/* Reads on, or not. */
+static void listen_to_streams(LogFile *f)
+{
+        bool wanted = !f->failing;
+
+        for (const TapEntry *e = f->writer->taps; e && wanted; e = e->next)
+                wanted = log_tap_log(e->tap) != f->id || !log_tap_is_full(e->tap);
+        for (int i = 0; i < LOG_STREAMS; i++)
+                if (f->streams[i].source && !f->streams[i].eof)
+                        loop_fd_set_events(f->streams[i].source, wanted ? EPOLLIN : 0);
+}
+
 static void file_fail(LogFile *f)
 {
         f->failures++;
@@ -184,9 +198,7 @@ static void file_fail(LogFile *f)
         if (f->retry_ms > RETRY_MAX_MS)
                 f->retry_ms = RETRY_MAX_MS;
         loop_timer_set(f->retry, clock_mono_ns() + f->retry_ms * NS_PER_MS);
-        for (int i = 0; i < LOG_STREAMS; i++)
-                if (f->streams[i].source)
-                        loop_fd_set_events(f->streams[i].source, 0);
+        listen_to_streams(f);
 }
 
 /* Writes what can be written of in[0..len); the bytes that are done with. */
@@ -228,6 +240,14 @@ static size_t file_write(LogFile *f, const char *stream, const char *in, size_t 
 
 /* --- taps --- */
 
+static LogFile *find_file(const Writer *w, uint32_t id)
+{
+        for (LogFile *f = w->first; f; f = f->next)
+                if (f->id == id)
+                        return f;
+        return NULL;
+}
+
 static void tap_entry_free(Writer *w, TapEntry *e)
 {
         TapEntry **link = &w->taps;
@@ -235,8 +255,11 @@ static void tap_entry_free(Writer *w, TapEntry *e)
         while (*link != e)
                 link = &(*link)->next;
         *link = e->next;
+        LogFile *f = find_file(w, log_tap_log(e->tap));
         log_tap_free(e->tap);
         free(e);
+        if (f) /* it may have been the one that was waited for */
+                listen_to_streams(f);
 }
 
 static TapEntry *find_tap(const Writer *w, uint32_t id)
@@ -245,6 +268,14 @@ static TapEntry *find_tap(const Writer *w, uint32_t id)
                 if (log_tap_id(e->tap) == id)
                         return e;
         return NULL;
+}
+
+static void on_tap_room(void *userdata, LogTap *t)
+{
+        LogFile *f = find_file(userdata, log_tap_log(t));
+
+        if (f)
+                listen_to_streams(f);
 }
 
 static void on_tap_end(void *userdata, LogTap *t, LogNews why)
@@ -270,6 +301,8 @@ static void feed_taps(const LogStream *s, const char *p, size_t n)
                 else
                         log_tap_end_stream(e->tap, stream);
         }
+        if (n > 0)
+                listen_to_streams(s->file);
 }
 
 /* --- streams --- */
@@ -351,14 +384,6 @@ static bool stream_read(LogStream *s, size_t *ret_got)
         return true;
 }
 
-static void stream_drain(LogStream *s)
-{
-        size_t got;
-
-        for (int i = 0; i < DRAIN_ROUNDS && stream_read(s, &got); i++)
-                ;
-}
-
 static void check_end(Writer *w)
 {
         if (!w->orphan)
@@ -411,14 +436,6 @@ static void on_trim(void *userdata)
 
 /* --- files --- */
 
-static LogFile *find_file(const Writer *w, uint32_t id)
-{
-        for (LogFile *f = w->first; f; f = f->next)
-                if (f->id == id)
-                        return f;
-        return NULL;
-}
-
 static void file_free(LogFile *f)
 {
         LogFile **link = &f->writer->first;
@@ -446,6 +463,18 @@ static uint64_t stream_unread(const LogStream *s)
         if (s->fd >= 0)
                 (void)ioctl(s->fd, FIONREAD, &in_pipe);
         return (uint64_t)in_pipe;
+}
+
+/* What is there by now, whether those who read along are full or not. */
+static void stream_drain(LogStream *s)
+{
+        uint64_t most = stream_unread(s), sum = 0;
+        size_t got = 0;
+
+        if (most < DRAIN_BYTES) /* a terminal does not tell all */
+                most = DRAIN_BYTES;
+        for (int i = 0; i < DRAIN_ROUNDS && sum < most && stream_read(s, &got); i++)
+                sum += got;
 }
 
 /* Writes the rest of a closed log; ends it when that is done, or time is up. */
@@ -483,9 +512,7 @@ static void on_retry(void *userdata)
         }
         if (!f->failing) {
                 f->retry_ms = f->tries = 0;
-                for (int i = 0; i < LOG_STREAMS; i++)
-                        if (f->streams[i].source && !f->streams[i].eof)
-                                loop_fd_set_events(f->streams[i].source, EPOLLIN);
+                listen_to_streams(f);
         }
         if (f->closing)
                 close_step(f);
@@ -538,9 +565,9 @@ static int op_streams(LogFile *f, const LogCommand *c, int *fds, size_t n_fds)
                 int r = io_set_nonblock(s->fd, true);
                 if (r < 0)
                         return r;
-                s->source =
-                        loop_add_fd(f->writer->loop, s->fd, f->failing ? 0 : EPOLLIN, on_stream, s);
+                s->source = loop_add_fd(f->writer->loop, s->fd, 0, on_stream, s);
         }
+        listen_to_streams(f);
         f->attached = true;
         return 0;
 }
@@ -572,6 +599,7 @@ static void op_close(LogFile *f, uint64_t token)
 
 static void op_tap(Writer *w, LogFile *f, const LogCommand *c, int *fds, size_t n_fds)
 {
+        static const LogTapEvents events = { .end = on_tap_end, .room = on_tap_room };
         int mine[LOG_STREAMS];
         size_t next = 0;
 
@@ -585,7 +613,7 @@ static void op_tap(Writer *w, LogFile *f, const LogCommand *c, int *fds, size_t 
                 }
         }
         TapEntry *e = xnew(TapEntry);
-        e->tap = log_tap_new(w->loop, c->tap, f->id, mine, on_tap_end, w);
+        e->tap = log_tap_new(w->loop, c->tap, f->id, mine, LOG_TAP_PATIENCE_MS, &events, w);
         e->next = w->taps;
         w->taps = e;
         for (int i = 0; i < LOG_STREAMS; i++)

@@ -58,8 +58,8 @@ static void on_tap_end(void *userdata, LogTapEnd why)
                 return;
         case LOG_TAP_BEHIND:
                 err_set(&err, ERR_TOO_LARGE,
-                        "the client reads more slowly than container '%s' writes, and is over "
-                        "1 MiB behind; its log has all",
+                        "the client has taken no output for 5 s, while container '%s' waited for "
+                        "it; its log has all",
                         st->c->id);
                 break;
         case LOG_TAP_STUCK:

@@ -19,6 +19,9 @@
 #include "base/io.h"
 #include "stream/tls.h"
 
+/* In the kernel and not sent: a client that reads slowly makes room in small steps, and often. */
+#define CLIENT_NOT_SENT (128 << 10)
+
 typedef enum ClientState {
         CLIENT_OPEN,
         CLIENT_FINISHING,
@@ -216,7 +219,7 @@ static void on_resume(void *userdata)
 
 static void set_socket_options(int fd)
 {
-        const int on = 1, idle_s = 60, interval_s = 15, probes = 8;
+        const int on = 1, idle_s = 60, interval_s = 15, probes = 8, not_sent = CLIENT_NOT_SENT;
 
         /* Bytes typed go out at once, and a client whose machine is gone is noticed. On sockets
          * that are not TCP (tests) these fail, and are not needed. */
@@ -225,6 +228,7 @@ static void set_socket_options(int fd)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
         (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
         (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &not_sent, sizeof(not_sent));
 }
 
 Client *client_new(Loop *loop, int fd, StreamTls *tls, const ClientEvents *events, void *userdata)

@@ -116,14 +116,14 @@ class Session:
 
     def read_all(self, name="stdout", timeout=20):
         """To its end."""
-        data = b""
+        data = bytearray()
         end = time.monotonic() + timeout
         while True:
             select.select([getattr(self, name)], [], [], max(0, end - time.monotonic()))
             piece, over = self.read_now(name)
             data += piece
             if over:
-                return data
+                return bytes(data)
             if time.monotonic() > end:
                 raise TimeoutError(f"no end of output after {len(data)} bytes")
 

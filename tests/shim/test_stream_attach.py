@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sessions beside a container's init: output, input, slow readers, a log writer that dies."""
+import concurrent.futures
 import os
 import signal
 
@@ -194,17 +195,37 @@ def test_exited_comes_after_what_is_left(pod, attach):
     assert s.exit_code() == 5
 
 
-def test_a_reader_that_is_too_slow(pod, attach):
-    pod.sh("a", "read x; yes 0123456789 | head -c 1400003; read x; echo last", stdin=True)
-    slow, silent = attach().narrow(), attach(stdin=False, stdout=False)
-    slow.write(b"go\n")
+def test_a_slow_reader_holds_the_container_up(pod, attach):
+    """It gets every byte of far more than is kept for it; the log has all as well."""
+    size = 50_000_000
+    pod.sh("a", f"read x; yes {'0123456789' * 99} | head -c {size}; exit 3", stdin=True)
+    expected = (b"0123456789" * 99 + b"\n") * (size // 991 + 1)
+    s, other = attach().narrow(), attach(stdin=False)
+    s.write(b"go\n")
+    wait_until(lambda: os.path.getsize(pod.log_path("a")) >= 1 << 20, what="a reader that is full")
+    assert settled(lambda: os.path.getsize(pod.log_path("a"))) < 4 << 20
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        readers = [pool.submit(each.read_all, timeout=200) for each in (s, other)]
+        for each in readers:
+            got = each.result()
+            assert len(got) == size and got == expected[:size]
+    assert s.exit_code() == other.exit_code() == 3
+    assert pod.output("a").rstrip(b"\n") == expected[:size]
+
+
+def test_a_reader_that_takes_nothing(pod, attach):
+    """It is waited for a while, and then no more: the container goes on, and the log has all."""
+    pod.sh("a", "read x; yes 0123456789 | head -c 3000001; read x; echo last", stdin=True)
+    stopped, silent = attach().narrow(), attach(stdin=False, stdout=False)
+    stopped.write(b"go\n")
     with pytest.raises(Failed, match="TOO_LARGE.*its log has all"):
-        slow.event(60)
-    got = slow.read_all()
-    assert b"0123456789\n" * (len(got) // 11) == got[:len(got) // 11 * 11] and len(got) < 1400000
-    slow.write(b"go on\n")  # its descriptors are its own
+        stopped.event(60)
+    got = stopped.read_all()
+    assert b"0123456789\n" * (len(got) // 11) == got[:len(got) // 11 * 11] and len(got) < 3000000
+    stopped.write(b"go on\n")  # its descriptors are its own
     pod.client.wait_exit("a", timeout=60)
-    assert pod.output("a") == b"0123456789\n" * 127273 + b"last\n"
+    whole = b"0123456789\n" * 272728
+    assert pod.output("a") == whole[:3000001] + b"last\n"
     assert silent.exit_code() == 0
 
 

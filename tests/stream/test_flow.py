@@ -210,6 +210,7 @@ def test_exec_over_many_rounds(worker):
             piece = os.read(ends["stdin"], 1 << 15)
             os.write(ends["stdout"], piece)
             moved += len(piece)
+        command.spdy.wait(lambda: len(command.stdout.data) == start + (1 << 15))
     command.supervisor.exited(0)
     assert command.finish()["status"] == "Success"
     assert bytes(command.stdout.data) == data

@@ -65,6 +65,7 @@ def test_exec(start_tls, files, version):
             piece = os.read(ends["stdin"], 1 << 15)
             os.write(ends["stdout"], piece)
             got += piece
+        command.spdy.wait(lambda: len(command.stdout.data) == len(got))
     command.spdy.end(command.stdin)
     assert os.read(ends["stdin"], 1) == b""
     command.supervisor.exited(0)

@@ -14,6 +14,7 @@ import pytest
 
 from clients import TRANSPORTS, ended, go, start_go
 from support.node import running, wait_until
+from support.websocket import Closed, WebSocket
 from wires import connect, counts, exec_url, read_all
 
 FULL = os.environ.get("TARE_FULL") == "1"
@@ -102,8 +103,33 @@ def test_a_client_that_does_not_read(node, pod):
     wait_until(lambda: counts(node)["sessions"] == 0, what="the worker's end")
 
 
+def test_a_slow_reader_of_an_attached_container(node, pod):
+    """It gets every byte, however much; the container goes at its pace, and the log has all."""
+    size = 50_000_000
+    container = pod.run(["sh", "-c", "while [ ! -e /tmp/go ]; do sleep 0.02; done;"
+                         f"yes {'a' * 999} | head -c {size}"])
+    url = node.client.Attach(container_id=container.id, stdout=True, stderr=True).url
+    got = ends = 0
+    with upgrade(node, url) as sock:
+        reader = WebSocket(lambda: sock.recv(1 << 13), sock.sendall)
+        wait_until(lambda: counts(node)["sessions"] == 1, what="the session")
+        assert container.exec("touch", "/tmp/go").exit_code == 0
+        wait_until(lambda: os.path.getsize(container.log_path) > 1 << 20, 60, "output")
+        while reader.close is None:
+            try:
+                _, message = reader.message()
+            except Closed:
+                break
+            if message[:1] == b"\1":
+                assert message.count(b"a") + message.count(b"\n") == len(message) - 1
+                got, ends = got + len(message) - 1, ends + message.count(b"\n")
+    assert (got, ends) == (size, size // 1000)
+    assert container.wait().exit_code == 0
+    assert os.path.getsize(container.log_path) > size
+
+
 def test_a_reader_of_an_attached_container_that_stalls(node, pod):
-    """Neither the container nor its log waits for it."""
+    """The container and its log wait for it a while, and then no more."""
     container = pod.run(["sh", "-c", "while [ ! -e /tmp/go ]; do sleep 0.02; done;"
                          "yes aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa | head -c 20000000;"
                          "touch /tmp/done; sleep 1000"])

@@ -6,13 +6,15 @@
 
 #include <signal.h>
 
-#define PAGE 4096
+#define PAGE        4096
+#define PATIENCE_MS 60000 /* more than a test takes */
 
 typedef struct Rig {
         Loop *loop;
         LogTap *tap;
         int out[2], err[2];
         LogNews news; /* NONE: not ended */
+        int rooms;
         char *read;
         size_t n_read;
         bool end;
@@ -28,8 +30,17 @@ static void on_end(void *userdata, LogTap *t, LogNews why)
         rig->tap = (log_tap_free(t), NULL);
 }
 
-static Rig *rig_new(void)
+static void on_room(void *userdata, LogTap *t)
 {
+        Rig *rig = userdata;
+
+        assert_false(log_tap_is_full(t));
+        rig->rooms++;
+}
+
+static Rig *rig_new(unsigned patience_ms)
+{
+        static const LogTapEvents events = { .end = on_end, .room = on_room };
         Rig *rig = xnew(Rig);
 
         (void)signal(SIGPIPE, SIG_IGN);
@@ -38,7 +49,7 @@ static Rig *rig_new(void)
         ASSERT_OK(pipe2(rig->err, O_CLOEXEC | O_NONBLOCK));
         assert_true(fcntl(rig->out[0], F_SETPIPE_SZ, PAGE) == PAGE);
         int fds[LOG_STREAMS] = { rig->out[1], rig->err[1] };
-        rig->tap = log_tap_new(rig->loop, 7, 3, fds, on_end, rig);
+        rig->tap = log_tap_new(rig->loop, 7, 3, fds, patience_ms, &events, rig);
         rig->read = xcalloc(1, 2 * LOG_TAP_BYTES_MAX);
         assert_int_equal(log_tap_id(rig->tap), 7);
         assert_int_equal(log_tap_log(rig->tap), 3);
@@ -72,7 +83,7 @@ static void read_some(Rig *rig)
 
 TEST(log_tap, all_of_it)
 {
-        Rig *rig = rig_new();
+        Rig *rig = rig_new(PATIENCE_MS);
         char *data = xcalloc(1, LOG_TAP_BYTES_MAX);
 
         for (size_t i = 0; i < LOG_TAP_BYTES_MAX; i++)
@@ -94,17 +105,46 @@ TEST(log_tap, all_of_it)
         rig_free(rig);
 }
 
-TEST(log_tap, too_slow)
+/* One byte less than full. */
+static void fill(Rig *rig, const char *data)
 {
-        Rig *rig = rig_new();
-        char *data = xcalloc(1, LOG_TAP_BYTES_MAX);
+        log_tap_write(rig->tap, 0, data, PAGE); /* the pipe's */
+        log_tap_write(rig->tap, 0, data, LOG_TAP_FULL - 1);
+        assert_false(log_tap_is_full(rig->tap));
+}
 
-        log_tap_write(rig->tap, 0, data, PAGE);              /* the pipe's */
-        log_tap_write(rig->tap, 0, data, LOG_TAP_BYTES_MAX); /* as much as may be kept */
+TEST(log_tap, full_and_not)
+{
+        Rig *rig = rig_new(PATIENCE_MS);
+        char *data = xcalloc(1, LOG_TAP_FULL);
+
+        fill(rig, data);
+        log_tap_write(rig->tap, 1, data, 10); /* another stream, whose pipe has room */
+        assert_false(log_tap_is_full(rig->tap));
+        log_tap_write(rig->tap, 0, data, 1);
+        assert_true(log_tap_is_full(rig->tap));
+        loop_step(rig->loop, 0);
+        assert_int_equal(rig->rooms, 0);
+        read_some(rig);
+        loop_step(rig->loop, 1000);
+        assert_int_equal(rig->rooms, 1);
+        assert_false(log_tap_is_full(rig->tap));
         assert_int_equal(rig->news, LOG_NEWS_NONE);
-        log_tap_write(rig->tap, 1, data, 10); /* another stream, which is read */
+        free(data);
+        rig_free(rig);
+}
+
+TEST(log_tap, takes_nothing)
+{
+        Rig *rig = rig_new(50);
+        char *data = xcalloc(1, LOG_TAP_FULL);
+
+        fill(rig, data); /* nobody waits for it as yet */
+        loop_step(rig->loop, 100);
         assert_int_equal(rig->news, LOG_NEWS_NONE);
         log_tap_write(rig->tap, 0, data, 1);
+        while (rig->news == LOG_NEWS_NONE)
+                loop_step(rig->loop, 1000);
         assert_int_equal(rig->news, LOG_NEWS_TAP_BEHIND);
         assert_null(rig->tap);
         read_some(rig);
@@ -114,9 +154,39 @@ TEST(log_tap, too_slow)
         rig_free(rig);
 }
 
+TEST(log_tap, nobody_waits_after_the_end)
+{
+        Rig *rig = rig_new(20);
+        char *data = xcalloc(1, LOG_TAP_FULL);
+
+        fill(rig, data);
+        log_tap_write(rig->tap, 0, data, 2);
+        assert_true(log_tap_is_full(rig->tap));
+        log_tap_finish(rig->tap);
+        assert_false(log_tap_is_full(rig->tap));
+        loop_step(rig->loop, 100);
+        assert_int_equal(rig->news, LOG_NEWS_NONE);
+        free(data);
+        rig_free(rig);
+}
+
+TEST(log_tap, over_the_limit)
+{
+        Rig *rig = rig_new(PATIENCE_MS);
+        char *data = xcalloc(1, LOG_TAP_BYTES_MAX);
+
+        log_tap_write(rig->tap, 0, data, PAGE);
+        log_tap_write(rig->tap, 0, data, LOG_TAP_BYTES_MAX);
+        assert_int_equal(rig->news, LOG_NEWS_NONE);
+        log_tap_write(rig->tap, 0, data, 1);
+        assert_int_equal(rig->news, LOG_NEWS_TAP_BEHIND);
+        free(data);
+        rig_free(rig);
+}
+
 TEST(log_tap, stream_ends)
 {
-        Rig *rig = rig_new();
+        Rig *rig = rig_new(PATIENCE_MS);
         char c;
 
         log_tap_write(rig->tap, 1, "x", 1);
@@ -133,7 +203,7 @@ TEST(log_tap, stream_ends)
 
 TEST(log_tap, reader_gone)
 {
-        Rig *rig = rig_new();
+        Rig *rig = rig_new(PATIENCE_MS);
         char *data = xcalloc(1, LOG_TAP_BYTES_MAX);
 
         log_tap_write(rig->tap, 0, data, LOG_TAP_BYTES_MAX);
