@@ -36,6 +36,7 @@ CRI_TOOLS = ("sigs.k8s.io/cri-tools", "v1.36.0")
 # The next version compares addresses where it means numbers (linux_cgroups_pids and two others).
 RUNTIME_TOOLS = ("github.com/opencontainers/runtime-tools", "v0.9.1-0.20250523060157-0ea5ed0382a2")
 CONTAINERD = ("github.com/containerd/containerd/v2", "v2.4.2")
+CNI_PLUGINS = ("github.com/containernetworking/plugins", "v1.9.1")
 KUBERNETES, KUBERNETES_LIBRARIES = ("k8s.io/kubernetes", "v1.36.3"), "v0.36.3"
 # Engines of Debian, and the libraries and files of theirs that a machine may lack. They are
 # unpacked, not installed: nothing of theirs is started, nothing of the machine's is replaced.
@@ -314,6 +315,19 @@ def containerd():
     return made(f"containerd-{version}", names, build)
 
 
+def cni_plugins():
+    """A folder with plugins of CNI 1.1: Debian's know no STATUS and no GC."""
+    module, version = CNI_PLUGINS
+    names = {"bridge": "main", "host-local": "ipam", "portmap": "meta"}
+
+    def build(work):
+        run([go(), "install", "-trimpath", "-ldflags", "-s -w",
+             *(f"{module}/plugins/{kind}/{name}@{version}" for name, kind in names.items())],
+            env=dict(go_environment(), GOBIN=work), cwd="/")
+
+    return os.path.dirname(made(f"cni-plugins-{version}", names, build)[0])
+
+
 def kubernetes():
     """(kubelet, kube-apiserver, kubectl). Their module says only in its own repository where the
     libraries are that it is published with."""
@@ -380,6 +394,7 @@ TOOLS = {
     "grpc-client": grpc_client,
     "stream-client": stream_client,
     "engines": engines,
+    "cni-plugins": cni_plugins,
     "containerd": lambda: containerd()[0],
     "kubelet": lambda: kubernetes()[0],
     "etcd": etcd,
@@ -416,6 +431,7 @@ def test_environment():
         found["TARE_STREAM_CLIENT"] = stream_client()
         found["TARE_ENGINES"] = engines()
         found["TARE_CONTAINERD"] = os.path.dirname(containerd()[0])
+        found["TARE_CNI_1_1"] = cni_plugins()
         found["TARE_KUBERNETES"] = os.path.dirname(kubernetes()[0])
         found["TARE_ETCD"] = etcd()
     except (ToolError, OSError):

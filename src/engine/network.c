@@ -177,6 +177,8 @@ static void read_again(void *userdata)
         if (n->known.n != had)
                 watch_again(e); /* the folders of their names count, too */
         network_ask_status(e);
+        if (n->collect) /* else: the start is not over */
+                network_collect(e);
 }
 
 void network_refresh(Engine *e)
@@ -285,6 +287,7 @@ void network_start(Engine *e)
         e->network = xnew(Network);
         e->network->settle = loop_add_timer(e->world->loop, 0, read_again, e);
         read_again(e);
+        network_gc_start(e);
 }
 
 void network_free(Engine *e)
@@ -298,6 +301,7 @@ void network_free(Engine *e)
         path_watch_free(n->watch);
         cni_networks_done(&n->known);
         free(n->status);
+        network_gc_free(e);
         free(n);
         e->network = NULL;
 }

@@ -6,7 +6,8 @@
 #include "engine/engine-internal.h"
 #include "sys/path-watch.h"
 
-#define NETWORK_ASK_S 10 /* that a plugin has for STATUS or GC, and `cni.timeout_s` at most */
+#define NETWORK_IFNAME "eth0"
+#define NETWORK_ASK_S  10 /* that a plugin has for STATUS or GC, and `cni.timeout_s` at most */
 
 typedef struct Network {
         CniNetworks known; /* e->cni is the first of them */
@@ -18,6 +19,15 @@ typedef struct Network {
         char *status;       /* what STATUS said: "" that all is well; NULL: not known */
         uint64_t status_ns; /* of its answer; 0: to be asked at once */
         bool asking, ask_again;
+
+        CniCached *cached; /* of the cache, as they were at the start */
+        size_t n_cached, next_cached;
+        char **collected; /* names of the networks that GC was asked of */
+        LoopSource *collect;
+        bool deleting, collecting;
+        size_t walks; /* ADD and DEL under way */
+        Op **gate;    /* those that wait for the end of GC */
+        size_t n_gate;
 } Network;
 
 /* --- network.c --- */
@@ -27,6 +37,17 @@ void network_free(Engine *e);
 void network_refresh(Engine *e);
 /* When the last answer is old, or of another configuration. */
 void network_ask_status(Engine *e);
+
+/* --- network-gc.c --- */
+void network_gc_start(Engine *e);
+void network_gc_free(Engine *e);
+/* Goes on with what there is to clear up, when it may. */
+void network_collect(Engine *e);
+/* True: the step is to wait, and is run anew when GC has ended. */
+bool network_gate(Op *op);
+/* Of ADD and DEL. */
+void network_walk_begun(Engine *e);
+void network_walk_ended(Engine *e);
 
 /* --- pod-network.c --- */
 /* Executes the plugins of a run that concerns no pod, in a step; takes it. OP_WAIT: the step is run

@@ -17,8 +17,16 @@ typedef struct Walk { /* op->wait while a plugin runs */
         WorldProcess *process;
 } Walk;
 
+/* Where GC is not to be beside it. */
+static bool is_change(const Walk *k)
+{
+        return k->pod && k->verb != CNI_CHECK;
+}
+
 static void walk_free(Walk *k)
 {
+        if (is_change(k))
+                network_walk_ended(k->op->engine);
         cni_run_free(k->run);
         free(k);
 }
@@ -126,6 +134,8 @@ static int walk_run(Op *op, Pod *p, CniRun *run, CniVerb verb, Err *err)
         Walk *k = xnew(Walk);
 
         *k = (Walk){ .op = op, .pod = p, .run = run, .verb = verb };
+        if (is_change(k))
+                network_walk_begun(op->engine);
         int r = walk_on(k, err);
         if (r != OP_WAIT)
                 walk_free(k);
@@ -184,7 +194,7 @@ static int walk(Op *op, Pod *p, CniVerb verb, Err *err)
         CniAttachment att = {
                 .container_id = p->id,
                 .netns = p->netns_path,
-                .ifname = "eth0",
+                .ifname = NETWORK_IFNAME,
                 .pod_namespace = config->metadata->namespace_,
                 .pod_name = config->metadata->name,
                 .pod_uid = config->metadata->uid,
@@ -229,6 +239,8 @@ int pod_step_network_up(Op *op, Pod *p, Err *err)
                 return err_set(err, ERR_UNAVAILABLE, "the pod network is not ready: %s",
                                e->cni_reason);
         p->network_up = true;
+        if (network_gate(op))
+                return OP_WAIT;
         return walk(op, p, CNI_ADD, err);
 }
 
@@ -236,6 +248,8 @@ int pod_step_network_down(Op *op, Pod *p, Err *err)
 {
         if (!p->network_up)
                 return 0;
+        if (network_gate(op))
+                return OP_WAIT;
         return walk(op, p, CNI_DEL, err);
 }
 

@@ -175,6 +175,75 @@ int cni_cache_find(const char *cache_dir, const char *network, const char *conta
         return search(cache_dir, container_id, ifname, bin_dirs, ret, err);
 }
 
+/* --- all of them --- */
+
+static int read_head(Json *j, CniCached *c)
+{
+        int r = member_is(j, "kind", KIND, NULL);
+
+        if (r <= 0)
+                return -EBADMSG;
+        if (json_get_str(j, "networkName", "", &c->network, NULL) <= 0 ||
+            json_get_str(j, "containerId", "", &c->container_id, NULL) <= 0 ||
+            json_get_str(j, "ifName", "", &c->ifname, NULL) <= 0 ||
+            json_get_str(j, "netns", "", &c->netns, NULL) < 0)
+                return -EBADMSG;
+        c->ours = json_object_object_get_ex(j, BIN_DIRS, NULL);
+        return 0;
+}
+
+static void list_record(const char *path, CniCached *c)
+{
+        _cleanup_json_ Json *j = NULL;
+
+        c->file = xstrdup(path);
+        c->broken = json_read_file(AT_FDCWD, path, &j, NULL) < 0 ||
+                    !json_object_is_type(j, json_type_object) || read_head(j, c) < 0;
+}
+
+int cni_cache_list(const char *cache_dir, CniCached **ret, size_t *ret_n, Err *err)
+{
+        _cleanup_free_ char *dir = NULL;
+        struct dirent *entry;
+        int r = results_path(cache_dir, NULL, &dir, err);
+
+        if (r < 0)
+                return r;
+        _cleanup_closedir_ DIR *d = opendir(dir);
+        if (!d)
+                return errno == ENOENT ? 0 : err_sys(err, errno, "open folder %s", dir);
+        CniCached *list = NULL;
+        size_t n = 0;
+        while (errno = 0, (entry = readdir(d))) {
+                if (*entry->d_name == '.')
+                        continue;
+                if (n == CNI_RECORDS_MAX) {
+                        cni_cached_free(list, n);
+                        return err_set(err, ERR_TOO_LARGE, "%s: more than %d records", dir,
+                                       CNI_RECORDS_MAX);
+                }
+                _cleanup_free_ char *path = path_join(dir, entry->d_name);
+                list = xrealloc(list, (n + 1) * sizeof(*list));
+                list[n] = (CniCached){};
+                list_record(path, &list[n++]);
+        }
+        *ret = list;
+        *ret_n = n;
+        return 0;
+}
+
+void cni_cached_free(CniCached *list, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                free(list[i].file);
+                free(list[i].network);
+                free(list[i].container_id);
+                free(list[i].ifname);
+                free(list[i].netns);
+        }
+        free(list);
+}
+
 /* --- writing --- */
 
 static Json *print_record(const CniConfig *c, const CniAttachment *att, Json *args, Json *caps,

@@ -285,6 +285,11 @@ bool cni_config_has_status(const CniConfig *c)
         return cni_version_at_least(c->version, "1.1.0");
 }
 
+bool cni_config_has_gc(const CniConfig *c)
+{
+        return cni_config_has_status(c) && !c->disable_gc;
+}
+
 bool cni_config_same(const CniConfig *a, const CniConfig *b)
 {
         return str_eq(a->file, b->file) && json_object_equal(a->list, b->list);

@@ -12,6 +12,7 @@
 #define CNI_FILES_MAX   1000              /* configuration files of one folder */
 #define CNI_PLUGINS_MAX 64                /* plugins of one list */
 #define CNI_NAME_MAX    128               /* bytes of a network's name */
+#define CNI_RECORDS_MAX 20000             /* files of the cache */
 #define CNI_IPS_MAX     64                /* addresses of one result */
 
 struct CniConfig {

@@ -157,7 +157,7 @@ int cni_run_new_network(CniConfig *config, CniVerb verb, Json *valid, CniRun **r
         run->config = cni_config_ref(config);
         run->verb = verb;
         run->valid = json_object_get(valid);
-        if (cni_config_has_status(config) && !(verb == CNI_GC && config->disable_gc))
+        if (verb == CNI_GC ? cni_config_has_gc(config) : cni_config_has_status(config))
                 run->n = cni_config_count(config);
         *ret = run;
         return 0;

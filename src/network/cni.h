@@ -34,6 +34,7 @@ const char *cni_config_file(const CniConfig *c);
 const char *cni_config_version(const CniConfig *c); /* the one put into requests */
 Json *cni_config_json(const CniConfig *c);          /* the list as loaded; borrowed */
 bool cni_config_has_status(const CniConfig *c);     /* STATUS and GC: 1.1.0 */
+bool cni_config_has_gc(const CniConfig *c);         /* the same, and it is not disabled */
 bool cni_config_same(const CniConfig *a, const CniConfig *b);
 
 /* --- the networks of a node --- */
@@ -118,5 +119,16 @@ typedef struct CniResult {
 int cni_run_result(CniRun *run, CniResult *ret, Err *err);
 int cni_result_parse(Json *j, const char *ifname, CniResult *ret, Err *err);
 void cni_result_done(CniResult *r);
+
+/* --- the cache --- */
+typedef struct CniCached { /* one record's head */
+        char *file;        /* path */
+        bool broken;       /* it cannot be read; nothing more is known */
+        char *network, *container_id, *ifname, *netns;
+        bool ours; /* this program wrote it */
+} CniCached;
+/* All records that there are; a missing folder has none. */
+int cni_cache_list(const char *cache_dir, CniCached **ret, size_t *ret_n, Err *err);
+void cni_cached_free(CniCached *list, size_t n);
 
 #endif

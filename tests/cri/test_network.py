@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's networks as clients see them: configuration that changes, CNI's STATUS."""
 
+import base64
+import glob
 import json
 import os
 import shutil
@@ -174,7 +176,7 @@ def test_default_network_by_name(make_node):
 
 ANSWERING = """
 echo "$CNI_COMMAND ${CNI_CONTAINERID:-none} ${CNI_NETNS:-none} $CNI_PATH" >> $NODE/asked
-cat > $NODE/input
+cat > $NODE/$CNI_COMMAND.new && mv $NODE/$CNI_COMMAND.new $NODE/$CNI_COMMAND
 case $CNI_COMMAND in
     ADD) echo '{"cniVersion":"1.1.0","ips":[{"address":"10.1.1.2/24"}]}';;
     STATUS) [ ! -e $NODE/words ] || { cat $NODE/words; exit 1; };;
@@ -188,7 +190,7 @@ def test_status_of_the_plugins(make_node):
     wait_until(lambda: ready(node) == (True, ""), 30, "STATUS")
     with open(node.path("asked"), encoding="utf-8") as file:
         assert file.readline() == f"STATUS none none {node.path('plugins')}:/usr/lib/cni\n"
-    with open(node.path("input"), encoding="utf-8") as file:
+    with open(node.path("STATUS"), encoding="utf-8") as file:
         assert json.load(file) == {"cniVersion": "1.1.0", "name": "test", "type": "answering"}
 
     with open(node.path("words"), "w", encoding="utf-8") as file:
@@ -223,3 +225,174 @@ def test_status_that_hangs_delays_nobody(make_node):
                "the deadline")
     assert ready(node)[0] is False
     assert node.run_pod().status().status.network.ip == "10.1.1.2"
+
+
+# --- GC, and what an earlier boot left ---
+
+
+def asked(node, command=""):
+    """What the plugin "answering" was asked, in order."""
+    try:
+        with open(node.path("asked"), encoding="utf-8") as file:
+            words = [line.split()[0] for line in file]
+    except FileNotFoundError:
+        words = []
+    return [word for word in words if word == command or not command]
+
+
+def write_record(node, network, container, netns, ours=False):
+    """As libcni writes it; with what tared writes besides when it is ours."""
+    config = {"cniVersion": "1.1.0", "name": network, "plugins": [{"type": "answering"}]}
+    record = {
+        "kind": "cniCacheV1", "containerId": container, "ifName": "eth0", "networkName": network,
+        "netns": netns, "cniArgs": [],
+        "config": base64.b64encode(json.dumps(config).encode()).decode(),
+        "result": {"cniVersion": "1.1.0", "ips": [{"address": "10.1.1.9/24"}]},
+    }
+    if ours:
+        record["tare.binDirs"] = [node.path("plugins")]
+    os.makedirs(node.path("cni-cache", "results"), exist_ok=True)
+    path = node.path("cni-cache", "results", f"{network}-{container}-eth0")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(record, file)
+    return path
+
+
+def remove_records(node):
+    for path in glob.glob(node.path("cni-cache", "results", "*")):
+        os.unlink(path)
+
+
+def collecting_node(make_node, version="1.1.0", script=ANSWERING, **members):
+    node = make_node(image=False)
+    node.add_plugin("answering", script)
+    write_list(node, version, plugins=[{"type": "answering"}])
+    if members:
+        path = node.path("cni", "10-test.conflist")
+        with open(path, encoding="utf-8") as file:
+            text = json.load(file)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({**text, **members}, file)
+    return node
+
+
+def test_gc_keeps_who_has_a_namespace(make_node):
+    node = collecting_node(make_node)
+    wait_until(lambda: os.path.exists(node.path("GC")), 30, "GC of a network that has come")
+    pod = node.run_pod()
+    write_record(node, "test", "other-alive", "/proc/self/ns/net")
+    write_record(node, "test", "other-dead", "/run/netns/gone")
+    write_record(node, "elsewhere", "of-another-network", "/proc/self/ns/net")
+    os.unlink(node.path("GC"))
+    node.restart()
+    wait_until(lambda: os.path.exists(node.path("GC")), 30, "GC")
+    with open(node.path("GC"), encoding="utf-8") as file:
+        request = json.load(file)
+    valid = request.pop("cni.dev/valid-attachments")
+    assert request == {"cniVersion": "1.1.0", "name": "test", "type": "answering"}
+    assert sorted((one["containerID"], one["ifname"]) for one in valid) == \
+        sorted([(pod.id, "eth0"), ("other-alive", "eth0")])
+    assert len(os.listdir(node.path("cni-cache", "results"))) == 4
+    remove_records(node)
+
+
+@pytest.mark.parametrize("version, members", [("1.0.0", {}), ("1.1.0", {"disableGC": True})])
+def test_gc_that_is_not_wanted(make_node, version, members):
+    node = collecting_node(make_node, version, **members)
+    for _ in range(2):
+        node.run_pod()
+        node.restart()
+    assert asked(node, "ADD") and not asked(node, "GC")
+
+
+def test_gc_that_fails_is_logged(make_node):
+    node = collecting_node(make_node, script=ANSWERING.replace(
+        "STATUS) [", "GC) echo no store >&2; exit 1;; STATUS) ["))
+    wait_log(node, 'GC, which clears up after old attachments: network "test": plugin answering '
+                   "(GC): no store")
+    node.run_pod()
+
+
+def test_gc_is_not_tried_with_a_record_that_cannot_be_read(make_node):
+    node = collecting_node(make_node, version="1.0.0")
+    path = write_record(node, "test", "whose", "/proc/self/ns/net")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("{")
+    write_list(node, "1.1.0", plugins=[{"type": "answering"}])
+    wait_log(node, f"record {path} cannot be read")
+    assert not asked(node, "GC")
+    remove_records(node)
+
+
+def test_gc_is_never_beside_add(make_node):
+    """Who comes while it runs waits for it; and tells so."""
+    node = collecting_node(make_node, version="1.0.0", script=ANSWERING + """
+        if [ $CNI_COMMAND = GC ]; then
+            while [ ! -e $NODE/go-on ]; do sleep 0.05; done
+            echo GC-has-ended >> $NODE/asked
+        fi""")
+    write_list(node, "1.1.0", plugins=[{"type": "answering"}])
+    wait_until(lambda: asked(node, "GC"), 30, "GC")
+    run = node.client.start("RunPodSandbox", config=node.pod_config())
+    wait_until(lambda: any('waits_for: "GC of the network' in str(op)
+                           for op in node.client.ListOperations().operations), 30, "the pod")
+    assert not asked(node, "ADD")
+    with open(node.path("go-on"), "w", encoding="utf-8"):
+        pass
+    assert run.result().pod_sandbox_id
+    words = asked(node)
+    assert words.index("GC-has-ended") < words.index("ADD")
+
+
+def test_attachments_of_an_earlier_boot_are_deleted(make_node):
+    """Its pods are forgotten with it, their addresses are not."""
+    node = make_node(image=False)
+    pod = node.run_pod()
+    address = pod.status().status.network.ip
+    kept = {}
+    for path in (node.path("cni-cache", "results", f"test-{pod.id}-eth0"),
+                 node.path("ipam", "test", address)):
+        with open(path, "rb") as file:
+            kept[path] = file.read()
+    pod.remove()
+    node.kill()
+    for path, text in kept.items():
+        assert not os.path.exists(path)
+        with open(path, "wb") as file:
+            file.write(text)
+    node.add_plugin("answering", ANSWERING)
+    others = {
+        write_record(node, "test", "other-runtime", "/run/netns/gone"),
+        write_record(node, "test", "still-there", "/proc/self/ns/net", ours=True),
+    }
+    node.start()
+    wait_until(lambda: not any(map(os.path.exists, kept)), 30, "DEL")
+    node.restart()
+    assert all(map(os.path.exists, others))
+    assert not asked(node)
+    remove_records(node)
+
+
+@pytest.mark.skipif("TARE_CNI_1_1" not in os.environ, reason="needs TARE_CNI_1_1 (tests/tools.py)")
+def test_plugins_of_version_1_1(make_node):
+    """STATUS of the reference plugins; GC, which they take and do nothing about."""
+    node = make_node(image=False)
+    for name in os.listdir(os.environ["TARE_CNI_1_1"]):
+        os.symlink(os.path.join(os.environ["TARE_CNI_1_1"], name), node.path("plugins", name))
+    with open(node.path("cni", "10-test.conflist"), encoding="utf-8") as file:
+        plugins = json.load(file)["plugins"]
+    write_list(node, "1.1.0", plugins=plugins)
+    wait_until(lambda: ready(node) == (True, ""), 30, "STATUS")
+    pod = node.run_pod(
+        port_mappings=[{"protocol": "TCP", "container_port": 80, "host_port": 12081}])
+    address = pod.status().status.network.ip
+    at = len(node.log())
+    node.restart()
+    wait_log(node, 'network "test": GC: it has been told what is valid', at)
+    assert os.path.exists(node.path("ipam", "test", address))
+    assert "dport 12081" in node.inside("iptables-save", "-t", "nat").stdout
+    assert ready(node) == (True, "")
+    pod.remove()
+    assert not os.path.exists(node.path("ipam", "test", address))
+    write_list(node, "1.1.0", plugins=[{"type": "bridge", "ipam": {"type": "missing-ipam"}}])
+    wait_until(lambda: 'network "test": plugin bridge (STATUS): ' in ready(node)[1], 30, "STATUS")
