@@ -391,7 +391,7 @@ def test_plugins_of_version_1_1(make_node):
     wait_log(node, 'network "test": GC: it has been told what is valid', at)
     assert os.path.exists(node.path("ipam", "test", address))
     assert "dport 12081" in node.inside("iptables-save", "-t", "nat").stdout
-    assert ready(node) == (True, "")
+    wait_until(lambda: ready(node) == (True, ""), 30, "STATUS")
     pod.remove()
     assert not os.path.exists(node.path("ipam", "test", address))
     write_list(node, "1.1.0", plugins=[{"type": "bridge", "ipam": {"type": "missing-ipam"}}])
