@@ -64,7 +64,9 @@ int cni_request_args(const CniAttachment *att, Json **ret, Err *err);
 int cni_request_caps(const CniAttachment *att, Json **ret, Err *err);
 /* "K=V;K=V" of such a list; INVALID when it is not one. */
 int cni_request_args_text(Json *args, char **ret, Err *err);
-/* The text for a plugin's stdin. caps, prev and valid (for GC) may be NULL. */
+/* What a plugin is asked, as an object of the caller's, and as the text for its stdin. caps, prev
+ * and valid (for GC) may be NULL. */
+Json *cni_request_object(const CniConfig *c, size_t index, Json *caps, Json *prev, Json *valid);
 char *cni_request_input(const CniConfig *c, size_t index, Json *caps, Json *prev, Json *valid);
 
 /* --- cni-result.c --- */

@@ -197,13 +197,13 @@ static Json *runtime_config(Json *plugin, Json *caps)
         return config;
 }
 
-char *cni_request_input(const CniConfig *c, size_t index, Json *caps, Json *prev, Json *valid)
+Json *cni_request_object(const CniConfig *c, size_t index, Json *caps, Json *prev, Json *valid)
 {
         static const char *const ours[] = {
                 "capabilities",  "cniVersion",      "name", "prevResult",
                 "runtimeConfig", VALID_ATTACHMENTS, NULL
         };
-        _cleanup_json_ Json *request = json_object_new_object();
+        Json *request = json_object_new_object();
         Json *plugin = json_object_array_get_idx(c->plugins, index);
 
         json_add_str(request, "cniVersion", c->version);
@@ -220,5 +220,12 @@ char *cni_request_input(const CniConfig *c, size_t index, Json *caps, Json *prev
                 json_object_object_add(request, "prevResult", json_object_get(prev));
         if (valid)
                 json_object_object_add(request, VALID_ATTACHMENTS, json_object_get(valid));
+        return request;
+}
+
+char *cni_request_input(const CniConfig *c, size_t index, Json *caps, Json *prev, Json *valid)
+{
+        _cleanup_json_ Json *request = cni_request_object(c, index, caps, prev, valid);
+
         return json_print(request);
 }

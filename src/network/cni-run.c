@@ -11,6 +11,7 @@
  * first to last, whatever fails; they report the first failure at their end. */
 #include <errno.h>
 
+#include "base/path.h"
 #include "network/cni-internal.h"
 
 struct CniRun {
@@ -24,7 +25,9 @@ struct CniRun {
         size_t taken;      /* plugins that are behind us */
         size_t n;
         bool running, finished;
-        Err failure; /* num 0: none */
+        char *program; /* what replaces the plugins, and */
+        Json *request; /*   what it is asked */
+        Err failure;   /* num 0: none */
 
         char *type, *path, *input; /* of the running plugin */
         char **env;
@@ -46,6 +49,8 @@ void cni_run_free(CniRun *run)
         json_object_put(run->valid);
         json_object_put(run->result);
         free(run->record_path);
+        free(run->program);
+        json_object_put(run->request);
         free(run->type);
         free(run->path);
         free(run->input);
@@ -163,6 +168,41 @@ int cni_run_new_network(CniConfig *config, CniVerb verb, Json *valid, CniRun **r
         return 0;
 }
 
+/* --- a program in place of the plugins --- */
+
+/* DEL got no result before 0.4.0, and the first ADD has none before it. */
+static Json *result_before(const CniRun *run)
+{
+        return run->verb != CNI_DEL || cni_version_at_least(run->config->version, "0.4.0")
+                       ? run->result
+                       : NULL;
+}
+
+Json *cni_run_request(const CniRun *run)
+{
+        Json *request = json_object_new_object();
+        Json *plugins = json_add_array(request, "plugins");
+
+        if (!run->config)
+                return request;
+        json_add_str(request, "cniVersion", run->config->version);
+        json_add_str(request, "name", run->config->name);
+        for (size_t i = 0; i < cni_config_count(run->config); i++)
+                json_object_array_add(plugins,
+                                      cni_request_object(run->config, i, run->caps, NULL, NULL));
+        if (result_before(run))
+                json_object_object_add(request, "prevResult", json_object_get(result_before(run)));
+        return request;
+}
+
+void cni_run_replace(CniRun *run, const char *path, Json *request)
+{
+        tare_assert(run->verb != CNI_CHECK && run->taken == 0 && !run->running);
+        run->program = xstrdup(path);
+        run->request = json_object_get(request);
+        run->n = run->n ? 1 : 0;
+}
+
 /* --- one plugin --- */
 
 static size_t current(const CniRun *run)
@@ -211,18 +251,20 @@ static void forget_plugin(CniRun *run)
 static int prepare_plugin(CniRun *run, Err *err)
 {
         size_t i = current(run);
-        /* the first ADD has no result before it; DEL got none before 0.4.0 */
-        bool with_result =
-                run->verb != CNI_DEL || cni_version_at_least(run->config->version, "0.4.0");
 
+        if (run->program) {
+                str_assign(&run->type, path_basename(run->program));
+                str_assign(&run->path, run->program);
+                run->input = json_print(run->request);
+                return make_env(run, &run->env, err);
+        }
         str_assign(&run->type, cni_config_type(run->config, i));
         int r = cni_config_find_plugin(run->config, run->type, &run->path, err);
         if (r >= 0)
                 r = make_env(run, &run->env, err);
         if (r < 0)
                 return r;
-        run->input = cni_request_input(run->config, i, run->caps, with_result ? run->result : NULL,
-                                       run->valid);
+        run->input = cni_request_input(run->config, i, run->caps, result_before(run), run->valid);
         return 0;
 }
 

@@ -92,6 +92,14 @@ int cni_run_new(CniConfig *config, CniVerb verb, const CniAttachment *att, CniRu
 int cni_run_new_network(CniConfig *config, CniVerb verb, Json *valid, CniRun **ret, Err *err);
 void cni_run_free(CniRun *run);
 
+/* For a program that does by itself what the run's plugins would do: all of it as one request,
+ * {"cniVersion","name","plugins":[..],"prevResult"}, each plugin as it would be asked. The
+ * caller's. */
+Json *cni_run_request(const CniRun *run);
+/* Before the first cni_run_next(): that program is executed once, with the request on its stdin, in
+ * place of the plugins. Not for CHECK. */
+void cni_run_replace(CniRun *run, const char *path, Json *request);
+
 typedef struct CniExec {
         const char *path;   /* absolute, of the plugin */
         const char *plugin; /* "bridge" */

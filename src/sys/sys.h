@@ -10,6 +10,7 @@
  * landlock.h confining oneself to some folders
  * seccomp.h  a filter from a profile (libseccomp), installed or exported as BPF
  * netif.h    lo up; interface statistics (rtnetlink)
+ * netlink.h requests over a netlink socket and their answers
  * memfd.h    sealed memfds, executing them
  * tty.h      terminals: open, resize, send the master */
 #ifndef TARE_SYS_SYS_H

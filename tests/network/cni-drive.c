@@ -4,8 +4,9 @@
  *     cni-drive add|check|del CONF_DIR BIN_DIR:.. CACHE_DIR CONTAINER NETNS [OPTION...]
  *
  * NETNS "-": it is gone. Options: port=HOST:CONTAINER, timeout_ms=N, config=none (DEL and CHECK by
- * the record alone). Prints one JSON object: {"ran":[..]} and "ips", "mac" or "error", "kind". Exit
- * status 0 or 1; 2: wrong usage. */
+ * the record alone), builtin=PROGRAM (in place of the plugins; fails when it cannot),
+ * udp=HOST:CONTAINER, ip=ADDRESS (of the host, of the port before it). Prints one JSON object:
+ * {"ran":[..]} and "ips", "mac" or "error", "kind". Exit status 0 or 1; 2: wrong usage. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <sys/mman.h>
 
 #include "base/io.h"
+#include "bridge/bridge.h"
 #include "network/cni.h"
 #include "sys/pidfd.h"
 #include "sys/spawn.h"
@@ -23,6 +25,7 @@ typedef struct Drive {
         CniVerb verb;
         const char *conf_dir, *bin_dirs;
         bool no_config;
+        const char *builtin;
         int timeout_ms;
         CniPortMapping ports[PORTS_MAX];
         CniAttachment att;
@@ -109,6 +112,12 @@ static int drive(Drive *d, Err *err)
         if (r >= 0)
                 r = cni_run_new(config, d->verb, &d->att, &run, err);
         cni_config_unref(config);
+        if (r >= 0 && d->builtin) {
+                _cleanup_json_ Json *request = cni_run_request(run);
+                r = bridge_check(request, getenv("PATH"), err);
+                if (r >= 0)
+                        cni_run_replace(run, d->builtin, request);
+        }
         if (r >= 0)
                 r = walk(d, run, err);
         cni_run_free(run);
@@ -119,15 +128,25 @@ static int drive(Drive *d, Err *err)
 
 static int take_option(Drive *d, const char *arg)
 {
-        const char *port = str_skip_prefix(arg, "port="), *ms = str_skip_prefix(arg, "timeout_ms=");
+        const char *tcp = str_skip_prefix(arg, "port="), *udp = str_skip_prefix(arg, "udp=");
+        const char *port = str_or(tcp, udp), *ms = str_skip_prefix(arg, "timeout_ms=");
+        const char *ip = str_skip_prefix(arg, "ip=");
         CniPortMapping *m = &d->ports[d->att.n_ports];
 
+        if (ip && d->att.n_ports > 0) {
+                m[-1].host_ip = ip;
+                return 0;
+        }
+        if (str_skip_prefix(arg, "builtin=")) {
+                d->builtin = str_skip_prefix(arg, "builtin=");
+                return 0;
+        }
         if (port && d->att.n_ports < PORTS_MAX) {
                 _cleanup_strv_ char **parts = strv_split(port, ":");
                 if (strv_len(parts) != 2 || str_to_u32(parts[0], &m->host_port) < 0 ||
                     str_to_u32(parts[1], &m->container_port) < 0)
                         return -EINVAL;
-                m->protocol = "tcp";
+                m->protocol = tcp ? "tcp" : "udp";
                 d->att.n_ports++;
                 return 0;
         }

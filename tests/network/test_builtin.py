@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The built-in network (tare-net) against the distribution's plugins: the same state, to the byte
+of a rule; either undoes what the other did; a death leaves nothing; many at once do not collide.
+
+    TARE_BUILD=/tmp/build /usr/bin/python3 -m pytest tests/network/test_builtin.py
+
+Needs what test_cni.py needs."""
+import concurrent.futures
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+from test_cni import BUILD, HOLD, LACKS, PLUGINS, PORTMAP, Node, end, hold
+
+HERE = pathlib.Path(__file__).parent
+PROGRAM = pathlib.Path(BUILD or "/nonexistent") / "src/cmd/tare-net"
+pytestmark = pytest.mark.skipif(bool(LACKS), reason="needs " + ", ".join(LACKS))
+# So that no state has to be waited for.
+QUIET = "sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0 && "
+PATIENCE_S = 60
+
+
+class Host(Node):
+    def __init__(self, folder):
+        super().__init__(folder)
+        end(self.host)
+        self.host = hold("unshare", "-m", "-n", "sh", "-c", QUIET + HOLD)
+        self.held[0] = self.host
+
+    def builtin(self, verb, *options, **where):
+        return self.drive(verb, f"builtin={PROGRAM}", *options, **where)
+
+    def state(self, pod=False):
+        done = self.run(sys.executable, HERE / "state.py", pod=pod)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def files(self):
+        return {str(p.relative_to(self.ipam)): [p.is_file() and p.read_text(), oct(p.stat().st_mode)]
+                for p in self.ipam.rglob("*")}
+
+    def result(self, container="pod1"):
+        """What the record has of it, with the drawn names replaced as state.py does."""
+        path, = (self.cache / "results").glob(f"*-{container}-eth0")
+        result = json.loads(path.read_text())["result"]
+        for number, interface in enumerate(result["interfaces"]):
+            link, = json.loads(self.run("ip", "-j", "link", "show", interface["name"],
+                                        pod=bool(interface.get("sandbox"))).stdout)
+            assert link["address"] == interface["mac"]
+            interface["mac"] = f"MAC{number}"
+            if interface["name"].startswith("veth"):
+                interface["name"] = "VETH0"
+            if interface.get("sandbox"):
+                interface["sandbox"] = "POD"
+        return result
+
+    def leftovers(self):
+        """What belongs to a pod: its chains have names of their own."""
+        owned = [line for line in self.run("nft", "list", "ruleset").stdout.splitlines()
+                 if "CNI-DN-" in line or ("CNI-" in line and "CNI-HOSTPORT" not in line)]
+        files = [name for name in self.files() if not name.endswith("/lock")
+                 and "last_reserved_ip" not in name and name != "tare"]
+        return owned + files + self.veths() + self.records()
+
+
+@pytest.fixture
+def host(tmp_path):
+    made = Host(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A host for the plugins, and an equal one for the built-in network."""
+    made = []
+    for name in ("plugins", "builtin"):
+        (tmp_path / name).mkdir()
+        made.append(Host(tmp_path / name))
+    yield made
+    for one in made:
+        one.close()
+
+
+def ipam(*subnets, **members):
+    return {"type": "host-local", "ranges": [
+        [{"subnet": s} if isinstance(s, str) else s] for s in subnets], **members}
+
+
+V4, V6 = "10.88.7.0/24", "fd88:7::/64"
+ROUTES = [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
+PORTS = ("port=8080:80", "port=8443:443", "udp=5353:53")
+CASES = {
+    "plain": {"ipam": ipam(V4)},
+    "gateway": {"isGateway": True, "ipam": ipam(V4, routes=ROUTES[:1])},
+    "default gateway": {"isDefaultGateway": True, "ipam": ipam(V4)},
+    "default gateway with routes": {"isDefaultGateway": True, "ipam": ipam(
+        V4, V6, routes=[{"dst": "0.0.0.0/0", "gw": "10.88.7.1"}, {"dst": "10.99.0.0/16"}])},
+    "v6": {"isGateway": True, "ipam": ipam(V6, routes=ROUTES[1:])},
+    "dual": {"isGateway": True, "ipam": ipam(V4, V6, routes=ROUTES)},
+    "dual default gateway": {"isDefaultGateway": True, "ipam": ipam(V6, V4)},
+    "routes": {"isGateway": True, "ipam": ipam(V4, routes=[
+        {"dst": "10.1.0.0/16"}, {"dst": "10.2.0.0/16", "gw": "10.88.7.9"}])},
+    "old form": {"ipam": {"type": "host-local", "subnet": V4, "rangeStart": "10.88.7.20",
+                          "rangeEnd": "10.88.7.30", "gateway": "10.88.7.254"}},
+    "ranges of a set": {"ipam": {"type": "host-local", "ranges": [
+        [{"subnet": "10.88.7.0/30"}, {"subnet": "10.88.8.0/24"}]]}},
+    "several of a family": {"isGateway": True, "ipam": ipam(V6, "fd88:8::/64")},
+    # 1.1.1 cannot delete the chain of two addresses, its own either
+    "masquerade of several": {"isGateway": True, "ipMasq": True, "undo": "builtin",
+                              "ipam": ipam(V6, "fd88:8::/64", "fd88:7:1::/64")},
+    "an address by force": {"isGateway": True, "forceAddress": True, "before": "10.88.7.99/24",
+                            "ipam": ipam(V4)},
+    "a bridge that was there": {"isGateway": True, "before": "10.88.7.1/24", "ipam": ipam(V4)},
+    "mtu": {"mtu": 1400, "isGateway": True, "ipam": ipam(V4)},
+    "hairpin": {"hairpinMode": True, "isGateway": True, "ipam": ipam(V4)},
+    "promiscuous": {"promiscMode": True, "isGateway": True, "ipam": ipam(V4)},
+    "name and dns": {"bridge": "br-pods", "ipam": ipam(V4), "dns": {
+        "nameservers": ["10.88.7.1"], "search": ["pods.test"], "domain": "test"}},
+    "masquerade": {"isGateway": True, "ipMasq": True, "ipam": ipam(V4, V6, routes=ROUTES)},
+    "masquerade of odd sizes": {"isGateway": True, "ipMasq": True, "ipam": ipam(
+        "10.88.64.0/18", "fd88:7::/60")},
+    "ports": {"isGateway": True, "ipMasq": True, "ipam": ipam(V4, routes=ROUTES[:1]),
+              "ports": PORTS},
+    "ports of both families": {"isGateway": True, "ipMasq": True, "ports": PORTS,
+                               "ipam": ipam(V4, V6, routes=ROUTES)},
+    "ports of addresses": {"isGateway": True, "ipam": ipam(V4, V6), "ports": (
+        "port=8080:80", "ip=127.0.0.1", "port=8081:81", "ip=fd00::1", "port=8082:82",
+        "ip=0.0.0.0", "udp=8083:83", "ip=::")},
+    "many ports": {"isGateway": True, "ipam": ipam(V4), "ports": tuple(
+        f"port={port}:{port - 8000}" for port in range(8001, 8017))},
+    "ports without snat": {"isGateway": True, "ipam": ipam(V4), "ports": PORTS,
+                           "portmap": {"snat": False}},
+    "ports behind loopback": {"isGateway": True, "ipMasq": True, "ipam": ipam(V4),
+                              "ports": PORTS, "loopback": True},
+}
+
+
+def configure(host, case, version="1.0.0"):
+    """The case as a network of the host; the options of an ADD or DEL."""
+    bridge = {key: value for key, value in case.items()
+              if key not in ("ports", "portmap", "loopback", "undo", "before")}
+    if "before" in case:
+        host.run("ip", "link", "add", "cni0", "type", "bridge")
+        host.run("ip", "addr", "add", case["before"], "dev", "cni0")
+    bridge["ipam"] = {**bridge["ipam"], "dataDir": str(host.ipam)}
+    plugins = [{"type": "bridge", **bridge}]
+    if "ports" in case:
+        plugins.append({**PORTMAP, **case.get("portmap", {})})
+    if case.get("loopback"):
+        plugins.append({"type": "loopback"})
+    host.network(*plugins, cniVersion=version)
+    return case.get("ports", ())
+
+
+def differences(a, b, path=""):
+    """Where the two are not the same, a line each."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return [line for key in sorted(a.keys() | b.keys())
+                for line in differences(a.get(key), b.get(key), f"{path}.{key}")]
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return [line for i, (x, y) in enumerate(zip(a, b))
+                for line in differences(x, y, f"{path}[{i}]")]
+    return [] if a == b else [f"{path}: plugins {a!r}, built-in {b!r}"]
+
+
+def assert_same(two):
+    """They settle in their own time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        found = differences(*({"host": h.state(), "pod": h.state(pod=True), "files": h.files(),
+                               "result": h.result()} for h in two))
+        if not found or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    assert found == []
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_same_as_the_plugins_and_undone_by_the_other(two, name):
+    plugins, builtin = two
+    for host in two:
+        options = configure(host, CASES[name])
+    first = plugins.drive("add", *options)
+    second = builtin.builtin("add", *options)
+    assert "error" not in first and "error" not in second
+    assert second["ran"] == ["tare-net"]
+    assert first["ips"] == second["ips"]
+    assert_same(two)
+    # 1.1.1's CHECK says of some of its own that they are broken
+    assert ("error" in plugins.drive("check")) == ("error" in builtin.drive("check"))
+    assert plugins.builtin("del", *options) == {"ran": ["tare-net"]}
+    undo = getattr(builtin, CASES[name].get("undo", "drive"))
+    assert "error" not in undo("del", *options)
+    assert plugins.leftovers() == [] and builtin.leftovers() == []
+
+
+@pytest.mark.parametrize("version", ["0.3.0", "0.3.1", "0.4.0"])
+def test_versions(two, version):
+    for host, add in zip(two, (two[0].drive, two[1].builtin)):
+        options = configure(host, CASES["ports of both families"], version)
+        assert "error" not in add("add", *options)
+    assert two[0].result() == two[1].result()
+    assert "error" not in two[0].builtin("del", *options)
+    assert "error" not in two[1].drive("del", *options)
+    assert two[0].leftovers() == [] and two[1].leftovers() == []
+
+
+def test_second_pod_of_either(two):
+    """What pods share is there already, made by the other."""
+    case = CASES["ports of both families"]
+    for host, verbs in zip(two, (("drive", "builtin"), ("builtin", "drive"))):
+        options = configure(host, case)
+        assert "error" not in getattr(host, verbs[0])("add", *options)
+        host.new_pod()
+        second = getattr(host, verbs[1])(
+            "add", "port=9090:90", netns=f"/proc/{host.held[-1].pid}/ns/net", container="pod2")
+        assert second["ips"] == ["10.88.7.3", "fd88:7::3"]
+    states = [host.state()["rules"] for host in two]
+    assert states[0] == states[1]
+    assert two[0].files() == two[1].files()
+    for host in two:
+        assert "error" not in host.builtin("del", *options)
+        assert "error" not in host.builtin(
+            "del", "port=9090:90", netns=f"/proc/{host.held[-1].pid}/ns/net", container="pod2")
+        assert host.leftovers() == []
+
+
+def test_after_the_namespace_is_gone(host):
+    options = configure(host, CASES["ports of both families"])
+    assert "error" not in host.drive("add", *options)
+    end(host.pod)
+    deadline = time.monotonic() + PATIENCE_S
+    while host.veths() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert "error" not in host.builtin("del", *options, netns="-")
+    assert host.leftovers() == []
+    assert "error" not in host.builtin("del", *options, netns="-")  # once more is fine
+
+
+POINTS = [f"net.add.{step}" for step in (
+    "loopback", "bridge", "veth", "lease", "addresses", "port", "gateway", "masquerade", "ports")
+] + ["net.lease.file", "net.ports.shared"]
+
+
+def test_a_death_leaves_nothing(host, monkeypatch):
+    options = configure(host, CASES["ports of both families"])
+    for point in POINTS:
+        for undo in (host.builtin, host.drive):
+            monkeypatch.setenv("TARE_FAULT", f"{point}=kill")
+            report = host.builtin("add", *options)
+            monkeypatch.delenv("TARE_FAULT")
+            assert "killed by signal 9" in report["error"], point
+            report = undo("del", *options)
+            if undo == host.drive:  # 1.1.1 reports that there were no rules, of its own too
+                report = undo("del", *options)
+            assert "error" not in report and host.leftovers() == [], point
+            assert host.builtin("add", *options)["ips"] != [], point
+            assert "error" not in host.builtin("del", *options), point
+            assert host.leftovers() == [], point
+
+
+def test_a_death_of_del_leaves_it_to_the_next(host, monkeypatch):
+    options = configure(host, CASES["ports of both families"])
+    for step in ("ports", "veth", "lease", "masquerade", "loopback"):
+        assert "error" not in host.builtin("add", *options)
+        monkeypatch.setenv("TARE_FAULT", f"net.del.{step}=kill")
+        assert "killed by signal 9" in host.builtin("del", *options)["error"]
+        monkeypatch.delenv("TARE_FAULT")
+        assert "error" not in host.builtin("del", *options)
+        assert host.leftovers() == []
+
+
+def test_a_failure_undoes_itself(host, monkeypatch):
+    options = configure(host, CASES["ports of both families"])
+    for point in POINTS[:9]:
+        monkeypatch.setenv("TARE_FAULT", f"{point}=fail")
+        assert "made to fail" in host.builtin("add", *options)["error"]
+        monkeypatch.delenv("TARE_FAULT")
+        assert host.leftovers() == [], point
+
+
+def test_words(host):
+    configure(host, {"isGateway": True, "ipam": ipam({"subnet": "10.88.7.0/30"})})
+    assert "error" not in host.builtin("add")
+    again = host.builtin("add")
+    assert "the pod has an interface eth0 already" in again["error"]
+    host.new_pod()
+    where = {"netns": f"/proc/{host.held[-1].pid}/ns/net", "container": "pod2"}
+    full = host.builtin("add", **where)
+    assert "no address of range set 0 (10.88.7.1 on) is free" in full["error"]
+    assert len(host.veths()) == 1
+    assert "error" not in host.builtin("del")
+    assert "error" not in host.builtin("add", **where)
+    configure(host, {"bridge": "lo", "ipam": ipam(V4)})
+    assert "lo is there, but is no bridge" in host.builtin("add", container="pod3")["error"]
+
+
+REFUSED = {
+    "another plugin": ({}, [{"type": "firewall"}], "plugin firewall is not part of it"),
+    "a key": ({"portIsolation": True}, [], "plugin bridge.portIsolation is not known to it"),
+    "a key of other case": ({"isgateway": True}, [], "plugin bridge.isgateway is not known to it"),
+    "a vlan": ({"vlan": 7}, [], "plugin bridge.vlan is not done by it"),
+    "checks": ({"macspoofchk": True}, [], "plugin bridge.macspoofchk is not done by it"),
+    "both modes": ({"hairpinMode": True, "promiscMode": True}, [], "hairpinMode and promiscMode"),
+    "other ipam": ({"ipam": {"type": "static"}}, [], "ipam.type is not host-local"),
+    "bad subnet": ({"ipam": {"type": "host-local", "subnet": "10.88.7.1/24"}}, [], "host bits"),
+    "overlap": ({"ipam": ipam(V4, "10.88.7.128/25")}, [], "overlaps another"),
+    "a route's mtu": ({"ipam": ipam(V4, routes=[{"dst": "10.0.0.0/8", "mtu": 9000}])}, [],
+                      "routes[0].mtu is not known to it"),
+    "marks": ({}, [{**PORTMAP, "markMasqBit": 5}], "markMasqBit is not 13"),
+    "conditions": ({}, [{**PORTMAP, "conditionsV4": ["-s", "10.0.0.0/8"]}], "conditionsV4"),
+    "a text as a number": ({"mtu": "1400"}, [], "mtu"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_left_to_the_plugins(host, name):
+    members, more, words = REFUSED[name]
+    host.network({"type": "bridge", "ipam": {**ipam(V4), "dataDir": str(host.ipam)}, **members},
+                 *more)
+    report = host.builtin("add")
+    assert report["kind"] == "UNSUPPORTED" and words in report["error"]
+    assert report["ran"] == [] and host.veths() == []
+
+
+def test_ports_that_are_left_to_the_plugins(host):
+    configure(host, CASES["ports"])
+    assert "is there twice" in host.builtin("add", "port=80:80", "port=80:81")["error"]
+
+
+def test_older_iptables(host, monkeypatch):
+    """Rules of tables in the kernel that are not nftables'."""
+    folder = host.folder / "legacy"
+    folder.mkdir()
+    for name in ("iptables", "ip6tables"):
+        (folder / name).symlink_to("/bin/true")
+    configure(host, CASES["masquerade"])
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    report = host.builtin("add")
+    assert f"{folder}/iptables is not the one that keeps its rules in nftables" in report["error"]
+    configure(host, CASES["gateway"])
+    assert "error" not in host.builtin("add")
+
+
+# --- many at once ---
+
+NAMESPACES = """
+import ctypes, sys, time
+libc, held = ctypes.CDLL(None, use_errno=True), []
+for number in range(int(sys.argv[1])):
+    assert libc.unshare(0x40000000) == 0
+    held.append(open("/proc/self/ns/net"))
+assert libc.setns(held[0].fileno(), 0) == 0
+print(*(file.fileno() for file in held), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("n, of_plugins", [(200, 0), (24, 12)])
+def test_many_at_once(host, n, of_plugins):
+    options = configure(host, CASES["dual" if of_plugins else "masquerade"])
+    holder = subprocess.Popen([sys.executable, "-c", NAMESPACES, str(n)], stdout=subprocess.PIPE,
+                              text=True)
+    host.held.append(holder)
+    pods = [(f"pod{i}", f"/proc/{holder.pid}/fd/{fd}")
+            for i, fd in enumerate(holder.stdout.readline().split())]
+    assert len(pods) == n
+
+    def do(verb):
+        def one(item):
+            number, (container, netns) = item
+            drive = host.drive if number < of_plugins else host.builtin
+            return drive(verb, *options, netns=netns, container=container)
+        with concurrent.futures.ThreadPoolExecutor(n) as pool:
+            return list(pool.map(one, enumerate(pods)))
+    reports = do("add")
+    assert [r["error"] for r in reports if "error" in r] == []
+    addresses = [ip for report in reports for ip in report["ips"]]
+    assert len(addresses) == 2 * n == len(set(addresses))
+    assert len([name for name in host.files() if name.partition("/")[2] in addresses]) == 2 * n
+    assert len(host.veths()) == n
+    if not of_plugins:
+        assert host.run("nft", "list", "chain", "ip", "nat", "POSTROUTING").stdout.count(
+            "jump CNI-") == n
+    assert [r["error"] for r in do("del") if "error" in r] == []
+    assert host.leftovers() == []
