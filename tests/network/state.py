@@ -16,6 +16,7 @@ NLMSG_ERROR, NLMSG_DONE, NLM_F_REQUEST, NLM_F_DUMP = 2, 3, 1, 0x300
 # attributes that count or number things
 TABLE_HANDLE, CHAIN_HANDLE, RULE_HANDLE, RULE_POSITION = 4, 2, 3, 6
 EXPRESSIONS, EXPR_NAME, EXPR_DATA = 4, 1, 2
+MAC = r"(?<![0-9a-f:])(?!00:00|ff:ff|01:80)[0-9a-f]{1,2}(:[0-9a-f]{1,2}){5}(?![0-9a-f:])"
 TIMES = re.compile(r"timer|valid_life|preferred_life|tentative|^link_netnsid$|^link_index$")
 
 
@@ -112,8 +113,7 @@ def normal(value):
     plain = json.dumps(value)
     plain = re.sub(r"\bveth[0-9a-f]{8}\b", word("VETH"), plain)
     plain = re.sub(r"\bfe80:[0-9a-f:]+[0-9a-f]\b", word("LOCAL"), plain)
-    plain = re.sub(r"(?<![0-9a-f:])(?!00:00|ff:ff|01:80)[0-9a-f]{1,2}(:[0-9a-f]{1,2}){5}(?![0-9a-f:])",
-                   word("MAC"), plain)
+    plain = re.sub(MAC, word("MAC"), plain)
     return json.loads(plain)
 
 

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from test_cni import BUILD, HOLD, LACKS, PLUGINS, PORTMAP, Node, end, hold
+from test_cni import BUILD, HOLD, LACKS, PORTMAP, Node, end, hold
 
 HERE = pathlib.Path(__file__).parent
 PROGRAM = pathlib.Path(BUILD or "/nonexistent") / "src/cmd/tare-net"
@@ -41,7 +41,7 @@ class Host(Node):
         return json.loads(done.stdout)
 
     def files(self):
-        return {str(p.relative_to(self.ipam)): [p.is_file() and p.read_text(), oct(p.stat().st_mode)]
+        return {str(p.relative_to(self.ipam)): [oct(p.stat().st_mode), p.is_file() and p.read_text()]
                 for p in self.ipam.rglob("*")}
 
     def result(self, container="pod1"):
