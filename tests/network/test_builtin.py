@@ -41,7 +41,8 @@ class Host(Node):
         return json.loads(done.stdout)
 
     def files(self):
-        return {str(p.relative_to(self.ipam)): [oct(p.stat().st_mode), p.is_file() and p.read_text()]
+        return {str(p.relative_to(self.ipam)): [oct(p.stat().st_mode),
+                                                p.is_file() and p.read_text()]
                 for p in self.ipam.rglob("*")}
 
     def result(self, container="pod1"):
