@@ -224,7 +224,7 @@ def test_install(built, tmp_path):
     assert done.returncode == 0, done.stdout
     prefix = tmp_path / "opt/tare"
     names = ("tared", "tare", "tare-shim", "tare-pause", "tare-image", "tare-runtime",
-             "tare-stream", "tare-stream-tls")
+             "tare-stream", "tare-stream-tls", "tare-net")
     for name in names:
         assert os.access(prefix / "bin" / name, os.X_OK), name
     assert sorted(os.listdir(prefix / "bin")) == sorted(names)
