@@ -121,6 +121,10 @@ int pod_step_leftovers(Op *op, Pod *p, Err *err);
 /* As reap_pod(), and waits for it. */
 int pod_step_reap(Op *op, Pod *p, Err *err);
 int pod_step_files_gone(Op *op, Pod *p, Err *err);
+/* Instead of a copy of the host's: when the request has none and the network has an answer. */
+int pod_write_resolv(const Pod *p, const Runtime__V1__DNSConfig *dns, Err *err);
+/* Annotations about the network that a pod cannot have. */
+int pod_check_network(const Runtime__V1__PodSandboxConfig *config, Err *err);
 int pod_step_network_up(Op *op, Pod *p, Err *err);
 int pod_step_infra(Op *op, Pod *p, Err *err);
 /* Runs CHECK for the next pod that is marked for it; each that ends calls again. */

@@ -44,6 +44,24 @@ static void cancel_walk(Op *op)
         op->wait = NULL;
 }
 
+/* A pod that asks for no name servers has those of its network, else the node's. */
+static int take_dns(const Pod *p, const CniResult *result, Err *err)
+{
+        Runtime__V1__DNSConfig dns = RUNTIME__V1__DNSCONFIG__INIT;
+        const Runtime__V1__DNSConfig *asked = p->request->config->dns_config;
+
+        if (!result->dns_servers ||
+            (asked && asked->n_servers + asked->n_searches + asked->n_options > 0))
+                return 0;
+        dns.servers = result->dns_servers;
+        dns.n_servers = strv_len(result->dns_servers);
+        dns.searches = result->dns_searches;
+        dns.n_searches = strv_len(result->dns_searches);
+        dns.options = result->dns_options;
+        dns.n_options = strv_len(result->dns_options);
+        return pod_write_resolv(p, &dns, err);
+}
+
 static int take_result(Walk *k, Err *err)
 {
         Pod *p = k->pod;
@@ -64,8 +82,9 @@ static int take_result(Walk *k, Err *err)
         if (p->cni_result)
                 json_object_put(p->cni_result);
         p->cni_result = result.json ? json_object_get(result.json) : NULL;
+        r = take_dns(p, &result, err);
         cni_result_done(&result);
-        return 0;
+        return r;
 }
 
 static int walk_on(Walk *k, Err *err);
@@ -174,6 +193,41 @@ static Ports host_ports(const Runtime__V1__PodSandboxConfig *config)
         return ports;
 }
 
+typedef struct Bandwidth {
+        uint64_t ingress, egress; /* bits per second; 0: no limit */
+} Bandwidth;
+
+static int read_bandwidth(const Runtime__V1__PodSandboxConfig *config, Bandwidth *ret, Err *err)
+{
+        const struct {
+                const char *key;
+                uint64_t *rate;
+        } known[] = { { "kubernetes.io/ingress-bandwidth", &ret->ingress },
+                      { "kubernetes.io/egress-bandwidth", &ret->egress } };
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < config->n_annotations; i++)
+                for (size_t k = 0; r == 0 && k < array_len(known); k++)
+                        if (str_eq(config->annotations[i]->key, known[k].key))
+                                r = err_wrap(err,
+                                             cni_bandwidth_parse(config->annotations[i]->value,
+                                                                 known[k].rate, err),
+                                             "annotation %s", known[k].key);
+        return r;
+}
+
+int pod_check_network(const Runtime__V1__PodSandboxConfig *config, Err *err)
+{
+        const Runtime__V1__LinuxPodSandboxConfig *l = config->linux;
+        const Runtime__V1__NamespaceOption *ns =
+                l && l->security_context ? l->security_context->namespace_options : NULL;
+        Bandwidth unused = {};
+
+        if (ns && ns->network == RUNTIME__V1__NAMESPACE_MODE__NODE)
+                return 0;
+        return read_bandwidth(config, &unused, err);
+}
+
 static Json *annotations_json(const Runtime__V1__PodSandboxConfig *config)
 {
         Json *j = json_object_new_object();
@@ -189,6 +243,7 @@ static int walk(Op *op, Pod *p, CniVerb verb, Err *err)
         const Runtime__V1__PodSandboxConfig *config = p->request->config;
         const Runtime__V1__DNSConfig *dns = config->dns_config;
         Ports ports = host_ports(config);
+        Bandwidth bandwidth = {};
         _cleanup_json_ Json *annotations = annotations_json(config);
         _cleanup_strv_ char **servers = NULL, **searches = NULL, **options = NULL;
         CniAttachment att = {
@@ -207,6 +262,9 @@ static int walk(Op *op, Pod *p, CniVerb verb, Err *err)
         CniRun *run = NULL;
         int r;
 
+        (void)read_bandwidth(config, &bandwidth, NULL); /* looked at before the pod was made */
+        att.ingress_rate = bandwidth.ingress;
+        att.egress_rate = bandwidth.egress;
         for (size_t i = 0; dns && i < dns->n_servers; i++)
                 strv_push(&servers, dns->servers[i]);
         for (size_t i = 0; dns && i < dns->n_searches; i++)

@@ -171,6 +171,13 @@ static int write_resolv(const Pod *p, Err *err)
         return write_file(p, "resolv.conf", text, strlen(text), err);
 }
 
+int pod_write_resolv(const Pod *p, const Runtime__V1__DNSConfig *dns, Err *err)
+{
+        _cleanup_free_ char *text = spec_resolv_conf(dns);
+
+        return text ? write_file(p, "resolv.conf", text, strlen(text), err) : 0;
+}
+
 static int make_dirs(const Pod *p, Err *err)
 {
         static const char *const below[] = { "", "/shm", "/ns", "/exits", "/containers" };
@@ -459,7 +466,8 @@ static int check_request(Engine *e, const Runtime__V1__RunPodSandboxRequest *req
         if (!req->config || !req->config->metadata || str_empty(req->config->metadata->name))
                 return err_set(err, ERR_INVALID, "config.metadata.name is empty: a pod needs one");
         node = runtime_node(e, runtime);
-        return spec_check_pod(&node, req->config, err);
+        r = spec_check_pod(&node, req->config, err);
+        return r < 0 ? r : pod_check_network(req->config, err);
 }
 
 EngineWait *engine_run_pod(Engine *e, const Runtime__V1__RunPodSandboxRequest *req, EngineDone done,

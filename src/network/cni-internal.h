@@ -13,6 +13,8 @@
 #define CNI_PLUGINS_MAX 64                /* plugins of one list */
 #define CNI_NAME_MAX    128               /* bytes of a network's name */
 #define CNI_RECORDS_MAX 20000             /* files of the cache */
+#define CNI_DNS_MAX     64                /* items of each kind that are kept of a result */
+#define CNI_DNS_BYTES   1024              /* of one */
 #define CNI_IPS_MAX     64                /* addresses of one result */
 
 struct CniConfig {

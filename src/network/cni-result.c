@@ -157,6 +157,52 @@ static int take_mac(Json *interfaces, const char *ifname, CniResult *result, Err
         return 0;
 }
 
+static bool is_address(const char *s)
+{
+        unsigned char bits[sizeof(struct in6_addr)];
+
+        return inet_pton(strchr(s, ':') ? AF_INET6 : AF_INET, s, bits) == 1;
+}
+
+/* One word of resolv.conf. */
+static bool is_word(const char *s)
+{
+        size_t n = strlen(s);
+
+        for (const char *p = s; *p; p++)
+                if (*p <= ' ' || *p == 127)
+                        return false;
+        return n > 0 && n <= CNI_DNS_BYTES && *s != '#' && *s != ';';
+}
+
+static int take_words(Json *dns, const char *key, bool (*fits)(const char *s), char ***ret,
+                      Err *err)
+{
+        _cleanup_strv_ char **words = NULL;
+        int r = json_get_strv(dns, key, "dns", &words, err);
+
+        for (char **w = words; w && *w && strv_len(*ret) < CNI_DNS_MAX; w++)
+                if (fits(*w))
+                        strv_push(ret, *w);
+        return r;
+}
+
+static int take_dns(Json *dns, CniResult *result, Err *err)
+{
+        _cleanup_free_ char *domain = NULL;
+        int r = take_words(dns, "nameservers", is_address, &result->dns_servers, err);
+
+        if (r >= 0)
+                r = take_words(dns, "search", is_word, &result->dns_searches, err);
+        if (r >= 0)
+                r = take_words(dns, "options", is_word, &result->dns_options, err);
+        if (r >= 0)
+                r = json_get_str(dns, "domain", "dns", &domain, err);
+        if (r > 0 && !result->dns_searches && is_word(domain))
+                strv_push(&result->dns_searches, domain);
+        return r;
+}
+
 static int take_result(Json *j, const char *ifname, CniResult *result, Err *err)
 {
         Json *interfaces = NULL, *ips = NULL, *dns = NULL;
@@ -167,7 +213,7 @@ static int take_result(Json *j, const char *ifname, CniResult *result, Err *err)
         if (r >= 0)
                 r = json_get_obj(j, "dns", "", &dns, err);
         if (r >= 0 && dns)
-                r = json_get_strv(dns, "nameservers", "dns", &result->dns_servers, err);
+                r = take_dns(dns, result, err);
         if (r >= 0)
                 r = take_mac(interfaces, ifname, result, err);
         if (r < 0)
@@ -201,6 +247,8 @@ void cni_result_done(CniResult *r)
         strv_free(r->ips);
         free(r->mac);
         strv_free(r->dns_servers);
+        strv_free(r->dns_searches);
+        strv_free(r->dns_options);
         json_object_put(r->json);
         *r = (CniResult){};
 }

@@ -63,6 +63,10 @@ typedef struct CniPortMapping {
         const char *protocol, *host_ip; /* "tcp"; host_ip may be NULL */
 } CniPortMapping;
 
+/* An annotation's rate, "10M", in bits per second; INVALID below 1k, above 1P, and when it is none.
+ */
+int cni_bandwidth_parse(const char *text, uint64_t *ret, Err *err);
+
 typedef struct CniAttachment {
         const char *container_id; /* the pod's id */
         const char *netns;        /* path; NULL when it is gone (DEL) */
@@ -120,7 +124,8 @@ int cni_run_done(CniRun *run, int exit_code, const char *out, size_t out_len, co
 typedef struct CniResult {
         char **ips; /* addresses without prefix of the pod's interface, primary first */
         char *mac;
-        char **dns_servers;
+        /* for resolv.conf: what cannot stand there is left out */
+        char **dns_servers, **dns_searches, **dns_options;
         Json *json; /* the whole result in the list's version */
 } CniResult;
 /* After a completed ADD; the cache file is written then (durable enough: rename). */

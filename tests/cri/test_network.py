@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from support.cri import CriError
+from support.cri import Code, CriError
 from support.node import wait_until
 
 BROKEN = '{"cniVersion": "1.0.0", "name": "test", "plugins": ['
@@ -396,3 +396,135 @@ def test_plugins_of_version_1_1(make_node):
     assert not os.path.exists(node.path("ipam", "test", address))
     write_list(node, "1.1.0", plugins=[{"type": "bridge", "ipam": {"type": "missing-ipam"}}])
     wait_until(lambda: 'network "test": plugin bridge (STATUS): ' in ready(node)[1], 30, "STATUS")
+
+
+# --- what pods ask for, and what plugins answer ---
+
+
+def write_bridge(node, *more, ranges=("10.88.0.0/16", "fd88::/64"), version="1.0.0"):
+    """Debian's plugins: a bridge, addresses of both families, and more plugins behind."""
+    bridge = {
+        "type": "bridge", "bridge": "tare0", "isGateway": True,
+        "ipam": {"type": "host-local", "dataDir": node.path("ipam"),
+                 "ranges": [[{"subnet": subnet}] for subnet in ranges],
+                 "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]},
+    }
+    write_list(node, version, plugins=[bridge, *more])
+
+
+PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}}
+
+
+def test_addresses_of_both_families(make_node):
+    node = make_node()
+    write_bridge(node, PORTMAP)
+    first, second = [node.run_pod() for _ in range(2)]
+    status = first.status().status.network
+    assert status.ip.startswith("10.88.")
+    (six,) = [address.ip for address in status.additional_ips]
+    assert six.startswith("fd88::")
+    server = first.run(["sh", "-c", "while :; do echo six | nc -l -p 7000; done"])
+    for address, client in (("::1", first), (six, second)):
+        text = f"until nc -w 2 {address} 7000 </dev/null | grep six; do sleep 0.1; done"
+        assert client.run().exec("sh", "-c", text).stdout == b"six\n"
+    server.stop()
+    node.restart()
+    assert [a.ip for a in first.status().status.network.additional_ips] == [six]
+
+
+def test_host_ports_of_both_families(make_node):
+    node = make_node(image=False)
+    write_bridge(node, PORTMAP)
+    ports = [(12090, "TCP", ""), (12091, "UDP", ""), (12092, "SCTP", ""),
+             (12093, "TCP", "127.0.0.1"), (12094, "TCP", "fd99::9"), (0, "TCP", "")]
+    pod = node.run_pod(port_mappings=[
+        {"protocol": protocol, "container_port": 80, "host_port": port, "host_ip": address}
+        for port, protocol, address in ports])
+    network = pod.status().status.network
+    rules = {"4": node.inside("iptables-save", "-t", "nat").stdout,
+             "6": node.inside("ip6tables-save", "-t", "nat").stdout}
+    for port, protocol in ((12090, "tcp"), (12091, "udp"), (12092, "sctp")):
+        for family, target in (("4", f"{network.ip}:80"),
+                               ("6", f"[{network.additional_ips[0].ip}]:80")):
+            (line,) = [line for line in rules[family].splitlines()
+                       if f"--dport {port} " in line and "-j DNAT" in line]
+            assert f"-p {protocol} " in line and target in line
+    assert "-d 127.0.0.1/32 -p tcp -m tcp --dport 12093 -j DNAT" in rules["4"]
+    assert "--dport 12093" not in rules["6"]
+    assert "-d fd99::9/128 -p tcp -m tcp --dport 12094 -j DNAT" in rules["6"]
+    assert "--dport 12094" not in rules["4"]
+    pod.remove()
+    for tool in ("iptables-save", "ip6tables-save"):
+        assert "--dport 1209" not in node.inside(tool, "-t", "nat").stdout
+
+
+def test_bandwidth(make_node):
+    """Debian's plugin limits what a pod may receive and send, by its annotations."""
+    node = make_node(image=False)
+    write_bridge(node, {"type": "bandwidth", "capabilities": {"bandwidth": True}})
+    pod = node.run_pod(annotations={"kubernetes.io/ingress-bandwidth": "10M",
+                                    "kubernetes.io/egress-bandwidth": "1.5Mi"})
+    rates = [line for line in node.inside("tc", "qdisc", "show").stdout.splitlines()
+             if "tbf" in line]
+    assert len(rates) == 2
+    assert any("rate 10Mbit" in line and "dev veth" in line for line in rates)
+    assert any("rate 1572" in line and "dev veth" not in line for line in rates)  # by an ifb
+    pod.remove()
+    assert "tbf" not in node.inside("tc", "qdisc", "show").stdout
+
+
+@pytest.mark.parametrize("value", ["", "10MB", "-1M", "1", "2P", "ten", "1e", "9" * 40])
+def test_bandwidth_that_is_refused(node, value):
+    annotations = {"kubernetes.io/egress-bandwidth": value}
+    with pytest.raises(CriError) as error:
+        node.run_pod(annotations=annotations)
+    assert error.value.code() == Code.INVALID_ARGUMENT
+    assert "annotation kubernetes.io/egress-bandwidth: " in error.value.details()
+    host = {"security_context": {"namespace_options": {"network": 2}}}
+    node.run_pod(annotations=annotations, linux=host)
+
+
+def test_name_servers_of_the_network(make_node):
+    """They count for a pod that asks for none; a plugin that wants to know is told what it asks."""
+    node = make_node()
+    node.add_plugin("naming", """[ $CNI_COMMAND != ADD ] || { cat > $NODE/add; cat <<END
+{"cniVersion": "1.0.0", "ips": [{"address": "10.1.1.2/24"}], "dns": {
+    "nameservers": ["10.9.9.9", "fd00::53", "evil\\nnameserver 6.6.6.6", "nonsense"],
+    "domain": "pods.test", "options": ["ndots:3"]}}
+END
+}""")
+    write_list(node, plugins=[{"type": "naming", "capabilities": {"dns": True}}])
+    assert node.run_pod().shell("cat /etc/resolv.conf") == (
+        "search pods.test\nnameserver 10.9.9.9\nnameserver fd00::53\noptions ndots:3\n")
+    with open(node.path("add"), encoding="utf-8") as file:
+        assert "runtimeConfig" not in json.load(file)
+    asked_for = {"servers": ["10.1.1.1"], "searches": ["a.test"], "options": ["ndots:5"]}
+    pod = node.run_pod(dns_config=asked_for)
+    assert pod.shell("cat /etc/resolv.conf") == (
+        "search a.test\nnameserver 10.1.1.1\noptions ndots:5\n")
+    with open(node.path("add"), encoding="utf-8") as file:
+        assert json.load(file)["runtimeConfig"] == {"dns": asked_for}
+
+
+def test_plugin_that_looks_below_run_netns(make_node):
+    """As agents of others do: the namespace by its name, with the tool that knows it by that."""
+    node = make_node()
+    node.add_plugin("agent", """name=$(basename "$CNI_NETNS")
+        case $CNI_COMMAND in
+        ADD)
+            [ "$(dirname "$CNI_NETNS")" = /run/netns ] || exit 1
+            ip netns list | grep -q "^$name" || exit 1
+            ip link add dev to-$$ type veth peer name $CNI_IFNAME netns "$name"
+            ip netns exec "$name" ip addr add 10.77.0.2/24 dev $CNI_IFNAME
+            ip netns exec "$name" ip link set $CNI_IFNAME up
+            mac=$(ip netns exec "$name" cat /sys/class/net/$CNI_IFNAME/address)
+            echo '{"cniVersion":"1.0.0","interfaces":[{"name":"'$CNI_IFNAME'","mac":"'$mac'",
+                "sandbox":"'$CNI_NETNS'"}],"ips":[{"address":"10.77.0.2/24","interface":0}]}';;
+        DEL) [ -z "$name" ] || ip netns exec "$name" ip link del $CNI_IFNAME || true;;
+        esac""")
+    write_list(node, plugins=[{"type": "agent"}])
+    pod = node.run_pod()
+    assert pod.status().status.network.ip == "10.77.0.2"
+    shown = pod.shell("ip -o addr")
+    assert "eth0    inet 10.77.0.2/24" in shown and "lo    inet 127.0.0.1/8" in shown
+    pod.remove()

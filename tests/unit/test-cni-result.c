@@ -237,4 +237,28 @@ TEST(failure, long_words_are_cut)
         ASSERT_TRUE(str_has_suffix(err.msg, "x..."));
 }
 
+TEST(result, name_servers_that_fit_resolv_conf)
+{
+        static const char text[] =
+                "{\"dns\":{\"nameservers\":[\"10.0.0.1\",\"fd00::1\",\"10.0.0.1\\noptions x\",\"a\"],"
+                "\"search\":[\"a.test\",\"b c\",\"\",\"#x\"],\"domain\":\"d.test\","
+                "\"options\":[\"ndots:5\",\"a\\tb\"]}}";
+        _cleanup_json_ Json *j = rig_json(text),
+                            *other = rig_json("{\"dns\":{\"domain\":\"d.test\"}}");
+        CniResult result = {};
+        Err err = {};
+
+        ASSERT_OK_ERR(cni_result_parse(j, "eth0", &result, &err), err);
+        _cleanup_free_ char *servers = strv_join(result.dns_servers, " ");
+        _cleanup_free_ char *searches = strv_join(result.dns_searches, " ");
+        _cleanup_free_ char *options = strv_join(result.dns_options, " ");
+        ASSERT_STREQ(servers, "10.0.0.1 fd00::1");
+        ASSERT_STREQ(searches, "a.test");
+        ASSERT_STREQ(options, "ndots:5");
+        cni_result_done(&result);
+        ASSERT_OK_ERR(cni_result_parse(other, "eth0", &result, &err), err);
+        ASSERT_STREQ(result.dns_searches[0], "d.test");
+        cni_result_done(&result);
+}
+
 TEST_MAIN
