@@ -89,10 +89,19 @@ static void finish(Stream *st)
 static void open_worker(Stream *st)
 {
         const ContainerStdio *io = &st->c->io;
+        int stdin_fd = io->tty ? io->master_fd : io->stdin_fd;
+        Err err = {};
 
         st->opened = true;
-        if (st->want[0] && io->takes_input)
-                st->worker_fds[0] = io_dup(io->tty ? io->master_fd : io->stdin_fd);
+        if (st->want[0] && io->takes_input && stdin_fd >= 0) {
+                st->worker_fds[0] = io_dup(stdin_fd);
+                if (st->worker_fds[0] < 0) {
+                        err_sys(&err, -st->worker_fds[0], "hand out the stdin of container '%s'",
+                                st->c->id);
+                        stream_fail(st, &err);
+                        return;
+                }
+        }
         st->has_stdin = st->worker_fds[0] >= 0;
         stream_send_opened(st, io->master_fd);
         if (st->exited)

@@ -36,22 +36,26 @@ int stream_exec_open(Stream *st, const Tare__Shim__V1__StreamExec *req, Err *err
 
 /* A terminal's master, which is one open file description, is handed out as often as it is asked
  * for. */
-static void share_master(Stream *st, int master)
+static int share_master(Stream *st, int master, Err *err)
 {
-        (void)io_set_nonblock(master, true);
-        for (int i = 0; i < 2; i++)
+        int r = master < 0 ? -EMFILE : io_set_nonblock(master, true); /* it came, but had no room */
+
+        for (int i = 0; r >= 0 && i < 2; i++)
                 if (st->want[i])
-                        st->worker_fds[i] = io_dup(master);
+                        r = st->worker_fds[i] = io_dup(master);
+        return r < 0 ? err_sys(err, -r, "hand out the terminal of the process") : 0;
 }
 
 static void on_made(void *userdata, int master)
 {
         Stream *st = userdata;
         _cleanup_close_ int fd = master;
+        Err err = {};
 
-        if (st->terminal)
-                share_master(st, fd);
-        stream_send_opened(st, fd);
+        if (st->terminal && share_master(st, fd, &err) < 0)
+                stream_fail(st, &err); /* and the process ends with it */
+        else
+                stream_send_opened(st, fd);
 }
 
 static void on_done(void *userdata, int r, const Err *err, unsigned exit_code, pid_t pid)

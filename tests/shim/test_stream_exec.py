@@ -2,6 +2,7 @@
 """Sessions that run a process: descriptors, exit codes, terminals, and who goes away."""
 import json
 import os
+import resource
 import signal
 import socket
 
@@ -265,6 +266,31 @@ def test_descriptors_are_given_back(running, session):
         with pytest.raises(ShimError):
             session(["true"], name="b")
     wait_until(lambda: running.shim.descriptors() <= before, what="descriptors as before")
+
+
+@pytest.mark.parametrize("terminal", (False, True))
+def test_out_of_descriptors(running, session, terminal):
+    """With any number of them left, a session has all that it asked for, or fails."""
+    session(["true"], terminal=terminal).start().exit_code()
+    pid, before = running.shim.pid, running.shim.descriptors()
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    whole = 0
+    for left in range(24):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (before + left, limits[1]))
+        try:
+            s = session(["sh", "-c", "read x; exit 3"], terminal=terminal, stderr=False).start()
+            assert None not in (s.stdin, s.stdout) and (s.terminal is not None) == terminal
+            s.write(b"go on\n")
+            assert s.exit_code() == 3
+            whole += 1
+        except (ShimError, Failed, ChannelClosed):
+            pass
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    assert 0 < whole < 24
+    assert session(["true"]).start().exit_code() == 0
+    wait_until(lambda: only_the_writer(running) and running.shim.descriptors() <= before,
+               what="descriptors as before")
 
 
 def test_its_creator_dies(make_pod):
