@@ -36,6 +36,8 @@ struct Client {
         const ClientEvents *events;
         void *userdata;
         LoopSource *source, *linger, *gone_later, *resume_later;
+        LoopSource *hurry; /* NULL: it has all the time */
+        uint64_t hurry_ms;
         ClientState state;
         bool held, full;     /* full: over HIGH, until below LOW */
         bool hung_up;        /* the client closed while it was held */
@@ -143,8 +145,33 @@ static void all_sent(Client *c)
                                    on_linger_end, c);
 }
 
+static void on_hurry(void *userdata)
+{
+        Client *c = userdata;
+
+        if (unsent(c) > 0)
+                set_gone(c, ETIMEDOUT);
+}
+
+static void restart_hurry(Client *c)
+{
+        if (c->hurry)
+                loop_timer_set(c->hurry, clock_mono_ns() + c->hurry_ms * NS_PER_MS);
+}
+
+void client_hurry(Client *c, uint64_t ms)
+{
+        if (c->hurry)
+                return;
+        c->hurry_ms = ms;
+        c->hurry = loop_add_timer(c->loop, 0, on_hurry, c);
+        restart_hurry(c);
+}
+
 void client_flush(Client *c)
 {
+        bool progress = false;
+
         if (c->state == CLIENT_GONE)
                 return;
         while (unsent(c) > 0) {
@@ -156,7 +183,10 @@ void client_flush(Client *c)
                 if (r < 0)
                         break;
                 c->sent += (size_t)r;
+                progress = true;
         }
+        if (progress)
+                restart_hurry(c);
         if (unsent(c) == 0)
                 all_sent(c);
         else if (c->sent > c->out.len / 2) {
@@ -252,6 +282,7 @@ void client_free(Client *c)
                 return;
         loop_source_free(c->source);
         loop_source_free(c->linger);
+        loop_source_free(c->hurry);
         loop_source_free(c->gone_later);
         loop_source_free(c->resume_later);
         strbuf_done(&c->out);

@@ -37,6 +37,8 @@ StrBuf *client_out(Client *c); /* append only */
 void client_flush(Client *c);  /* after appending */
 bool client_has_room(const Client *c);
 void client_hold(Client *c, bool hold);
+/* From now on the client has to take something every ms, whenever there is something for it. */
+void client_hurry(Client *c, uint64_t ms);
 /* Nothing more is read or appended: sends what there is, ends the connection's own direction, and
  * waits for the client's end. */
 void client_finish(Client *c);

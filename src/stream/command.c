@@ -88,6 +88,7 @@ static void begin_end(Command *c)
         if (c->ending)
                 return;
         c->ending = true;
+        worker_hurry(c->w);
         if (c->std[STDIN].duct)
                 duct_refuse(c->std[STDIN].duct);
         worker_update_hold(c->w);
@@ -233,7 +234,7 @@ static unsigned on_open(void *userdata, Lane *lane, const SpdyEvent *e)
         for (int i = 0; i < N_LANES; i++)
                 if (str_eq(type, lane_names[i])) {
                         lane->kind = i;
-                        return c->wanted[i] && !c->lanes[i] ? 0 : SPDY_CANCEL;
+                        return c->lanes[i] ? SPDY_CANCEL : 0;
                 }
         return SPDY_CANCEL;
 }
@@ -242,6 +243,10 @@ static void on_opened(void *userdata, Lane *lane)
 {
         Command *c = command_of(userdata);
 
+        if (!c->wanted[lane->kind]) { /* of a client that opens all it knows */
+                mux_end(c->w->mux, lane);
+                return;
+        }
         c->lanes[lane->kind] = lane;
         when_all_there(c);
 }

@@ -48,8 +48,12 @@ static char *const calls_mmap[] = { "mmap", NULL };
 
 static int install_filter(Err *err)
 {
-        /* the size of a terminal; the flags of a descriptor; memory that no code is in */
-        static const SeccompArg resize = { .index = 1, .op = "SCMP_CMP_EQ", .value = TIOCSWINSZ };
+        /* the size of a terminal, how much there is to read; the flags of a descriptor; memory that
+         * no code is in */
+        static const SeccompArg ioctls[] = {
+                { .index = 1, .op = "SCMP_CMP_EQ", .value = TIOCSWINSZ },
+                { .index = 1, .op = "SCMP_CMP_EQ", .value = FIONREAD },
+        };
         static const SeccompArg flags[] = {
                 { .index = 1, .op = "SCMP_CMP_EQ", .value = F_GETFL },
                 { .index = 1, .op = "SCMP_CMP_EQ", .value = F_SETFL },
@@ -60,7 +64,7 @@ static int install_filter(Err *err)
         };
         static const SeccompRule rules[] = {
                 { .names = calls, .action = "SCMP_ACT_ALLOW" },
-                { .names = calls_ioctl, .action = "SCMP_ACT_ALLOW", .args = &resize, .n_args = 1 },
+                { .names = calls_ioctl, .action = "SCMP_ACT_ALLOW", .args = ioctls, .n_args = 2 },
                 { .names = calls_fcntl, .action = "SCMP_ACT_ALLOW", .args = flags, .n_args = 3 },
                 { .names = calls_mmap, .action = "SCMP_ACT_ALLOW", .args = &data, .n_args = 1 },
         };

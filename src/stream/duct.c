@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,9 +12,9 @@
 #include "base/io.h"
 
 #define READS_PER_ROUND 4 /* then the others have their turn */
-/* As much as a pipe can hold: what is there when draining begins. Without it a process that writes
- * for ever would never be drained. */
-#define DRAIN_BYTES_MAX ((size_t)1 << 20)
+/* What is there when draining begins, or for what does not tell as much as pipes usually hold.
+ * Without it a process that writes for ever would never be drained. */
+#define DRAIN_BYTES ((size_t)1 << 20)
 
 struct Duct {
         Loop *loop;
@@ -41,13 +42,18 @@ Duct *duct_new(Loop *loop, size_t *held, const DuctEvents *events, void *userdat
         d->events = events;
         d->userdata = userdata;
         d->reads = d->writes = true;
-        d->drain_left = DRAIN_BYTES_MAX;
+        d->drain_left = DRAIN_BYTES;
         return d;
 }
 
 size_t duct_kept(const Duct *d)
 {
         return d->kept.len - d->written;
+}
+
+bool duct_writes(const Duct *d)
+{
+        return d->writes;
 }
 
 static void drop_kept(Duct *d)
@@ -100,7 +106,8 @@ static void stop_writing(Duct *d)
         close_when_done(d);
 }
 
-static void write_kept(Duct *d)
+/* hung_up: nobody has the other end of the terminal open, which would make room. */
+static void write_kept(Duct *d, bool hung_up)
 {
         size_t before = duct_kept(d);
         bool failed = false;
@@ -109,7 +116,7 @@ static void write_kept(Duct *d)
                 ssize_t n = write(d->fd, d->kept.data + d->written, duct_kept(d));
                 if (n < 0 && errno == EINTR)
                         continue;
-                if (n < 0 && errno == EAGAIN)
+                if (n < 0 && errno == EAGAIN && !hung_up)
                         break;
                 failed = n < 0; /* nobody reads: what is read from there tells the rest */
                 if (n > 0)
@@ -205,8 +212,10 @@ static void on_ready(void *userdata, int fd, uint32_t revents)
 {
         Duct *d = userdata;
 
-        if (d->writes && (revents & (EPOLLOUT | EPOLLERR)) && (duct_kept(d) > 0 || d->finish))
-                write_kept(d);
+        /* EPOLLHUP alone: of a terminal that nobody has open, and that has no room */
+        if (d->writes && (revents & (EPOLLOUT | EPOLLERR | EPOLLHUP)) &&
+            (duct_kept(d) > 0 || d->finish))
+                write_kept(d, revents & EPOLLHUP);
         if (d->reads && !d->paused && !d->draining && (revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
                 read_some(d);
 }
@@ -244,9 +253,13 @@ void duct_resume(Duct *d)
 
 void duct_drain(Duct *d)
 {
+        int there = 0;
+
         if (d->draining || !d->reads)
                 return;
         d->draining = true;
+        if (ioctl(d->fd, FIONREAD, &there) == 0 && there > 0 && (size_t)there > d->drain_left)
+                d->drain_left = (size_t)there;
         d->drain_later = loop_add_defer(d->loop, on_drain, d);
         update_events(d);
 }

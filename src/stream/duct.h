@@ -40,6 +40,7 @@ void duct_refuse(Duct *d);
 /* The end, when what is kept has been written: a socket's shutdown, else the descriptor's close. */
 void duct_finish(Duct *d);
 size_t duct_kept(const Duct *d);
+bool duct_writes(const Duct *d); /* false: what comes is dropped, since the end or an error */
 
 /* There is room again. */
 void duct_resume(Duct *d);

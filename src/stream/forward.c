@@ -147,7 +147,8 @@ static void on_duct_end(void *userdata, int errnum)
         mux_end(w->mux, p->lanes[ERROR]);
         worker_flush(w);
         /* what the client has sent before its end is to reach the pod: on_duct_written() */
-        if (!w->handshake.kind.spdy || (p->lanes[DATA]->in_done && duct_kept(p->duct) == 0))
+        if (!w->handshake.kind.spdy || !duct_writes(p->duct) ||
+            (p->lanes[DATA]->in_done && duct_kept(p->duct) == 0))
                 pair_end(p, NULL);
 }
 
@@ -156,9 +157,8 @@ static void on_duct_written(void *userdata, bool finished)
         Pair *p = userdata;
 
         worker_update_hold(p->forward->w);
-        /* not finished, and nothing kept: the pod takes no more */
-        if (!p->dead && p->lanes[DATA]->out_done &&
-            (finished || (p->lanes[DATA]->in_done && duct_kept(p->duct) == 0)))
+        /* all was passed on, or the pod takes no more */
+        if (!p->dead && p->lanes[DATA]->out_done && !duct_writes(p->duct))
                 pair_end(p, NULL);
 }
 

@@ -24,7 +24,7 @@ struct Packets {
         void *userdata;
         Queued *first, **last;
         size_t n_queued;
-        bool gone;
+        bool gone, deaf; /* deaf: the other side takes no more */
         uint8_t room[PACKET_BYTES_MAX + 1];
 };
 
@@ -49,20 +49,26 @@ static int send_one(Packets *p, const void *bytes, size_t n)
         return r >= 0 ? 1 : r == -EAGAIN ? 0 : (int)r;
 }
 
+static void drop_first(Packets *p)
+{
+        Queued *q = p->first;
+
+        p->first = q->next;
+        if (!p->first)
+                p->last = &p->first;
+        p->n_queued--;
+        free(q);
+}
+
+/* An error is not the end: what the other side has said before it went is still to be read. */
 static void flush(Packets *p)
 {
         while (p->first) {
-                Queued *q = p->first;
-                int r = send_one(p, q->bytes, q->n);
-                if (r < 0)
-                        set_gone(p, -r);
-                if (r <= 0)
+                int r = p->deaf ? 1 : send_one(p, p->first->bytes, p->first->n);
+                if (r == 0)
                         return;
-                p->first = q->next;
-                if (!p->first)
-                        p->last = &p->first;
-                p->n_queued--;
-                free(q);
+                p->deaf |= r < 0;
+                drop_first(p);
         }
         loop_fd_set_events(p->source, EPOLLIN);
 }
@@ -73,6 +79,10 @@ static void receive(Packets *p)
         size_t n_fds = array_len(fds);
 
         ssize_t n = io_recv_fds(p->fd, p->room, sizeof(p->room), fds, &n_fds, MSG_DONTWAIT);
+        if (n == -ECONNRESET) { /* told once, when it left ours unread; its own comes behind it */
+                n_fds = array_len(fds);
+                n = io_recv_fds(p->fd, p->room, sizeof(p->room), fds, &n_fds, MSG_DONTWAIT);
+        }
         if (n == -EAGAIN)
                 return;
         if (n <= 0) {
@@ -117,11 +127,8 @@ void packets_free(Packets *p)
                 return;
         loop_source_free(p->source);
         fd_close(p->fd);
-        while (p->first) {
-                Queued *q = p->first;
-                p->first = q->next;
-                free(q);
-        }
+        while (p->first)
+                drop_first(p);
         free(p);
 }
 
@@ -133,7 +140,7 @@ int packets_send(Packets *p, const ProtobufCMessage *m, Err *err)
                 return err_set(err, ERR_TOO_LARGE, "unix socket: %s",
                                n > PACKET_BYTES_MAX ? "a message over the limit"
                                                     : "too many messages wait for the reader");
-        if (p->gone)
+        if (p->gone || p->deaf)
                 return 0;
         Queued *q = xcalloc(1, sizeof(*q) + n);
         q->n = protobuf_c_message_pack(m, q->bytes);

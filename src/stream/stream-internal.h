@@ -57,6 +57,8 @@ extern const SessionOps command_ops, forward_ops;
 void worker_flush(Worker *w); /* after writing to mux */
 void worker_update_hold(Worker *w);
 void worker_set_up(Worker *w); /* no more deadline */
+/* The session is over, but for what the client is still to get: it cannot leave that for ever. */
+void worker_hurry(Worker *w);
 /* To the supervisor. */
 void worker_send(Worker *w, const Tare__Stream__V1__Command *c);
 /* The session's end: NULL: as it should be; else for the log, and the client where its protocol has

@@ -31,6 +31,8 @@ typedef struct StreamOptions {
         uint64_t head_deadline_ms;  /* until the request is there, then until the daemon has
                                      * answered; 0: 9 s, 30 s */
         uint64_t setup_deadline_ms; /* until the client's streams are there; 0: 30 s */
+        uint64_t stall_deadline_ms; /* when the session is over: for the client to take some more
+                                     * of the rest; 0: 10 min */
         StreamTls *tls;             /* NULL: plain */
 } StreamOptions;
 

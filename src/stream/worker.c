@@ -17,6 +17,8 @@
 #define HEAD_DEADLINE_MS   9000  /* before the daemon ends the worker, at 10 s */
 #define REDEEM_DEADLINE_MS 30000 /* the daemon has a shorter one for its supervisor's answer */
 #define SETUP_DEADLINE_MS  30000
+/* Somebody may be reading the rest page by page. */
+#define STALL_DEADLINE_MS 600000
 
 typedef Tare__Stream__V1__Redeemed Redeemed;
 typedef Tare__Stream__V1__Event Event;
@@ -38,6 +40,13 @@ void worker_set_up(Worker *w)
         loop_timer_set(w->deadline, 0);
 }
 
+void worker_hurry(Worker *w)
+{
+        uint64_t ms = w->opt->stall_deadline_ms;
+
+        client_hurry(w->client, ms ? ms : STALL_DEADLINE_MS);
+}
+
 void worker_finish(Worker *w, const Err *why)
 {
         if (w->finished)
@@ -48,6 +57,7 @@ void worker_finish(Worker *w, const Err *why)
         loop_timer_set(w->deadline, 0);
         if (w->mux)
                 mux_close(w->mux, why);
+        worker_hurry(w);
         client_finish(w->client);
 }
 

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exec over SPDY: streams, ends, statuses."""
 import os
+import select
+import signal
+import socket
 
 import pytest
-from worker import EXEC, Command
+from worker import EXEC, PATIENCE, Command, pb, send_message, wait_until
+
+SO_SNDBUFFORCE = 32
 
 VERSIONS = (1, 2, 3, 4, 5)
 
@@ -96,6 +101,29 @@ def test_supervisor_gone(worker):
     assert command.stdout.data == b"before"
 
 
+@pytest.mark.parametrize("unread", (False, True))
+def test_supervisor_gone_with_its_last_words(worker, unread):
+    """What it has said counts, also when it closed the channel with something of ours unread."""
+    command = Command(worker, stdout=True)
+    if not unread:
+        command.supervisor.start()
+    assert unread == bool(select.select([command.supervisor.sock], [], [], PATIENCE * unread)[0])
+    os.kill(worker.pid, signal.SIGSTOP)
+    wait_until(lambda: stopped(worker.pid), "the worker to stop")
+    ends = command.supervisor.opened(stdout=True)
+    os.write(ends["stdout"], b"before")
+    command.supervisor.exited(3)
+    command.supervisor.sock.close()
+    os.kill(worker.pid, signal.SIGCONT)
+    assert command.finish() == status_exit(3)
+    assert command.stdout.data == b"before"
+
+
+def stopped(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        return stat.read().rpartition(")")[2].split()[0] == "T"
+
+
 def test_client_gone(worker):
     """The channel closes, and with it the process's life ends."""
     command = Command(worker, stdin=True, stdout=True)
@@ -116,6 +144,25 @@ def test_output_is_drained(worker):
     assert (len(command.stdout.data), len(command.stderr.data)) == (60000, 60000)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_output_of_more_than_a_pipe(worker):
+    """All that is there when the process has ended, however much."""
+    command = Command(worker, stdout=True)
+    command.supervisor.start()
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 32 << 20)
+    ours.setblocking(False)
+    size = ours.send(bytes(5 << 20))
+    assert size == 5 << 20
+    send_message(command.supervisor.sock, pb.Event(opened=pb.Opened(stdout=True)),
+                 [theirs.fileno()])
+    theirs.close()
+    command.supervisor.exited(0)
+    assert command.finish() == SUCCESS
+    ours.close()
+    assert len(command.stdout.data) == size
+
+
 def test_output_that_never_ends(worker):
     """A child left behind that writes on does not hold the session."""
     command = Command(worker, stdout=True)
@@ -132,14 +179,32 @@ def test_output_that_never_ends(worker):
     assert command.finish() == SUCCESS
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_streams_that_were_not_asked_for(worker, version):
+    """Clients that open all they know get on: such a stream is at its end, and nobody hears it."""
+    protocol = f"v{version}.channel.k8s.io" if version > 1 else "channel.k8s.io"
+    client = worker.spdy(protocols=[protocol], stdout=True)
+    error = client.open(streamtype="error")
+    extra = [client.open(streamtype=name) for name in ("stdin", "stderr", "resize")]
+    for stream in extra:
+        client.write(stream, b"to nobody", fin=True)
+    stdout = client.open(streamtype="stdout")
+    client.wait(lambda: stdout.replied and all(s.ended for s in extra))
+    assert all(s.replied and s.reset is None and not s.data for s in extra)
+    worker.supervisor.start()
+    os.write(worker.supervisor.opened(stdout=True)["stdout"], b"out")
+    worker.supervisor.exited(0)
+    client.wait(lambda: stdout.ended and error.ended)
+    assert stdout.data == b"out"
+
+
 def test_stream_twice_or_unknown(worker):
     client = worker.spdy(stdout=True)
     wanted = [client.open(streamtype="error")]
-    refused = [client.open(streamtype="error"), client.open(streamtype="stdin"),
-               client.open(streamtype="other"), client.open()]
+    refused = [client.open(streamtype="error"), client.open(streamtype="other"), client.open()]
     wanted.append(client.open(streamtype="stdout"))
     client.wait(lambda: all(s.replied for s in wanted))
-    assert [s.reset for s in refused] == [5] * 4
+    assert [s.reset for s in refused] == [5] * 3
     assert not any(s.replied for s in refused)
     worker.supervisor.start()
 

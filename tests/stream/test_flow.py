@@ -6,7 +6,7 @@ import select
 import struct
 
 import pytest
-from worker import PORT_FORWARD, Command
+from worker import PORT_FORWARD, Command, send_all_that_fits
 
 MEMORY_KIB = 12 << 10  # of a session at its worst, with the program itself
 
@@ -27,13 +27,6 @@ def write_all_that_fits(fd, limit=64 << 20):
     count = 0
     while select.select([], [fd], [], 0.5)[1] and count < limit:
         count += os.write(fd, b"z" * 65536)
-    return count
-
-
-def send_all_that_fits(sock, data, limit=64 << 20):
-    count = 0
-    while select.select([], [sock], [], 0.5)[1] and count < limit:
-        count += sock.send(data[count % len(data):])
     return count
 
 

@@ -135,6 +135,26 @@ def test_pod_ends_first(worker, client):
     assert read_all(pod) == b"still sent"
 
 
+@pytest.mark.parametrize("when", ("before its end", "after its end"))
+def test_pod_takes_no_more(worker, client, when):
+    """When neither direction can go on, the pair is over, though its client does not end it."""
+    pair = Pair(client, 1)
+    pod = pair.accept(worker.supervisor)
+    if when == "after its end":
+        pod.shutdown(socket.SHUT_WR)
+        pair.done()
+        pod.close()
+        client.write(pair.data, b"to nobody")
+    else:
+        pod.shutdown(socket.SHUT_RD)
+        client.write(pair.data, b"to nobody")
+        client.ping(1)
+        client.wait(lambda: client.pings)
+        pod.close()
+    client.wait(lambda: pair.data.reset is not None)
+    assert pair.data.reset == 5 and not pair.error.data
+
+
 def test_sent_before_the_connection(worker, client):
     pair = Pair(client, 1)
     client.write(pair.data, b"early", fin=True)

@@ -8,14 +8,14 @@ import termios
 import tty
 
 import pytest
-from worker import EXEC, Command, wait_until
+from worker import EXEC, Command, send_all_that_fits, wait_until
 from support.websocket import BINARY, WebSocket
 
 
 @pytest.fixture
 def terminal():
-    """(master, slave)"""
-    ends = pty.openpty()
+    """[master, slave]"""
+    ends = list(pty.openpty())
     tty.setraw(ends[1])
     yield ends
     for fd in ends:
@@ -78,6 +78,23 @@ def test_bytes_and_the_end(worker, terminal):
     command.supervisor.exited(0)
     assert command.finish()["status"] == "Success"
     assert command.stdout.data == b"p" * 3000
+
+
+def test_input_that_nobody_takes_any_more(start, terminal):
+    """The last who had the terminal open has gone: what was kept for it holds nothing up."""
+    worker = start(small_buffers=True)
+    command = Command(worker, tty=True, stdin=True, stdout=True)
+    command.supervisor.start()
+    command.supervisor.opened_terminal(terminal[0])
+    frame = struct.pack(">II", command.stdin.id, 65536) + bytes(65536)
+    sent = send_all_that_fits(worker.client, frame)
+    os.close(terminal[1])
+    terminal[1] = os.open(os.devnull, os.O_RDONLY)
+    worker.client.sendall(frame[sent % len(frame):])
+    command.spdy.ping(1)
+    command.spdy.wait(lambda: command.spdy.pings)
+    command.supervisor.exited(0)
+    assert command.finish()["status"] == "Success"
 
 
 def test_over_channels(worker, terminal):

@@ -4,6 +4,7 @@ import array
 import fcntl
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -53,6 +54,14 @@ def wait_until(condition, what="the condition"):
     while not condition():
         assert time.monotonic() < end, f"not in time: {what}"
         time.sleep(0.01)
+
+
+def send_all_that_fits(sock, data, limit=64 << 20):
+    """Sends until nobody has read for half a second; the bytes sent."""
+    count = 0
+    while select.select([], [sock], [], 0.5)[1] and count < limit:
+        count += sock.send(data[count % len(data):])
+    return count
 
 
 class Supervisor:
