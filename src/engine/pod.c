@@ -182,14 +182,19 @@ static int make_dirs(const Pod *p, Err *err)
 {
         static const char *const below[] = { "", "/shm", "/ns", "/exits", "/containers" };
         SpecPodUsers users;
-        /* Only the mapped root of a program that finds the container's root by its path. */
-        bool crossed = pod_runtime(p) && spec_pod_users(p->request->config, &users);
+        /* By the mapped root alone, when a program finds the container's root by its path: to
+         * others on the node the programs of an image, also those with the set-user-ID bit, are
+         * not to be there. */
+        bool crossed = runtime_is_program(pod_runtime(p)) &&
+                       spec_pod_users(p->request->config, &users);
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < array_len(below); i++) {
                 _cleanup_free_ char *path = xasprintf("%s%s", p->dir, below[i]);
                 bool on_the_way = i == 0 || i == array_len(below) - 1;
-                r = io_mkdir_p(path, crossed && on_the_way ? 0711 : 0700);
+                r = io_mkdir_p(path, crossed && on_the_way ? 0710 : 0700);
+                if (r == 0 && crossed && on_the_way && lchown(path, (uid_t)-1, users.gid) < 0)
+                        r = -errno;
                 if (r < 0)
                         return err_sys(err, -r, "make folder '%s'", path);
         }

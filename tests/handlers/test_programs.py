@@ -186,3 +186,25 @@ def test_features(make_node, runtimes):
     assert set(found) == {"", "tare", "runc", "crun", "runc-new"}
     assert found["runc-new"].recursive_read_only_mounts
     assert not found["runc"].user_namespaces, "1.1 cannot id-map mounts"
+
+
+def test_a_root_by_its_path_is_not_for_others(make_node, runtimes, layout):
+    """The mapped root crosses the pod's folders, and nobody else on the node: an image's programs
+    with the set-user-ID bit are not to be there for them."""
+    node = make_node(config=runtimes["runc-new"])
+    node.load_image(layout)
+    users = [{"host_id": 200000, "container_id": 0, "length": 65536}]
+    wanted = {"userns_options": {"mode": 0, "uids": users, "gids": users}}
+    wait_until(lambda: {h.name: h.features for h in node.client.Status().runtime_handlers}[
+        "runc-new"].user_namespaces, 30, "the features of the handlers")
+    pod = node.run_pod(handler="runc-new", linux={"security_context": {
+        "namespace_options": wanted}})
+    container = pod.run()
+    assert container.exec("id", "-u").stdout == b"0\n"
+    root = node.path("state/pods", pod.id, "containers", container.id, "rootfs")
+
+    def seen_by(number):
+        ids = [f"--reuid={number}", f"--regid={number}", "--clear-groups"]
+        return node.inside("setpriv", *ids, "test", "-e", f"{root}/bin").returncode == 0
+
+    assert seen_by(0) and seen_by(200000) and not seen_by(65534) and not seen_by(1000)
