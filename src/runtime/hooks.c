@@ -114,6 +114,8 @@ static int run_hook(const OciHook *h, int in, char *const *env, Err *err)
         spawn.envp = h->env ? h->env : env;
         spawn.stdio[0] = in;
         spawn.stdio[1] = spawn.stdio[2] = out;
+        /* who waits for it has a deadline of its own */
+        spawn.death_signal = SIGKILL;
         int r = lseek(in, 0, SEEK_SET) < 0 ? -errno : io_set_nonblock(o.fd, true);
         if (r == 0)
                 r = spawn_program(&spawn, NULL, &pidfd);

@@ -223,8 +223,12 @@ static int exit_child(JobChild *jc, void *arg, Err *err)
                 .oom_kills = runtime_cgroup_oom_kills(spec, c->id, c->systemd_cgroup),
                 .slice_oom_kills = runtime_slice_oom_kills(spec, c->id, c->systemd_cgroup),
         };
+        RuntimeTarget t = container_target(c);
+        if (c->unanswered) { /* fails as well when it is gone */
+                job_step(jc, "kill what may run on");
+                (void)c->ops->kill(jc, &t, spec, SIGKILL, true, NULL);
+        }
         if (c->shares_pid) {
-                RuntimeTarget t = container_target(c);
                 r = c->ops->kill(jc, &t, spec, SIGKILL, true, err);
                 if (r < 0)
                         return r;
@@ -259,13 +263,15 @@ static void log_synced(void *userdata, int r, const Err *err)
 }
 
 /* Of a process that only waited for the container: the code is in what it has written. It wrote
- * none: the sandbox has gone, and the container was killed with it. */
+ * none: the sandbox has gone, and the container was killed with it; or it was killed itself, and
+ * then the container is, before its end is on record. */
 static void read_answer(Container *c)
 {
         if (c->answer_fd < 0)
                 return;
         int code = oci_program_read_answer(c->answer_fd);
         c->answer_fd = fd_close(c->answer_fd);
+        c->unanswered = code < 0;
         if (code < 0)
                 code = 128 + SIGKILL;
         c->exit.exit_code = (unsigned)code;

@@ -65,6 +65,7 @@ struct Container {
         const RuntimeOps *ops;
         OciProgram *program; /* NULL: the built-in runtime */
         int answer_fd;       /* of RuntimeMade */
+        bool unanswered;     /* who waited for its end told no exit code: it may run on */
         bool launched;       /* a creator ran: there may be a cgroup */
         bool shares_pid;     /* its end does not end its processes */
         ContainerStdio io;

@@ -198,7 +198,10 @@ static int exec_child(JobChild *jc, void *arg, Err *err)
                 }
                 n++;
         }
-        return job_result(jc, &result, sizeof(result), fds, n, err);
+        r = job_result(jc, &result, sizeof(result), fds, n, err);
+        if (r < 0 && pidfd >= 0)
+                (void)pidfd_kill(pidfd, SIGKILL); /* nobody would hear of it */
+        return r;
 }
 
 /* --- the end of a process tree, in a job --- */
@@ -209,19 +212,42 @@ typedef struct Tree {
         size_t n;
 } Tree;
 
-static bool tree_add(Tree *t, pid_t pid)
+static bool tree_has(const Tree *t, pid_t pid)
 {
         for (size_t i = 0; i < t->n; i++)
                 if (t->pids[i] == pid)
-                        return false;
-        if (t->n == TREE_MAX)
+                        return true;
+        return false;
+}
+
+static bool has_ended(int pidfd)
+{
+        struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+        return poll(&p, 1, 0) != 0;
+}
+
+static void tree_add(Tree *t, pid_t pid, int pidfd)
+{
+        t->pids[t->n] = pid;
+        t->pidfds[t->n++] = pidfd;
+        (void)pidfd_kill(pidfd, SIGSTOP); /* so that it makes no more while we look */
+}
+
+/* A number that was in a list of children may be another process's by now: it is taken when its
+ * parent is one of ours, and it has not ended since that was read. */
+static bool tree_add_child(Tree *t, pid_t pid)
+{
+        if (pid < 2 || t->n == TREE_MAX || tree_has(t, pid))
                 return false;
         int pidfd = pidfd_open_pid(pid);
         if (pidfd < 0)
                 return false;
-        t->pids[t->n] = pid;
-        t->pidfds[t->n++] = pidfd;
-        (void)pidfd_kill(pidfd, SIGSTOP); /* so that it makes no more while we look */
+        if (!tree_has(t, process_parent(pid)) || has_ended(pidfd)) {
+                close(pidfd);
+                return false;
+        }
+        tree_add(t, pid, pidfd);
         return true;
 }
 
@@ -240,7 +266,7 @@ static void add_children(Tree *t, pid_t pid, bool *ret_new)
                         continue;
                 _cleanup_strv_ char **pids = strv_split(list.data, " \n");
                 for (size_t i = 0; pids && pids[i]; i++)
-                        *ret_new |= tree_add(t, (pid_t)strtol(pids[i], NULL, 10));
+                        *ret_new |= tree_add_child(t, (pid_t)strtol(pids[i], NULL, 10));
         }
 }
 
@@ -270,7 +296,7 @@ static int kill_tree_child(JobChild *jc, void *arg, Err *err)
                 r = oci_program_kill_exec(&target, e->inside, err);
         }
         job_step(jc, "find the process's children");
-        bool alive = tree_add(t, pid);
+        tree_add(t, pid, proc_pidfd(e->proc));
         for (int round = 0; more && round < TREE_ROUNDS; round++) {
                 more = false;
                 for (size_t i = 0; i < t->n; i++)
@@ -278,8 +304,8 @@ static int kill_tree_child(JobChild *jc, void *arg, Err *err)
         }
         job_step(jc, "kill");
         /* Also those whose parent ended before: they are in its session's group unless they left.
-         */
-        if (alive && pid > 1 && getpgid(pid) == pid)
+         * While it is there, its number is no other's, nor is that group's. */
+        if (!has_ended(proc_pidfd(e->proc)) && getpgid(pid) == pid)
                 (void)kill(-pid, SIGKILL);
         for (size_t i = 0; i < t->n; i++)
                 (void)pidfd_kill(t->pidfds[i], SIGKILL); /* ESRCH: gone */
@@ -351,6 +377,8 @@ static void start_kill(Exec *e)
         JobSpec job = { .name = "kill exec",
                         .fn = kill_tree_child,
                         .arg = e,
+                        .keep = { proc_pidfd(e->proc) },
+                        .n_keep = 1,
                         .deadline_ms = s->deadline_ms,
                         .done = kill_done,
                         .userdata = e };

@@ -25,7 +25,6 @@
 #define LOG_MAX     ((size_t)1 << 20)
 #define LOG_CUT     600 /* bytes of a message that are kept */
 #define PID_MAX     32
-#define STAT_MAX    4096
 #define CALL_MS     8000  /* three of them within a job's time */
 #define START_MS    25000 /* of what starts something */
 #define CONSOLE_MS  5000  /* for a master that the program says to have sent */
@@ -316,19 +315,6 @@ int oci_read_pid(const RuntimeTarget *t, const char *file, pid_t *ret, Err *err)
         return 0;
 }
 
-/* 0: gone. */
-static pid_t parent_of(pid_t pid)
-{
-        _cleanup_free_ char *path = xasprintf("/proc/%d/stat", pid);
-        _cleanup_strbuf_ StrBuf stat = {};
-
-        if (io_read_file(AT_FDCWD, path, STAT_MAX, &stat) < 0)
-                return 0;
-        /* the name may hold anything; after it: state, parent */
-        const char *end = strrchr(stat.data, ')');
-        return end && strlen(end) > 4 ? (pid_t)strtol(end + 4, NULL, 10) : 0;
-}
-
 int oci_open_child(const RuntimeTarget *t, pid_t pid, Err *err)
 {
         _cleanup_close_ int pidfd = pidfd_open_pid(pid);
@@ -337,7 +323,7 @@ int oci_open_child(const RuntimeTarget *t, pid_t pid, Err *err)
                 return -ESRCH;
         if (pidfd < 0)
                 return err_sys(err, -pidfd, "open process %d", pid);
-        pid_t parent = parent_of(pid);
+        pid_t parent = process_parent(pid);
         if (!t->program->wait && parent != 0 && parent != getppid())
                 return err_set(err, ERR_UNSUPPORTED,
                                "runtime \"%s\": process %d of its pid file is not the container's "

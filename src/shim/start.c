@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -107,6 +108,18 @@ static int create(JobChild *jc, const StartArg *a, const OciSpec *spec, Started 
         return (int)n;
 }
 
+/* It runs, and nobody would hear of it. */
+static int undo_made(JobChild *jc, const Container *c, const OciSpec *spec, int r, Err *err)
+{
+        RuntimeTarget t = container_target(c);
+        Err undo = {};
+
+        if (c->ops->remove(jc, &t, spec, false, &undo) < 0)
+                return err_set(err, err->kind, "%.600s; and the undo failed: %.300s", err->msg,
+                               undo.msg);
+        return r;
+}
+
 static int start_child(JobChild *jc, void *arg, Err *err)
 {
         const StartArg *a = arg;
@@ -130,10 +143,12 @@ static int start_child(JobChild *jc, void *arg, Err *err)
         made.oom_kills = runtime_cgroup_oom_kills(spec, c->id, c->systemd_cgroup);
         made.slice_oom_kills = runtime_slice_oom_kills(spec, c->id, c->systemd_cgroup);
         r = create(jc, a, spec, &made, fds, err);
+        if (r >= 0 && fault_point("shim.start.made"))
+                r = err_set(err, ERR_INTERNAL, "fault at shim.start.made");
+        if (r >= 0)
+                r = job_result(jc, &made, sizeof(made), fds, (size_t)r, err);
         trace_end(&span, c->id);
-        if (r < 0)
-                return r;
-        return job_result(jc, &made, sizeof(made), fds, (size_t)r, err);
+        return r >= 0 || made.pid == 0 ? r : undo_made(jc, c, spec, r, err);
 }
 
 /* For a creator that died: what it made is found by the container's cgroup. */
@@ -145,34 +160,37 @@ static int sweep_child(JobChild *jc, void *arg, Err *err)
 
         job_step(jc, "read config.json");
         int r = container_read_spec(c, &spec, err);
+        if (r >= 0 && fault_point("shim.start.sweep"))
+                r = err_set(err, ERR_INTERNAL, "fault at shim.start.sweep");
         return r < 0 ? r : c->ops->remove(jc, &t, spec, false, err);
 }
 
 /* --- failure --- */
 
-/* Nothing of the start is left but, for a prepared container, its record: it can only be deleted
- * when the creator has had its root. */
-static void start_undone(Container *c)
+/* clean: nothing of the start is left but, for a prepared container, its record: it can only be
+ * deleted when the creator has had its root. Else the delete looks for what is left. */
+static void start_undone(Container *c, bool clean)
 {
         c->phase = CONTAINER_PREPARED;
-        c->launched = false;
+        if (clean)
+                c->launched = false;
         container_close_stdio(c);
         if (c->io.has_log)
                 log_client_close(c->shim->logs, c->io.log, NULL, NULL);
         c->io.has_log = false;
-        if (!c->prepared && c->n_deletes == 0)
+        if (clean && !c->prepared && c->n_deletes == 0)
                 container_drop(c);
         container_settled(c);
         container_unref(c);
 }
 
-static void start_failed(Container *c, const Err *cause)
+static void start_failed(Container *c, const Err *cause, bool clean)
 {
         Err err = {};
 
         (void)err_wrap(&err, err_copy(&err, cause), "start container '%s'", c->id);
         server_reply_err(c->shim->server, c->waiting, &err);
-        start_undone(c);
+        start_undone(c, clean);
 }
 
 static void sweep_done(void *userdata, JobResult *res)
@@ -180,9 +198,10 @@ static void sweep_done(void *userdata, JobResult *res)
         Container *c = userdata;
 
         if (res->r < 0)
-                log_warning("ctr=%s after a start that died: %s, ignoring", c->id, res->err.msg);
+                log_warning("ctr=%s after a start that died: %s; its delete tries again", c->id,
+                            res->err.msg);
         _cleanup_free_ Err *cause = take_ptr(c->start_err);
-        start_failed(c, cause);
+        start_failed(c, cause, res->r >= 0);
 }
 
 static void start_died(Container *c, const Err *cause)
@@ -197,8 +216,8 @@ static void start_died(Container *c, const Err *cause)
                         .userdata = c };
 
         if (job_start(s->loop, s->procs, &job, NULL, &err) < 0) {
-                log_warning("ctr=%s %s, ignoring", c->id, err.msg);
-                start_failed(c, cause);
+                log_warning("ctr=%s %s; its delete tries again", c->id, err.msg);
+                start_failed(c, cause, false);
                 return;
         }
         c->start_err = xmemdup(cause, sizeof(*cause));
@@ -228,7 +247,7 @@ static void start_done(void *userdata, JobResult *res)
                 return;
         }
         if (res->r < 0) {
-                start_failed(c, &res->err);
+                start_failed(c, &res->err, true);
                 return;
         }
         tare_assert(res->len == sizeof(made));
@@ -332,7 +351,7 @@ static void log_opened(void *userdata, int r, const Err *cause)
         else
                 r = launch(c, &err);
         if (r < 0)
-                start_failed(c, err.kind ? &err : cause);
+                start_failed(c, err.kind ? &err : cause, true);
 }
 
 static int get_startable(Shim *s, const StartRequest *req, Container **ret, Err *err)
@@ -430,6 +449,6 @@ int shim_start_container(Shim *s, Call call, const Request *request, Frame *fram
                 c->io.has_log = r >= 0;
         }
         if (r < 0)
-                start_undone(c);
+                start_undone(c, true);
         return r;
 }

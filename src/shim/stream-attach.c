@@ -17,12 +17,40 @@
 #include "shim/stream.h"
 #include "sys/tty.h"
 
+/* Each may keep a MiB of output that its client has not taken, and as much again in pipes and its
+ * worker. */
+#define ATTACHES_MAX    128 /* of a pod */
+#define ATTACHES_OF_ONE 64  /* of a container */
+
 static int check_running(const Container *c, Err *err)
 {
         if (c->init && !c->gone)
                 return 0;
         return err_set(err, ERR_PRECONDITION, "container '%s' is not running (%s)", c->id,
                        container_state_name(c));
+}
+
+static int check_number(const Shim *s, const Container *c, Err *err)
+{
+        int of_pod = 0, of_one = 0;
+
+        for (const Stream *st = s->streams; st; st = st->next) {
+                if (st->ops != &stream_attach_ops)
+                        continue;
+                of_pod++;
+                of_one += st->c == c;
+        }
+        if (of_one >= ATTACHES_OF_ONE)
+                return err_set(err, ERR_NO_SPACE,
+                               "container '%s' has %d attached sessions, the most at a time: end "
+                               "one, or read its log",
+                               c->id, of_one);
+        if (of_pod > ATTACHES_MAX) /* this one is in the list */
+                return err_set(err, ERR_NO_SPACE,
+                               "the pod has %d attached sessions, the most at a time: end one, or "
+                               "read the logs",
+                               ATTACHES_MAX);
+        return 0;
 }
 
 int stream_attach_open(Stream *st, const Tare__Shim__V1__StreamAttach *req, Err *err)
@@ -32,6 +60,8 @@ int stream_attach_open(Stream *st, const Tare__Shim__V1__StreamAttach *req, Err 
         int r = container_get(st->shim, req->container_id, &c, err);
         if (r >= 0)
                 r = check_running(c, err);
+        if (r >= 0)
+                r = check_number(st->shim, c, err);
         if (r < 0)
                 return r;
         if ((req->stdout || req->stderr) && !c->io.has_log)

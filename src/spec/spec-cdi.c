@@ -179,12 +179,46 @@ static void add_net_device(OciLinux *l, const CdiNetDevice *d)
                 (OciNetDevice){ .name = xstrdup(d->host_name), .new_name = xstrdup(d->name) };
 }
 
+static int check_id(uint32_t id, uint32_t size, const char *what, const char *of, Err *err)
+{
+        if (id < size)
+                return 0;
+        return err_set(err, ERR_INVALID,
+                       "CDI: %s %u%s is not in the pod's user namespace, which has ids 0 to %u; "
+                       "change the specification, or the pod's mode to NODE (in a pod: "
+                       "hostUsers: true)",
+                       what, id, of, size - 1);
+}
+
+/* A kernel knows no others in the pod's user namespace. */
+static int check_ids(const SpecInput *in, const CdiEdits *e, Err *err)
+{
+        SpecPodUsers users;
+        int r = 0;
+
+        if (!in->pod->user_path || !spec_pod_users(in->pod->config, &users))
+                return 0;
+        for (size_t i = 0; i < e->n_additional_gids && r == 0; i++)
+                r = check_id(e->additional_gids[i], users.size, "group", "", err);
+        for (size_t i = 0; i < e->n_nodes && r == 0; i++) {
+                const CdiNode *n = &e->nodes[i];
+                _cleanup_free_ char *of = xasprintf(" of '%s'", n->path);
+                r = n->has_uid ? check_id(n->uid, users.size, "user", of, err) : 0;
+                if (r == 0 && n->has_gid)
+                        r = check_id(n->gid, users.size, "group", of, err);
+        }
+        return r;
+}
+
 int spec_cdi_build(SpecBuild *b, Err *err)
 {
         const CdiEdits *e = b->in->cdi;
 
         if (!e)
                 return 0;
+        int r = check_ids(b->in, e, err);
+        if (r < 0)
+                return r;
         if (e->rdt.present)
                 return err_set(err, ERR_UNSUPPORTED,
                                "CDI: a device asks for intelRdt, which this node does not give to "

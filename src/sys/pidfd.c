@@ -78,32 +78,46 @@ int pidfd_exit_info(int pidfd, int *ret_status)
         return 0;
 }
 
-char process_state(pid_t pid, uint64_t *ret_start)
+/* text: STAT_MAX bytes. What follows the name and a blank: state, parent, ... ; NULL: gone. The
+ * name may hold anything, also ") R 1": fields count from the last parenthesis. */
+static const char *read_stat(pid_t pid, char *text)
 {
-        char path[32], text[STAT_MAX];
+        char path[32];
 
         snprintf(path, sizeof(path), "/proc/%d/stat", pid);
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
-                return 0;
-        ssize_t n = read(fd, text, sizeof(text) - 1);
+                return NULL;
+        ssize_t n = read(fd, text, STAT_MAX - 1);
         if (n <= 0)
-                return 0;
+                return NULL;
         text[n] = 0;
-        /* The name may hold anything, also ") R 1": fields count from the last parenthesis. */
-        char *p = strrchr(text, ')');
-        if (!p || p[1] != ' ')
-                return 0;
-        char state = p[2];
-        p++;
-        for (int field = STAT_FIELD_AFTER_NAME; field <= STAT_START_TIME; field++) {
+        const char *p = strrchr(text, ')');
+        return p && p[1] == ' ' ? p + 2 : NULL;
+}
+
+char process_state(pid_t pid, uint64_t *ret_start)
+{
+        char text[STAT_MAX];
+        const char *fields = read_stat(pid, text), *p = fields;
+
+        for (int field = STAT_FIELD_AFTER_NAME; p && field < STAT_START_TIME; field++) {
                 p = strchr(p, ' ');
-                if (!p)
-                        return 0;
-                p++;
+                if (p)
+                        p++;
         }
+        if (!p)
+                return 0;
         *ret_start = strtoull(p, NULL, 10);
-        return *ret_start == 0 ? 0 : state;
+        return *ret_start == 0 ? 0 : *fields;
+}
+
+pid_t process_parent(pid_t pid)
+{
+        char text[STAT_MAX];
+        const char *fields = read_stat(pid, text);
+
+        return fields && fields[0] && fields[1] == ' ' ? (pid_t)strtol(fields + 2, NULL, 10) : 0;
 }
 
 uint64_t process_start_time(pid_t pid)

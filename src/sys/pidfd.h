@@ -23,6 +23,8 @@ int pidfd_exit_info(int pidfd, int *ret_status);
 char process_state(pid_t pid, uint64_t *ret_start);
 /* Field 22 alone; 0 when there is no such process. */
 uint64_t process_start_time(pid_t pid);
+/* 0 when there is no such process. */
+pid_t process_parent(pid_t pid);
 /* 128 + signal when killed, else the exit code. */
 unsigned process_exit_code(int status);
 

@@ -162,3 +162,10 @@ def test_user_namespace(node, folders):
     write(folders[0], "a.json", {"a": {"env": ["A=1"], "deviceNodes": [{"path": "/dev/fuse"}]}})
     if os.path.exists("/dev/fuse"):
         assert pod.shell("echo $A; stat -c %t:%T /dev/fuse", **named("a")) == "1\na:e5\n"
+    write(folders[0], "b.json", {
+        "group": {"additionalGids": [65536]},
+        "owner": {"deviceNodes": [{"path": "/dev/null", "uid": 65536}]}})
+    refused(lambda: pod.create(**named("group")), Code.INVALID_ARGUMENT,
+            "CDI: group 65536 is not in the pod's user namespace, which has ids 0 to 65535")
+    refused(lambda: pod.create(**named("owner")), Code.INVALID_ARGUMENT,
+            "CDI: user 65536 of '/dev/null' is not in the pod's user namespace")

@@ -178,3 +178,24 @@ def test_port_forward(node):
     finally:
         forward.kill()
         forward.communicate()
+
+
+def test_a_waiter_that_dies_takes_the_container_with_it(node):
+    """It is told as exited: so it must not run on."""
+    pod = run_pod(node)
+    container = pod.run(["sh", "-c", TRAP])
+    wait_lines(container, 1)
+    supervisor = pod.info()["supervisorPid"]
+    with open(f"/proc/{supervisor}/task/{supervisor}/children", encoding="utf-8") as children:
+        pids = [int(pid) for pid in children.read().split()]
+
+    def words(pid):
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8") as line:
+            return line.read().split("\0")
+
+    (waiter,) = [pid for pid in pids if "wait" in words(pid) and container.id in words(pid)]
+    os.kill(waiter, signal.SIGKILL)
+    assert container.wait(SECONDS).exit_code == 137
+    runsc = node.inside(find("runsc", "TARE_RUNSC", "runsc"), "--root",
+                        node.path("state/runtimes/runsc"), "state", container.id)
+    assert json.loads(runsc.stdout)["status"] == "stopped", runsc.stdout + runsc.stderr

@@ -389,6 +389,27 @@ def test_creator_that_dies_leaves_nothing(make_pod):
     pod.shutdown()
 
 
+def test_start_that_cannot_be_told_leaves_nothing(make_pod):
+    """The init runs when its creator fails."""
+    pod = make_pod(env={"TARE_FAULT": "shim.start.made=fail"})
+    pod.sandbox()
+    with pytest.raises(ShimError, match="start container 'a': fault at shim.start.made"):
+        pod.sh("a", "sleep 1000")
+    assert pod.cgroup_pids("a") == set()
+    pod.client.delete("a")
+
+
+def test_what_a_sweep_left_the_delete_takes(make_pod):
+    """The creator dies when the init runs, and what looks for it fails."""
+    pod = make_pod(env={"TARE_FAULT": "shim.start.made=kill,shim.start.sweep=fail"})
+    pod.sandbox()
+    with pytest.raises(ShimError, match="start container"):
+        pod.sh("a", "sleep 1000")
+    assert pod.cgroup_pids("a")
+    pod.client.delete("a")
+    assert pod.cgroup_pids("a") == set() and not pod.client.state().containers
+
+
 def test_nothing_grows(pod):
     """The same cycle over and over: descriptors, children and memory as before."""
     def cycle(n):

@@ -63,6 +63,29 @@ def test_one_stream_of_two(pod, attach):
     assert err.read_now("stderr") == (b"err x\n", True)
 
 
+def test_so_many_at_a_time(pod, attach):
+    """Each may cost memory of its own: those of a container, and of the pod, are limited."""
+    for name in ("a", "b", "c"):
+        pod.sh(name, ECHO, stdin=True)
+    first = [attach("a", start=False) for _ in range(64)]
+    with pytest.raises(ShimError, match="NO_SPACE.*'a' has 64 attached sessions, the most"):
+        attach("a", start=False)
+    for _ in range(64):
+        attach("b", start=False)
+    with pytest.raises(ShimError, match="NO_SPACE.*the pod has 128 attached sessions, the most"):
+        attach("c", start=False)
+    first[0].close()
+    wait_until(lambda: opened(attach, "c"), what="room for one")
+
+
+def opened(attach, name):
+    try:
+        return attach(name)
+    except ShimError as error:
+        assert "NO_SPACE" in str(error)
+        return None
+
+
 def test_each_gets_all_and_input_is_mixed(pod, attach):
     pod.sh("a", ECHO, stdin=True)
     sessions = [attach() for _ in range(40)]
