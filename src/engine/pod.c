@@ -185,8 +185,8 @@ static int make_dirs(const Pod *p, Err *err)
         /* By the mapped root alone, when a program finds the container's root by its path: to
          * others on the node the programs of an image, also those with the set-user-ID bit, are
          * not to be there. */
-        bool crossed = runtime_is_program(pod_runtime(p)) &&
-                       spec_pod_users(p->request->config, &users);
+        bool crossed =
+                runtime_is_program(pod_runtime(p)) && spec_pod_users(p->request->config, &users);
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < array_len(below); i++) {
