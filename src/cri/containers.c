@@ -23,6 +23,8 @@ EMPTY_REPLY(reopen_reply, Runtime__V1__ReopenContainerLogResponse,
             runtime__v1__reopen_container_log_response__init)
 EMPTY_REPLY(update_reply, Runtime__V1__UpdateContainerResourcesResponse,
             runtime__v1__update_container_resources_response__init)
+EMPTY_REPLY(checkpoint_reply, Runtime__V1__CheckpointContainerResponse,
+            runtime__v1__checkpoint_container_response__init)
 
 static const ProtobufCMessage *create_reply(Arena *a, const char *id)
 {
@@ -79,6 +81,15 @@ CRI_HANDLER(cri_update_container)
         Pending *p = pending_new(call, update_reply);
 
         pending_set_wait(p, engine_update_container(userdata, (const void *)req, pending_done, p));
+}
+
+CRI_HANDLER(cri_checkpoint_container)
+{
+        const Runtime__V1__CheckpointContainerRequest *q = (const void *)req;
+        Pending *p = pending_new(call, checkpoint_reply);
+
+        pending_set_wait(p, engine_checkpoint_container(userdata, q->container_id, q->location,
+                                                        q->timeout, pending_done, p));
 }
 
 /* --- ExecSync --- */

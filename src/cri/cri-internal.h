@@ -112,6 +112,7 @@ CRI_HANDLER(cri_remove_container);
 CRI_HANDLER(cri_list_containers);
 CRI_HANDLER(cri_container_status_call);
 CRI_HANDLER(cri_update_container);
+CRI_HANDLER(cri_checkpoint_container);
 CRI_HANDLER(cri_reopen_log);
 CRI_HANDLER(cri_exec_sync);
 CRI_HANDLER(cri_exec);

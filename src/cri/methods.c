@@ -51,7 +51,7 @@ const GrpcMethod cri_methods[] = {
         RUNTIME_STREAM(StreamPodSandboxStats, stream_pod_sandbox_stats, cri_stream_pod_stats),
         RUNTIME(UpdateRuntimeConfig, update_runtime_config, cri_update_runtime_config),
         RUNTIME(Status, status, cri_status),
-        RUNTIME(CheckpointContainer, checkpoint_container, NULL),
+        RUNTIME(CheckpointContainer, checkpoint_container, cri_checkpoint_container),
         RPC(RuntimeService, GetContainerEvents, get_events_request, container_event_response, true,
             cri_get_events),
         RUNTIME(ListMetricDescriptors, list_metric_descriptors, cri_metric_descriptors),

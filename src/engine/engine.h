@@ -120,6 +120,9 @@ EngineWait *engine_reopen_log(Engine *e, const char *id, EngineDone done, void *
 EngineWait *engine_update_container(Engine *e,
                                     const Runtime__V1__UpdateContainerResourcesRequest *req,
                                     EngineDone done, void *data);
+/* timeout_s 0: none. */
+EngineWait *engine_checkpoint_container(Engine *e, const char *id, const char *location,
+                                        int64_t timeout_s, EngineDone done, void *data);
 EngineWait *engine_pull_image(Engine *e, const Runtime__V1__PullImageRequest *req, EngineDone done,
                               void *data);
 EngineWait *engine_import_image(Engine *e, const char *path, const char *reference, EngineDone done,

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -89,6 +90,8 @@ static int notify(void *user, const Criu__Notify *n, int fd, Err *err)
         const CheckpointOptions *o = user;
 
         (void)fd;
+        if (str_eq(n->script, "post-dump") && o->stopped)
+                return o->stopped(o->user, err);
         if (!str_eq(n->script, "status-ready") || o->status_fd < 0)
                 return 0;
         int r = io_write_full(o->status_fd, "", 1);
@@ -112,7 +115,7 @@ static int check_options(const CheckpointOptions *o, Err *err)
                 return err_set(err, ERR_INVALID, "--pre-dump and --lazy-pages exclude each other");
         if (geteuid() != 0)
                 return err_set(err, ERR_DENIED, "checkpoint needs root, as criu does");
-        int r = criu_check_version(err);
+        int r = criu_check_version(NULL, err);
         if (r == 0 && (o->pre_dump || o->lazy_pages))
                 r = criu_check_features(o->pre_dump, o->lazy_pages, err);
         return r;
@@ -164,6 +167,15 @@ static int dump(const OciSpec *spec, const State *st, const CheckpointOptions *o
         return criu_call(&call, NULL, err);
 }
 
+static int check_spec(const OciSpec *spec, Err *err)
+{
+        if (!spec->linux.namespaces[OCI_NS_USER].present)
+                return 0;
+        return err_set(err, ERR_UNSUPPORTED,
+                       "linux.namespaces: criu cannot restore a user namespace with the devices "
+                       "that are bound in it; checkpoint takes containers without one");
+}
+
 int runtime_checkpoint(const RuntimeContext *ctx, const char *id, const CheckpointOptions *o,
                        Err *err)
 {
@@ -180,12 +192,54 @@ int runtime_checkpoint(const RuntimeContext *ctx, const char *id, const Checkpoi
                 return err_set(err, ERR_PRECONDITION, "cannot checkpoint a container that is %s",
                                runtime_status_name(status));
         r = state_read_spec(ctx, id, &spec, err);
-        if (r == 0 && spec->linux.namespaces[OCI_NS_USER].present)
-                r = err_set(
-                        err, ERR_UNSUPPORTED,
-                        "linux.namespaces: criu cannot restore a user namespace with the "
-                        "devices that are bound in it; checkpoint takes containers without one");
+        if (r == 0)
+                r = check_spec(spec, err);
         if (r == 0)
                 r = dump(spec, &st, o, err);
         return err_wrap(err, r, "checkpoint of container '%s'", id);
+}
+
+/* Pipes are the container's stdio by its own word: a restore puts others in their place. */
+static char **stdio_of(pid_t pid)
+{
+        char **names = NULL;
+
+        for (int i = 0; i < 3; i++) {
+                char link[48], name[64] = "";
+                snprintf(link, sizeof(link), "/proc/%d/fd/%d", pid, i);
+                ssize_t n = readlink(link, name, sizeof(name) - 1);
+                name[n > 0 ? n : 0] = 0;
+                strv_push(&names, str_skip_prefix(name, "pipe:[") ? name : "");
+        }
+        return names;
+}
+
+int runtime_checkpoint_init(const CheckpointInit *c, const CheckpointOptions *o, Err *err)
+{
+        _cleanup_(state_done) State st = { .id = xstrdup(c->id),
+                                           .bundle = xstrdup(c->bundle),
+                                           .pid = c->pid,
+                                           .start_time = c->start_time };
+        _cleanup_free_ char *version = NULL;
+        struct utsname host;
+        Err said = {};
+
+        int r = check_options(o, err);
+        if (r == 0)
+                r = criu_check_version(&version, err);
+        if (r == 0)
+                r = check_spec(c->spec, err);
+        if (r == 0)
+                r = cgroups_path(c->spec, c->id, c->systemd_cgroup, &st.cgroup, err);
+        if (r < 0)
+                return r;
+        if (!state_init_runs(&st))
+                return err_set(err, ERR_PRECONDITION, "the container has ended");
+        st.stdio = stdio_of(c->pid);
+        r = dump(c->spec, &st, o, &said);
+        if (r == 0)
+                return 0;
+        uname(&host);
+        return err_set(err, said.kind == ERR_INTERNAL ? ERR_PRECONDITION : said.kind,
+                       "checkpoint by criu %s on Linux %s: %s", version, host.release, said.msg);
 }

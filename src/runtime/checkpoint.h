@@ -24,11 +24,25 @@ typedef struct CheckpointOptions {
         bool tcp_established, tcp_close, tcp_skip_in_flight, link_remap, ext_unix_sk, shell_job,
                 file_locks, lazy_pages, auto_dedup;
         int status_fd; /* gets a zero byte when the page server is ready; -EBADF: none */
+        /* Called when all is written and the processes still stand; a failure undoes the
+         * checkpoint, and they go on. NULL: nothing. */
+        int (*stopped)(void *user, Err *err);
+        void *user;
 } CheckpointOptions;
 
 /* Ends the container, unless leave_running or pre_dump; what is left of it is for delete. */
 int runtime_checkpoint(const RuntimeContext *ctx, const char *id, const CheckpointOptions *o,
                        Err *err);
+/* The same of a container whose record the caller keeps (no_state). What criu says is a
+ * PRECONDITION, with the versions of criu and the kernel. */
+typedef struct CheckpointInit {
+        const char *id, *bundle;
+        const OciSpec *spec;
+        bool systemd_cgroup;
+        pid_t pid;
+        uint64_t start_time;
+} CheckpointInit;
+int runtime_checkpoint_init(const CheckpointInit *c, const CheckpointOptions *o, Err *err);
 /* As runtime_create() with run_now, whose members it takes: id, bundle, spec, console_socket,
  * console_fd, pid_file. The container's stdio, as far as it was pipes, becomes ours. */
 int runtime_restore(const RuntimeContext *ctx, const RuntimeCreate *c, const CheckpointOptions *o,

@@ -393,7 +393,7 @@ int criu_call(const CriuCall *call, Criu__Response **ret, Err *err)
 
 /* -- what it can ------------------------------------------------------------------------------- */
 
-int criu_check_version(Err *err)
+int criu_check_version(char **ret, Err *err)
 {
         _cleanup_(criu_response_freep) Criu__Response *resp = NULL;
         Criu__Request request = CRIU__REQUEST__INIT;
@@ -407,6 +407,8 @@ int criu_check_version(Err *err)
         const Criu__Version *v = resp->version;
         if (!v)
                 return err_set(err, ERR_CORRUPT, "criu does not say its version");
+        if (ret)
+                *ret = xasprintf("%d.%d", v->major_number, v->minor_number);
         if (v->major_number > CRIU_OLDEST_MAJOR ||
             (v->major_number == CRIU_OLDEST_MAJOR && v->minor_number >= CRIU_OLDEST_MINOR))
                 return 0;

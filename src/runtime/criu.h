@@ -38,8 +38,9 @@ typedef struct CriuCall {
 
 /* 0 when criu has done it. ret NULL: the response is of no interest. */
 int criu_call(const CriuCall *call, Criu__Response **ret, Err *err);
-/* That criu is there, and not older than CRIU_OLDEST. */
-int criu_check_version(Err *err);
+/* That criu is there, and not older than CRIU_OLDEST. ret: "3.17", freed by the caller; NULL: of no
+ * interest. */
+int criu_check_version(char **ret, Err *err);
 /* UNSUPPORTED when criu or the kernel lacks one of them. */
 int criu_check_features(bool mem_track, bool lazy_pages, Err *err);
 

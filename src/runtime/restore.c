@@ -332,7 +332,7 @@ static int check(const CheckpointOptions *o, const RuntimeCreate *c, Err *err)
                 return r;
         if (geteuid() != 0)
                 return err_set(err, ERR_DENIED, "restore needs root, as criu does");
-        return criu_check_version(err);
+        return criu_check_version(NULL, err);
 }
 
 static void restore_done(Restore *x)

@@ -68,6 +68,7 @@ struct Container {
         bool unanswered;     /* who waited for its end told no exit code: it may run on */
         bool launched;       /* a creator ran: there may be a cgroup */
         bool shares_pid;     /* its end does not end its processes */
+        bool checkpointing;  /* a checkpoint is under way */
         ContainerStdio io;
         Err *start_err; /* of a start whose remains are being swept away */
         Proc *init;

@@ -31,6 +31,7 @@ static const Handler handlers[] = {
         { CALL(RESIZE), shim_resize, false },
         { CALL(KILL_EXEC), shim_kill_exec, true },
         { CALL(OPEN_STREAM), shim_open_stream, false },
+        { CALL(CHECKPOINT_CONTAINER), shim_checkpoint_container, false },
 };
 
 int shim_check_id(const char *what, const char *id, Err *err)

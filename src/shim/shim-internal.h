@@ -95,6 +95,9 @@ int shim_state(Shim *s, Call call, const Request *req, Frame *frame, Err *err);
 int shim_exec(Shim *s, Call call, const Request *req, Frame *frame, Err *err);
 int shim_kill_exec(Shim *s, Call call, const Request *req, Frame *frame, Err *err);
 
+/* checkpoint.c */
+int shim_checkpoint_container(Shim *s, Call call, const Request *req, Frame *frame, Err *err);
+
 /* shutdown.c */
 int shim_shutdown(Shim *s, Call call, const Request *req, Frame *frame, Err *err);
 void shim_begin_shutdown(Shim *s);
