@@ -12,9 +12,11 @@
 #include "tare/stream/v1/stream.pb-c.h"
 
 #define STREAM_TOKENS_MAX      1000
+#define STREAM_TOKEN_BYTES_MAX ((size_t)16 << 20) /* of the requests, together */
 #define STREAM_TOKEN_NS        (60 * UINT64_C(1000000000))
 #define STREAM_CONNECTIONS_MAX 64                          /* that have shown no token */
 #define STREAM_CONNECTION_NS   (10 * UINT64_C(1000000000)) /* until a token is shown */
+#define STREAM_SILENCE_NS      UINT64_C(1000000000)        /* the same, when others wait */
 #define STREAM_OPEN_NS         (10 * UINT64_C(1000000000)) /* for the supervisor */
 #define STREAM_PACKET_MAX      16384
 
@@ -26,6 +28,7 @@ typedef Tare__Stream__V1__Session__Kind StreamKind;
 typedef struct StreamToken {
         StreamKind kind;
         ProtobufCMessage *request; /* Exec-, Attach- or PortForwardRequest, with a whole id */
+        size_t n_bytes;            /* of it */
         uint64_t expires_ns;       /* CLOCK_MONOTONIC */
 } StreamToken;
 
@@ -34,6 +37,7 @@ typedef struct StreamWorker StreamWorker;
 typedef struct Streams {
         Engine *engine;
         Map *tokens; /* SHA-256 of the token -> StreamToken, oldest first */
+        size_t token_bytes;
         LoopSource *sweep;
         char *base_url;
         int listen_fd;

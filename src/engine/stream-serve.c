@@ -5,7 +5,8 @@
  *   accept -> worker started -> Redeem -> OpenStream to the supervisor -> Redeemed -> session
  *             |<- a connection: 10 s ->|<-          10 s               ->|   until its process ends
  *
- * The listener rests while 64 connections have shown no token; more clients wait in its queue. */
+ * At most 64 connections have shown no token; more clients wait in the listener's queue. The oldest
+ * of the 64 goes for them, when it has had a second. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -27,6 +28,8 @@ struct StreamWorker {
         WorldStream *process;
         int control, channel; /* channel: the worker's end, until it is given */
         LoopSource *control_source, *deadline;
+        uint64_t began_ns;
+        bool ending;
         bool shown;   /* its token: no longer a connection */
         bool session; /* it has one */
         StreamToken *token;
@@ -37,10 +40,8 @@ struct StreamWorker {
 
 static void listen_as_far(Streams *s)
 {
-        bool room = !s->listen_again && s->counts.connections < STREAM_CONNECTIONS_MAX;
-
         if (s->listen_source)
-                loop_fd_set_events(s->listen_source, room ? EPOLLIN : 0);
+                loop_fd_set_events(s->listen_source, s->listen_again ? 0 : EPOLLIN);
 }
 
 /* --- a worker --- */
@@ -89,6 +90,7 @@ static void worker_ended(void *data)
 static void worker_end(StreamWorker *w, const char *why)
 {
         log_info("a stream's worker is ended: %s", why);
+        w->ending = true;
         close_control(w);
         w->streams->engine->world->end_stream(w->process);
 }
@@ -334,14 +336,14 @@ static int start_worker(Streams *s, int client, Err *err)
         }
         *w = (StreamWorker){ .streams = s, .process = process, .control = ends[0] };
         w->channel = -EBADF;
+        w->began_ns = world->now_mono(world);
         w->next = s->workers;
         if (w->next)
                 w->next->prev = w;
         s->workers = w;
         s->counts.connections++;
         w->control_source = loop_add_fd(world->loop, w->control, EPOLLIN, on_control, w);
-        w->deadline = loop_add_timer(world->loop, world->now_mono(world) + STREAM_CONNECTION_NS,
-                                     give_up, w);
+        w->deadline = loop_add_timer(world->loop, w->began_ns + STREAM_CONNECTION_NS, give_up, w);
         return 0;
 }
 
@@ -354,23 +356,52 @@ static void accept_again(void *userdata)
         listen_as_far(s);
 }
 
+static void rest_until(Streams *s, uint64_t when_ns)
+{
+        loop_fd_set_events(s->listen_source, 0);
+        if (!s->listen_again)
+                s->listen_again = loop_add_timer(s->engine->world->loop, when_ns, accept_again, s);
+}
+
 static void rest(Streams *s)
 {
         World *w = s->engine->world;
 
+        rest_until(s, w->now_mono(w) + ACCEPT_AGAIN_NS);
+}
+
+/* Somebody waits, and all places are taken: clients have their token at hand, so the one that has
+ * been silent for longest goes. The listener goes on at its end, or when it is old enough. */
+static void make_room(Streams *s)
+{
+        World *world = s->engine->world;
+        StreamWorker *oldest = NULL;
+
         loop_fd_set_events(s->listen_source, 0);
-        if (!s->listen_again)
-                s->listen_again =
-                        loop_add_timer(w->loop, w->now_mono(w) + ACCEPT_AGAIN_NS, accept_again, s);
+        for (StreamWorker *w = s->workers; w; w = w->next) { /* the newest first */
+                if (w->shown)
+                        continue;
+                if (w->ending)
+                        return;
+                oldest = w;
+        }
+        if (oldest->began_ns + STREAM_SILENCE_NS > world->now_mono(world))
+                rest_until(s, oldest->began_ns + STREAM_SILENCE_NS);
+        else
+                worker_end(oldest, "its client showed no token, and others wait");
 }
 
 /* One a round: others are to be served meanwhile. */
 static void on_listener(void *userdata, int fd, uint32_t revents)
 {
         Streams *s = userdata;
-        _cleanup_close_ int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         Err err = {};
 
+        if (s->counts.connections >= STREAM_CONNECTIONS_MAX) {
+                make_room(s);
+                return;
+        }
+        _cleanup_close_ int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (client < 0) {
                 if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                         log_error("a stream's client cannot be taken: %m");

@@ -36,10 +36,18 @@ void stream_token_free(StreamToken *t)
         free(t);
 }
 
+static void remember(Streams *s, const char *hash, StreamToken *t)
+{
+        s->token_bytes += t->n_bytes;
+        map_set(s->tokens, hash, t);
+}
+
 /* hash may be the table's own. */
-static void forget(Streams *s, const char *hash)
+static void forget(Streams *s, const char *hash, const StreamToken *t)
 {
         Err err = {};
+
+        s->token_bytes -= t->n_bytes;
 
         if (store_delete(s->engine->run, STORE_STREAM_TOKEN, hash, &err) < 0)
                 log_error("the token of a stream cannot be forgotten: %s", err.msg);
@@ -60,7 +68,7 @@ static void sweep(void *userdata)
                         next = t->expires_ns;
                         continue;
                 }
-                forget(s, hash);
+                forget(s, hash, t);
                 stream_token_free(t);
         }
         loop_timer_set(s->sweep, next);
@@ -72,14 +80,13 @@ static int save(Streams *s, const char *hash, const StreamToken *t, Err *err)
 {
         _cleanup_json_ Json *j = json_object_new_object();
         _cleanup_free_ char *facts = NULL;
-        size_t n = protobuf_c_message_get_packed_size(t->request);
-        _cleanup_free_ uint8_t *bytes = xcalloc(1, n + 1);
+        _cleanup_free_ uint8_t *bytes = xcalloc(1, t->n_bytes + 1);
 
         json_add_str(j, "verb", kinds[t->kind].verb);
         json_add_u64(j, "expires_ns", t->expires_ns);
         facts = json_print(j);
         protobuf_c_message_pack(t->request, bytes);
-        return store_put(s->engine->run, STORE_STREAM_TOKEN, hash, bytes, n, facts, err);
+        return store_put(s->engine->run, STORE_STREAM_TOKEN, hash, bytes, t->n_bytes, facts, err);
 }
 
 static int load(void *data, const char *hash, const void *config, size_t len, const char *facts,
@@ -104,7 +111,8 @@ static int load(void *data, const char *hash, const void *config, size_t len, co
                 log_warning("a stream's token is not understood: it is not taken over");
                 return 0;
         }
-        map_set(s->tokens, hash, take_ptr(t));
+        t->n_bytes = len;
+        remember(s, hash, take_ptr(t));
         return 0;
 }
 
@@ -154,6 +162,13 @@ static int give(Engine *e, StreamToken *taken, char **ret_url, Err *err)
                                "%d URLs of exec, attach and port-forward wait for their clients: "
                                "try again when some were used or have expired (%llu s)",
                                STREAM_TOKENS_MAX, (unsigned long long)(STREAM_TOKEN_NS / NS_PER_S));
+        t->n_bytes = protobuf_c_message_get_packed_size(t->request);
+        if (s->token_bytes + t->n_bytes > STREAM_TOKEN_BYTES_MAX)
+                return err_set(err, ERR_NO_SPACE,
+                               "the requests of %zu URLs that wait for their clients have %zu MiB "
+                               "together: try again when some were used or have expired (%llu s)",
+                               map_len(s->tokens), STREAM_TOKEN_BYTES_MAX >> 20,
+                               (unsigned long long)(STREAM_TOKEN_NS / NS_PER_S));
         t->expires_ns = e->world->now_mono(e->world) + STREAM_TOKEN_NS;
         id_new(token);
         digest_of(token, strlen(token), hash);
@@ -163,7 +178,7 @@ static int give(Engine *e, StreamToken *taken, char **ret_url, Err *err)
         *ret_url = xasprintf("%s/%s/%s", str_or(s->base_url, ""), kinds[t->kind].verb, token);
         if (map_len(s->tokens) == 0)
                 loop_timer_set(s->sweep, t->expires_ns);
-        map_set(s->tokens, hash, take_ptr(t));
+        remember(s, hash, take_ptr(t));
         return 0;
 }
 
@@ -178,7 +193,7 @@ int stream_token_take(Engine *e, const char *verb, const char *token, StreamToke
         if (!t || t->kind != kind_of(verb) || t->expires_ns <= e->world->now_mono(e->world))
                 return err_set(err, ERR_NOT_FOUND,
                                "the token is unknown, was used, or has expired: ask for a new URL");
-        forget(s, hash);
+        forget(s, hash, t);
         *ret = t;
         return 0;
 }

@@ -61,8 +61,10 @@ def test_exec_leaves_a_child(node, pod, transport):
 
 
 def test_exec_in_a_terminal(node, pod, transport):
-    url = exec_url(pod.run(), ("sh", "-c", "tty; while [ $(stty size | cut -c1) = 0 ]; do :; done;"
-                               "stty size; read x; echo \"<$x>\"; exit 3"), stdin=True, tty=True)
+    # a client that is late with its size: until then stty complains
+    script = ("tty; until stty size 2>/dev/null | grep -q 37; do :; done; stty size;"
+              "read x; echo \"<$x>\"; exit 3")
+    url = exec_url(pod.run(), ("sh", "-c", script), stdin=True, tty=True)
     process = start_go(node, "run", url, transport, "-i", "-t", "-s", "91x37")
     lines = [process.stdout.readline() for _ in range(2)]
     assert lines == [b"/dev/pts/0\r\n", b"37 91\r\n"]

@@ -231,6 +231,24 @@ def test_too_many_tokens(own_node):
     assert exec_url(container)
 
 
+def test_too_large_tokens(own_node):
+    """The requests that wait are bounded, too, and given back."""
+    node = own_node
+    container = node.run_pod().run()
+    command = ["true", "x" * 250_000]
+    for _ in range(67):
+        exec_url(container, command)
+    said = refused(Code.RESOURCE_EXHAUSTED, node.client.Exec, container_id=container.id,
+                   cmd=command, stdout=True)
+    assert "16 MiB" in said
+    node.kill()
+    node.start()
+    refused(Code.RESOURCE_EXHAUSTED, node.client.Exec, container_id=container.id, cmd=command,
+            stdout=True)
+    expire(node, 0)
+    assert exec_url(container, command)
+
+
 # --- the port ---
 
 def listening(node, address):
@@ -292,21 +310,30 @@ def test_configurations_that_are_refused(build, tmp_path, text, said):
 # --- connections ---
 
 def test_who_says_nothing(fake_node):
-    """64 have a worker each, for 10 s; the 65th waits until there is room."""
+    """64 have a worker each, for 10 s."""
     node = fake_node
     url = node.client.PortForward(pod_sandbox_id=node.run_pod().id).url
-    socks = [connect(node, url) for _ in range(65)]
+    socks = [connect(node, url) for _ in range(64)]
     begin = time.monotonic()
     wait_until(lambda: counts(node)["connections"] == 64, what="64 workers")
     assert node.client.Version().runtime_name == "tare"
-    for sock in socks[:64]:
-        assert read_all(sock) == b""
-    assert 5 < time.monotonic() - begin < 30
-    late = socks[64]
-    late.sendall(f"POST {urlparse(url).path} HTTP/1.1\r\n".encode())
-    assert late.recv(1), "it is served after all"
     for sock in socks:
-        sock.close()
+        assert read_all(sock) == b""
+    assert time.monotonic() - begin > 5
+    assert "others wait" not in node.log()
+    wait_until(lambda: counts(node)["connections"] == 0, what="the end of the workers")
+
+
+def test_who_says_nothing_makes_room(fake_node, redeemed):
+    """However many they are: a client with a token gets its turn."""
+    node = fake_node
+    url = node.client.PortForward(pod_sandbox_id=node.run_pod().id).url
+    socks = [connect(node, url) for _ in range(66)]
+    sock = show(node, url)
+    assert redeemed(sock)[0].session.id
+    assert node.log().count("others wait") >= 3
+    for each in (*socks, sock):
+        each.close()
     wait_until(lambda: counts(node)["connections"] == 0, what="the end of the workers")
 
 
