@@ -71,6 +71,9 @@ static const Key keys[] = {
           "Results of the plugins are kept below it, in libcni's form." },
         { "cni", "default_network", KEY_STR, AT(cni_default_network), "", NULL, false, 0, 0,
           "Name of the network that pods get. Empty: the one of the first valid file." },
+        { "cni", "networks", KEY_INT, AT(cni_networks), "1", NULL, false, 1, 16,
+          "How many networks a pod gets, of the first valid files: eth0, eth1 and so on. Its addresses "
+          "are those of eth0." },
         { "cni", "timeout_s", KEY_INT, AT(cni_timeout_s), "60", NULL, false, 1, 3600,
           "Seconds that each plugin has; then it is killed and the pod undone." },
         { "registry", "config_path", KEY_STR, AT(registry_config), "/etc/tare/certs.d", NULL, true,

@@ -162,6 +162,7 @@ static int engine_config_fill(Daemon *d, Err *err)
                 .cni_bin_dirs = c->cni_bin_dirs,
                 .cni_cache_dir = c->cni_cache_dir,
                 .cni_default_network = c->cni_default_network,
+                .cni_networks_max = (unsigned)c->cni_networks,
                 .cni_timeout_s = (unsigned)c->cni_timeout_s,
                 .netns_dir = c->netns_dir,
                 .cdi_spec_dirs = c->cdi_spec_dirs,

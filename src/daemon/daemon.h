@@ -27,7 +27,7 @@ typedef struct DaemonConfig {
                 *default_runtime, *netns_dir, *log_level, *log_format;
         char *cni_conf_dir, *cni_cache_dir, **cni_bin_dirs, *cni_default_network;
         char **cdi_spec_dirs;
-        int64_t cni_timeout_s;
+        int64_t cni_timeout_s, cni_networks;
         char *registry_config;
         char *stream_address, *stream_tls_cert, *stream_tls_key, *stream_tls_client_ca;
         char *metrics_address, *tracing_endpoint;

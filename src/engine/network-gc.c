@@ -94,6 +94,15 @@ static void add_valid(Json *list, const char *container_id, const char *ifname)
         json_object_array_add(list, j);
 }
 
+static void add_valid_pod(const Engine *e, Json *list, const Pod *p)
+{
+        for (unsigned i = 0; p->netns_path && i < NETWORK_MAX; i++) {
+                _cleanup_free_ char *ifname = xasprintf(NETWORK_IFNAME "%u", i);
+                if (i < e->config->cni_networks_max || (int)i < p->n_networks)
+                        add_valid(list, p->id, ifname);
+        }
+}
+
 /* Of pods all that they may have; of others what the cache says. */
 static int find_valid(Engine *e, const char *network, Json *list, Err *err)
 {
@@ -104,8 +113,7 @@ static int find_valid(Engine *e, const char *network, Json *list, Err *err)
         int r = cni_cache_list(e->config->cni_cache_dir, &cached, &n, err);
 
         for (size_t i = 0; map_next(e->pods, &i, &key, &value);)
-                if (((Pod *)value)->netns_path)
-                        add_valid(list, key, NETWORK_IFNAME);
+                add_valid_pod(e, list, value);
         for (size_t i = 0; r == 0 && i < n; i++) {
                 const CniCached *c = &cached[i];
                 if (c->broken && str_skip_prefix(path_basename(c->file), network))

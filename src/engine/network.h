@@ -6,8 +6,9 @@
 #include "engine/engine-internal.h"
 #include "sys/path-watch.h"
 
-#define NETWORK_IFNAME "eth0"
-#define NETWORK_ASK_S  10 /* that a plugin has for STATUS or GC, and `cni.timeout_s` at most */
+#define NETWORK_IFNAME "eth" /* and a number */
+#define NETWORK_MAX    16    /* networks of a pod */
+#define NETWORK_ASK_S  10    /* that a plugin has for STATUS or GC, and `cni.timeout_s` at most */
 
 typedef struct Network {
         CniNetworks known; /* e->cni is the first of them */

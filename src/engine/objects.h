@@ -43,6 +43,7 @@ struct Pod {
         uint64_t shim_start_time;
         pid_t pause_pid;
         bool network_up;  /* ADD has been begun: DEL is owed */
+        int n_networks;   /* that ADD was begun for, eth0 and so on; 0: not known */
         Json *cni_result; /* NULL before, and with the host's network */
         char **ips;
         char *network_problem; /* what CHECK said after a restart: "" nothing; NULL: not asked */

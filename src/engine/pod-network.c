@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pod-network.c - the pod's network as a step: the plugins of a CniRun one after the other, each a
- * process with a deadline. A failed ADD is followed by DEL through the step's undo. A daemon that
+/* pod-network.c - the pod's networks as a step: eth0, eth1, .., of each the plugins of a CniRun one
+ * after the other, each a process with a deadline. DEL goes from the last network to the first and
+ * leaves none out. A failed ADD is followed by DEL through the step's undo. A daemon that
  * finds pods has CHECK look after their networks, one pod at a time; what it finds wrong is told,
  * not mended: plugins report as broken what works, too. */
 #include <stdlib.h>
@@ -15,6 +16,9 @@ typedef struct Walk { /* op->wait while a plugin runs */
         CniRun *run;
         CniVerb verb;
         WorldProcess *process;
+        CniConfig *configs[NETWORK_MAX]; /* of a pod's networks, as they were at the begin */
+        unsigned n, done;                /* networks; those behind us */
+        Err failure;                     /* DEL: the first */
 } Walk;
 
 /* Where GC is not to be beside it. */
@@ -27,8 +31,16 @@ static void walk_free(Walk *k)
 {
         if (is_change(k))
                 network_walk_ended(k->op->engine);
+        for (unsigned i = 0; i < k->n; i++)
+                cni_config_unref(k->configs[i]);
         cni_run_free(k->run);
         free(k);
+}
+
+/* The number of the network whose turn it is: 0 is eth0. */
+static unsigned network_at(const Walk *k)
+{
+        return k->verb == CNI_DEL ? k->n - 1 - k->done : k->done;
 }
 
 static void cancel_walk(Op *op)
@@ -68,11 +80,7 @@ static int take_result(Walk *k, Err *err)
         CniResult result = {};
         int r;
 
-        if (!p)
-                return 0;
-        if (k->verb == CNI_DEL)
-                p->network_up = false;
-        if (k->verb != CNI_ADD)
+        if (!p || k->verb != CNI_ADD || network_at(k) > 0)
                 return 0;
         r = cni_run_result(k->run, &result, err);
         if (r < 0)
@@ -88,6 +96,7 @@ static int take_result(Walk *k, Err *err)
 }
 
 static int walk_on(Walk *k, Err *err);
+static int new_run(Walk *k, Err *err);
 
 static void plugin_done(void *data, int code, const StrBuf *out, const StrBuf *err_out)
 {
@@ -117,23 +126,15 @@ static uint64_t timeout_s(const Walk *k)
         return k->pod || s < NETWORK_ASK_S ? s : NETWORK_ASK_S;
 }
 
-/* OP_WAIT: a plugin runs. 0: all have, and the result is kept. */
-static int walk_on(Walk *k, Err *err)
+static int start_plugin(Walk *k, const CniExec *x, Err *err)
 {
         World *w = k->op->engine->world;
-        CniExec x;
-        int r = cni_run_next(k->run, &x, err);
-
-        if (r < 0)
-                return r;
-        if (r == 0)
-                return take_result(k, err);
         WorldExec exec = {
-                .path = x.path,
-                .argv = (char *[]){ (char *)x.path, NULL },
-                .env = x.env,
-                .input = x.input,
-                .input_len = x.input_len,
+                .path = x->path,
+                .argv = (char *[]){ (char *)x->path, NULL },
+                .env = x->env,
+                .input = x->input,
+                .input_len = x->input_len,
                 .output_max = CNI_OUTPUT_MAX,
                 .deadline_ns = w->now_mono(w) + timeout_s(k) * NS_PER_S,
                 .done = plugin_done,
@@ -141,20 +142,52 @@ static int walk_on(Walk *k, Err *err)
         };
         k->process = w->exec(w, &exec, err);
         if (!k->process)
-                return err_wrap(err, -err->num, "network plugin %s", x.plugin);
-        op_waits(k->op, k, cancel_walk, "network plugin %s (%s, pid %d)", x.plugin,
+                return err_wrap(err, -err->num, "network plugin %s", x->plugin);
+        op_waits(k->op, k, cancel_walk, "network plugin %s (%s, pid %d)", x->plugin,
                  cni_verb_name(k->verb), w->exec_pid(k->process));
         return OP_WAIT;
 }
 
-/* Takes the run. */
-static int walk_run(Op *op, Pod *p, CniRun *run, CniVerb verb, Err *err)
+/* One network is behind us, as r and err tell; whether there is another to go on with. */
+static bool goes_on(Walk *k, int r, const Err *err)
 {
-        Walk *k = xnew(Walk);
+        if (!k->pod || (r < 0 && k->verb != CNI_DEL))
+                return false;
+        if (r < 0 && k->failure.num == 0)
+                k->failure = *err;
+        cni_run_free(k->run);
+        k->run = NULL;
+        return ++k->done < k->n;
+}
 
-        *k = (Walk){ .op = op, .pod = p, .run = run, .verb = verb };
+/* OP_WAIT: a plugin runs. 0: all have, and the result is kept. */
+static int walk_on(Walk *k, Err *err)
+{
+        CniExec x;
+        int r;
+
+        do {
+                r = k->run ? 0 : new_run(k, err);
+                if (r == 0)
+                        r = cni_run_next(k->run, &x, err);
+                if (r > 0)
+                        r = start_plugin(k, &x, err);
+                else if (r == 0)
+                        r = take_result(k, err);
+                if (r == OP_WAIT)
+                        return r;
+        } while (goes_on(k, r, err));
+        if (k->failure.num != 0)
+                return err_copy(err, &k->failure);
+        if (r == 0 && k->pod && k->verb == CNI_DEL)
+                k->pod->network_up = false;
+        return r;
+}
+
+static int walk_begin(Walk *k, Err *err)
+{
         if (is_change(k))
-                network_walk_begun(op->engine);
+                network_walk_begun(k->op->engine);
         int r = walk_on(k, err);
         if (r != OP_WAIT)
                 walk_free(k);
@@ -237,9 +270,12 @@ static Json *annotations_json(const Runtime__V1__PodSandboxConfig *config)
         return j;
 }
 
-static int walk(Op *op, Pod *p, CniVerb verb, Err *err)
+/* For the network whose turn it is. */
+static int new_run(Walk *k, Err *err)
 {
-        Engine *e = op->engine;
+        Pod *p = k->pod;
+        Engine *e = p->engine;
+        _cleanup_free_ char *ifname = xasprintf(NETWORK_IFNAME "%u", network_at(k));
         const Runtime__V1__PodSandboxConfig *config = p->request->config;
         const Runtime__V1__DNSConfig *dns = config->dns_config;
         Ports ports = host_ports(config);
@@ -249,7 +285,7 @@ static int walk(Op *op, Pod *p, CniVerb verb, Err *err)
         CniAttachment att = {
                 .container_id = p->id,
                 .netns = p->netns_path,
-                .ifname = NETWORK_IFNAME,
+                .ifname = ifname,
                 .pod_namespace = config->metadata->namespace_,
                 .pod_name = config->metadata->name,
                 .pod_uid = config->metadata->uid,
@@ -274,14 +310,37 @@ static int walk(Op *op, Pod *p, CniVerb verb, Err *err)
         att.dns_servers = servers;
         att.dns_searches = searches;
         att.dns_options = options;
-        r = cni_run_new(e->cni, verb, &att, &run, err);
+        r = cni_run_new(k->configs[network_at(k)], k->verb, &att, &run, err);
         free(ports.items);
-        return r < 0 ? r : walk_run(op, p, run, verb, err);
+        if (r == 0)
+                k->run = run;
+        return r;
+}
+
+/* Of a pod whose ADD was cut short with the daemon it is not known how many networks it has: as
+ * many as there may be. */
+static unsigned count_networks(const Pod *p)
+{
+        return p->n_networks > 0 ? (unsigned)p->n_networks : p->engine->config->cni_networks_max;
+}
+
+static int walk(Op *op, Pod *p, CniVerb verb, Err *err)
+{
+        const CniNetworks *known = &op->engine->network->known;
+        Walk *k = xnew(Walk);
+
+        *k = (Walk){ .op = op, .pod = p, .verb = verb, .n = count_networks(p) };
+        for (unsigned i = 0; i < k->n && i < known->n; i++)
+                k->configs[i] = cni_config_ref(known->items[i]);
+        return walk_begin(k, err);
 }
 
 int network_walk(Op *op, CniRun *run, CniVerb verb, Err *err)
 {
-        return walk_run(op, NULL, run, verb, err);
+        Walk *k = xnew(Walk);
+
+        *k = (Walk){ .op = op, .run = run, .verb = verb };
+        return walk_begin(k, err);
 }
 
 /* --- steps --- */
@@ -297,6 +356,7 @@ int pod_step_network_up(Op *op, Pod *p, Err *err)
                 return err_set(err, ERR_UNAVAILABLE, "the pod network is not ready: %s",
                                e->cni_reason);
         p->network_up = true;
+        p->n_networks = (int)e->network->known.n;
         if (network_gate(op))
                 return OP_WAIT;
         return walk(op, p, CNI_ADD, err);

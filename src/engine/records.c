@@ -53,6 +53,7 @@ static const Fact pod_facts[] = {
         POD(shim_start_time, FACT_U64),
         POD(pause_pid, FACT_INT),
         POD(network_up, FACT_BOOL),
+        POD(n_networks, FACT_INT),
         POD(cni_result, FACT_JSON),
         POD(ips, FACT_STRV),
         POD(overhead, FACT_RESOURCES),

@@ -160,16 +160,20 @@ def test_default_network_by_name(make_node):
     node = make_node(image=False)
     write_list(node, name="50-later.conflist", network="later",
                plugins=[add_printing_plugin(node, "later")])
-    with open(node.path("config.toml"), encoding="utf-8") as file:
-        text = file.read()
-    with open(node.path("config.toml"), "w", encoding="utf-8") as file:
-        file.write(text.replace("[cni]\n", '[cni]\ndefault_network = "later"\n'))
-    node.restart()
+    restart_with(node, "default_network", "later")
     assert ready(node) == (True, "")
     assert node.run_pod().status().status.network.ip == "10.1.1.2"
     os.unlink(node.path("cni", "50-later.conflist"))
     status, words = ready(node)
     assert status is False and 'no network "later" in' in words
+
+
+def restart_with(node, key, value):
+    """A key of [cni], which counts from the next start on."""
+    os.makedirs(node.path("config.d"), exist_ok=True)
+    with open(node.path("config.d", f"{key}.toml"), "w", encoding="utf-8") as file:
+        file.write(f"[cni]\n{key} = {json.dumps(value)}\n")
+    node.restart()
 
 
 # --- STATUS ---
@@ -189,7 +193,7 @@ def test_status_of_the_plugins(make_node):
     write_list(node, "1.1.0", plugins=[{"type": "answering", "capabilities": {"dns": True}}])
     wait_until(lambda: ready(node) == (True, ""), 30, "STATUS")
     with open(node.path("asked"), encoding="utf-8") as file:
-        assert file.readline() == f"STATUS none none {node.path('plugins')}:/usr/lib/cni\n"
+        assert f"STATUS none none {node.path('plugins')}:/usr/lib/cni\n" in file
     with open(node.path("STATUS"), encoding="utf-8") as file:
         assert json.load(file) == {"cniVersion": "1.1.0", "name": "test", "type": "answering"}
 
@@ -528,3 +532,84 @@ def test_plugin_that_looks_below_run_netns(make_node):
     shown = pod.shell("ip -o addr")
     assert "eth0    inet 10.77.0.2/24" in shown and "lo    inet 127.0.0.1/8" in shown
     pod.remove()
+
+
+# --- several networks ---
+
+NOTING = """
+read -r input
+name=$(echo "$input" | sed 's/.*"name": *"\\([a-z]*\\)".*/\\1/')
+echo "$CNI_COMMAND $CNI_IFNAME $name" >> $NODE/asked
+[ ! -e $NODE/fails-$CNI_IFNAME-$CNI_COMMAND ] || exit 1
+[ $CNI_COMMAND != ADD ] || echo '{"cniVersion":"1.0.0","ips":[{"address":"10.1.1.2/24"}]}'"""
+
+
+def several(make_node):
+    node = make_node(image=False)
+    node.add_plugin("noting", NOTING)
+    for number, name in enumerate(("test", "second", "third")):
+        write_list(node, name=f"{number}0-{name}.conflist", network=name,
+                   plugins=[{"type": "noting"}])
+    os.unlink(node.path("cni", "10-test.conflist"))
+    restart_with(node, "networks", 3)
+    return node
+
+
+def lines_of(node):
+    with open(node.path("asked"), encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    os.unlink(node.path("asked"))
+    return lines
+
+
+def test_several_networks(make_node):
+    """In the order of their files; DEL goes back."""
+    node = several(make_node)
+    pod = node.run_pod()
+    assert pod.status().status.network.ip == "10.1.1.2"
+    assert not pod.status().status.network.additional_ips
+    assert lines_of(node) == ["ADD eth0 test", "ADD eth1 second", "ADD eth2 third"]
+    assert len(os.listdir(node.path("cni-cache", "results"))) == 3
+    restart_with(node, "networks", 1)  # a pod keeps those that it has
+    wait_until(lambda: "cniCheck" in pod.info(), 30, "CHECK")
+    assert pod.info()["cniCheck"] == "passed"
+    assert lines_of(node) == ["CHECK eth0 test", "CHECK eth1 second", "CHECK eth2 third"]
+    pod.remove()
+    assert lines_of(node) == ["DEL eth2 third", "DEL eth1 second", "DEL eth0 test"]
+
+
+def test_network_of_several_that_fails(make_node):
+    node = several(make_node)
+    marks = [node.path(f"fails-eth1-{verb}") for verb in ("ADD", "DEL")]
+    for mark in marks:
+        with open(mark, "w", encoding="utf-8"):
+            pass
+    with pytest.raises(CriError) as error:
+        node.run_pod()
+    assert 'network "second": plugin noting (ADD): ' in error.value.details()
+    assert lines_of(node) == ["ADD eth0 test", "ADD eth1 second",
+                              "DEL eth2 third", "DEL eth1 second", "DEL eth0 test"]
+    os.unlink(marks[0])
+    pod = node.run_pod()
+    lines_of(node)
+    with pytest.raises(CriError) as error:
+        pod.stop()
+    assert 'network "second": plugin noting (DEL): ' in error.value.details()
+    assert lines_of(node) == ["DEL eth2 third", "DEL eth1 second", "DEL eth0 test"]
+    os.unlink(marks[1])
+    pod.stop()
+
+
+def test_second_network_with_an_interface(make_node):
+    """Debian's bridge, twice."""
+    node = make_node()
+    for number, name in enumerate(("test", "second")):
+        write_list(node, name=f"1{number}-test.conflist", network=name, plugins=[{
+            "type": "bridge", "bridge": "tare0", "ipam": {
+                "type": "host-local", "dataDir": node.path("ipam"),
+                "ranges": [[{"subnet": f"10.8{number}.0.0/16"}]]}}])
+    restart_with(node, "networks", 2)
+    shown = node.run_pod().shell("ip -o -4 addr")
+    assert "eth0    inet 10.80.0.2/16" in shown and "eth1    inet 10.81.0.2/16" in shown
+    node.remove_everything()
+    assert [name for name in os.listdir(node.path("ipam", "second")) if name[0] == "1"] == []
