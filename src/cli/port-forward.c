@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* port-forward.c - tare port-forward: connections to ports of ours go on to ports of a pod.
  *
- * Each connection is a session of its own: a URL, and through its WebSocket SPDY with one pair of
- * streams, which passes on the end of either direction. What one side does not read stops the
- * other's reading. */
+ * Each connection is a session of its own, opened by a process of its own (stream-opener.c): a URL,
+ * and through its WebSocket SPDY with one pair of streams, which passes on the end of either
+ * direction. What one side does not read stops the other's reading. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -12,9 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "cli/cli-internal.h"
-#include "cli/stream-client.h"
+#include "cli/stream-opener.h"
 #include "wire/spdy.h"
 
 #define PROTOCOL       "SPDY/3.1+portforward.k8s.io"
@@ -22,6 +23,8 @@
 #define LOCAL_FULL     ((size_t)256 << 10) /* bytes that the local side has not read */
 #define BACKLOG        128
 #define ERROR_TEXT_MAX ((size_t)4 << 10)
+#define OPENING_MAX    32 /* streams at a time; more connections wait in the listeners' queues */
+#define REST_MS        100
 
 enum { STREAM_ERROR = 1, STREAM_DATA = 3 };
 
@@ -30,6 +33,7 @@ typedef struct Forward Forward;
 typedef struct Port {
         Forward *forward;
         int fd;
+        LoopSource *source;
         unsigned local, remote;
 } Port;
 
@@ -39,6 +43,7 @@ struct Connection {
         Port *port;
         int fd;
         LoopSource *source, *reap;
+        StreamOpener *opener; /* until there is a stream */
         StreamClient *stream;
         Spdy *spdy;
         StrBuf frames; /* of SPDY, read and not looked at */
@@ -54,6 +59,8 @@ struct Forward {
         Port *ports;
         size_t n_ports;
         Connection *connections;
+        size_t n_opening;
+        LoopSource *again; /* NULL: connections are taken */
 };
 
 /* --- one connection --- */
@@ -70,6 +77,7 @@ static void connection_free(Connection *c)
                 c->next->prev = c->prev;
         loop_source_free(c->source);
         loop_source_free(c->reap);
+        stream_opener_free(c->opener);
         stream_client_free(c->stream);
         spdy_free(c->spdy);
         fd_close(c->fd);
@@ -267,48 +275,85 @@ static void open_pair(Connection *c)
         send_frames(c, &frames);
 }
 
-static int open_stream(Port *p, StreamClient **ret, Err *err)
-{
-        Runtime__V1__PortForwardRequest q = RUNTIME__V1__PORT_FORWARD_REQUEST__INIT;
-        _cleanup_message_ Runtime__V1__PortForwardResponse *answer = NULL;
-        int32_t port = (int32_t)p->remote;
-        int r;
+/* --- the listeners --- */
 
-        q.pod_sandbox_id = p->forward->pod;
-        q.port = &port;
-        q.n_port = 1;
-        r = ask_runtime(p->forward->cli, PortForward, port_forward, &q, ASK_TIMEOUT_MS, &answer,
-                        err);
-        return r < 0 ? r : stream_client_open(answer->url, PROTOCOL, ret, err);
+static void listen_as_far(Forward *f)
+{
+        bool room = !f->again && f->n_opening < OPENING_MAX;
+
+        for (size_t i = 0; i < f->n_ports; i++)
+                if (f->ports[i].source)
+                        loop_fd_set_events(f->ports[i].source, room ? EPOLLIN : 0);
+}
+
+static void on_opened(void *userdata, StreamClient *stream, const Err *why)
+{
+        Connection *c = userdata;
+        Forward *f = c->port->forward;
+
+        stream_opener_free(c->opener);
+        c->opener = NULL;
+        f->n_opening--;
+        listen_as_far(f);
+        if (!stream) {
+                fprintf(stderr, "tare: port %u: %s\n", c->port->remote, why->msg);
+                connection_end(c);
+                return;
+        }
+        c->stream = stream;
+        c->source = loop_add_fd(f->loop, c->fd, EPOLLIN, on_local, c);
+        stream_client_start(stream, f->loop, &events, c);
+        open_pair(c);
+}
+
+static void on_again(void *userdata)
+{
+        Forward *f = userdata;
+
+        loop_source_free(f->again);
+        f->again = NULL;
+        listen_as_far(f);
+}
+
+/* Descriptors or memory are short: they may not be for long. */
+static void rest(Forward *f)
+{
+        if (!f->again)
+                f->again =
+                        loop_add_timer(f->loop, clock_mono_ns() + REST_MS * NS_PER_MS, on_again, f);
+        listen_as_far(f);
 }
 
 static void on_listener(void *userdata, int fd, uint32_t revents)
 {
         Port *p = userdata;
         Forward *f = p->forward;
-        StreamClient *stream = NULL;
-        Connection *c;
         Err err = {};
 
         _cleanup_close_ int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (client < 0)
-                return; /* it has gone again */
-        if (open_stream(p, &stream, &err) < 0) {
+        if (client < 0) {
+                if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                        rest(f);
+                return; /* else it has gone again */
+        }
+        Connection *c = xnew(Connection);
+        c->opener = stream_opener_start(f->cli, f->loop, f->pod, p->remote, PROTOCOL, on_opened, c,
+                                        &err);
+        if (!c->opener) {
                 fprintf(stderr, "tare: port %u: %s\n", p->remote, err.msg);
+                free(c);
+                rest(f);
                 return;
         }
-        c = xnew(Connection);
         c->port = p;
         c->fd = take_fd(client);
-        c->stream = stream;
         c->spdy = spdy_new();
         c->next = f->connections;
         if (c->next)
                 c->next->prev = c;
         f->connections = c;
-        c->source = loop_add_fd(f->loop, c->fd, EPOLLIN, on_local, c);
-        stream_client_start(stream, f->loop, &events, c);
-        open_pair(c);
+        f->n_opening++;
+        listen_as_far(f);
 }
 
 /* --- the command --- */
@@ -345,7 +390,7 @@ static int listen_at(Port *p, Err *err)
             getsockname(p->fd, (struct sockaddr *)&a, &n) < 0)
                 return err_sys(err, errno, "listen on 127.0.0.1 port %u", p->local);
         p->local = ntohs(a.sin_port);
-        (void)loop_add_fd(p->forward->loop, p->fd, EPOLLIN, on_listener, p);
+        p->source = loop_add_fd(p->forward->loop, p->fd, EPOLLIN, on_listener, p);
         printf("127.0.0.1:%u -> %u\n", p->local, p->remote);
         return 0;
 }

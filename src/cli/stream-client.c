@@ -17,7 +17,6 @@
 
 #define ANSWER_S   30 /* for each read until the upgrade */
 #define REASON_MAX ((size_t)4 << 10)
-#define READ_CHUNK ((size_t)64 << 10)
 
 /* --- connecting --- */
 
@@ -108,8 +107,8 @@ static int read_answer(StreamClient *c, const char *key, char *const *protocols,
 
         while ((r = http1_parse_response(strbuf_bytes(&c->in), c->in.len, &head, &used, err)) ==
                0) {
-                strbuf_reserve(&c->in, READ_CHUNK);
-                ssize_t n = read(c->fd, c->in.data + c->in.len, READ_CHUNK);
+                strbuf_reserve(&c->in, STREAM_CLIENT_READ);
+                ssize_t n = read(c->fd, c->in.data + c->in.len, STREAM_CLIENT_READ);
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0)
@@ -171,6 +170,17 @@ int stream_client_open(const char *url, const char *protocol, StreamClient **ret
         websocket_init(&c->ws, false);
         *ret = c;
         return 0;
+}
+
+StreamClient *stream_client_adopt(int fd, const void *p, size_t n)
+{
+        StreamClient *c = xnew(StreamClient);
+
+        c->fd = fd;
+        (void)io_set_nonblock(fd, true);
+        websocket_init(&c->ws, false);
+        strbuf_add(&c->in, p, n);
+        return c;
 }
 
 /* --- in the loop --- */
@@ -240,6 +250,15 @@ static void take_events(StreamClient *c)
         }
 }
 
+/* After whatever may have sent some. */
+static void tell_room(StreamClient *c)
+{
+        if (c->ended || !c->was_full || stream_client_is_full(c))
+                return;
+        c->was_full = false;
+        c->events->room(c->data);
+}
+
 static void on_socket(void *userdata, int fd, uint32_t revents)
 {
         StreamClient *c = userdata;
@@ -250,8 +269,8 @@ static void on_socket(void *userdata, int fd, uint32_t revents)
         if (revents & EPOLLOUT)
                 flush(c);
         if (!c->ended && readable && !c->held) {
-                strbuf_reserve(&c->in, READ_CHUNK);
-                n = read(fd, c->in.data + c->in.len, READ_CHUNK);
+                strbuf_reserve(&c->in, STREAM_CLIENT_READ);
+                n = read(fd, c->in.data + c->in.len, STREAM_CLIENT_READ);
                 if (n > 0) {
                         c->in.len += (size_t)n;
                         take_events(c);
@@ -264,10 +283,7 @@ static void on_socket(void *userdata, int fd, uint32_t revents)
                         end(c, &err);
                 }
         }
-        if (!c->ended && c->was_full && !stream_client_is_full(c)) {
-                c->was_full = false;
-                c->events->room(c->data);
-        }
+        tell_room(c);
 }
 
 /* Bytes that came with the answer, or while it was held. */
@@ -280,6 +296,7 @@ static void on_pending(void *userdata)
                 take_events(c);
         if (!c->ended)
                 flush(c);
+        tell_room(c);
 }
 
 static void look_again(StreamClient *c)

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "wire/websocket.h"
 
+#define STREAM_CLIENT_READ ((size_t)64 << 10) /* at a time */
 /* Bytes that wait to be sent, from which on no more are to be read for it. */
 #define STREAM_CLIENT_FULL ((size_t)256 << 10)
 
@@ -31,6 +32,8 @@ typedef struct StreamClient {
 
 /* "http://HOST:PORT/PATH" */
 int stream_client_open(const char *url, const char *protocol, StreamClient **ret, Err *err);
+/* Of a connection whose upgrade is behind it; p: what was read since. Takes fd. */
+StreamClient *stream_client_adopt(int fd, const void *p, size_t n);
 void stream_client_start(StreamClient *c, Loop *loop, const StreamClientEvents *events, void *data);
 void stream_client_free(StreamClient *c);
 /* A binary message: prefix (the channel) and p. */

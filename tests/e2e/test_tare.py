@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import resource
+import select
 import signal
 import socket
 import subprocess
@@ -325,6 +327,82 @@ def test_port_forward(tare, run, node):
     tare.used.add("port-forward")
     assert "expected [LOCAL:]REMOTE" in tare("port-forward", pod, "a:80", code=2).err
     assert "no pod" in tare("port-forward", "nobody", "80", code=4).err
+
+
+def forward_two(tare, run):
+    """(the forwarding process, local ports of 80 and 81 of a pod that gives back what it gets)"""
+    echo = "while :; do nc -l -p %d -e cat; done"
+    pod, _ = run(["sh", "-c", f"{echo % 80} & {echo % 81}"])
+    process = tare.start("port-forward", pod, "0:80", "0:81")
+    ports = [int(process.stdout.readline().split()[0].rpartition(":")[2]) for _ in range(2)]
+    return process, ports
+
+
+def connect_local(node, port):
+    return within_network(node.holder.pid,
+                          lambda: socket.create_connection(("127.0.0.1", port), 20))
+
+
+def echoes(node, port):
+    return ask(node, port, b"ready", half=True) == b"ready"
+
+
+def test_port_forward_while_the_daemon_hangs(tare, run, node):
+    """What is open goes on; what is new waits for the daemon, and not the other way round."""
+    process, ports = forward_two(tare, run)
+    for port in ports:
+        wait_until(lambda port=port: echoes(node, port), what="nc")
+    first = connect_local(node, ports[0])
+
+    def pass_on(sock, text):
+        sock.sendall(text)
+        return sock.recv(100) == text
+
+    def reconnect():
+        nonlocal first
+        first.close()
+        first = connect_local(node, ports[0])
+        return pass_on(first, b"one")
+
+    wait_until(reconnect, what="nc again")
+    os.kill(node.process.pid, signal.SIGSTOP)
+    try:
+        second = connect_local(node, ports[1])
+        second.sendall(b"late")
+        assert pass_on(first, b"two"), "before the daemon has answered for the second"
+    finally:
+        os.kill(node.process.pid, signal.SIGCONT)
+    assert second.recv(100) == b"late"
+    for sock in (first, second):
+        sock.close()
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 0
+
+
+def test_port_forward_out_of_descriptors(tare, run, node):
+    """It rests, and goes on when there are some again."""
+    process, ports = forward_two(tare, run)
+    wait_until(lambda: echoes(node, ports[1]), what="nc")
+    pid = process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+
+    def ticks():
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            return sum(map(int, stat.read().rpartition(")")[2].split()[11:13]))
+
+    before = ticks()
+    late = connect_local(node, ports[1])
+    late.sendall(b"late")
+    assert not select.select([late], [], [], 1)[0]
+    assert ticks() - before < 20
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    assert late.recv(100) == b"late"
+    late.close()
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 0
 
 
 def test_exec_failures_are_125(tare, run):
