@@ -51,6 +51,9 @@ def test_criu_cannot(node, pod):
     refused(node, container, REFUSED, "criu")
     if shutil.which("criu"):
         refused(node, container, Code.FAILED_PRECONDITION, "criu 3.", os.uname().release, "criu: ")
+    said = node.crictl("checkpoint", f"--export={node.path('checkpoint.tar')}", container.id,
+                       ok=False).err
+    assert "criu" in said and not os.path.exists(node.path("checkpoint.tar"))
     left = node.path("root/containers", container.id, "checkpoint")
     assert set(os.listdir(left)) <= {"config.dump", "spec.dump", "dump.log"} \
         if os.path.exists(left) else True

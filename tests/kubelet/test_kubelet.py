@@ -11,7 +11,7 @@ from support import images
 from support.metrics import BASE, MAY_MISS, OF_CONTAINERS, OF_PODS
 from support.node import cgroup_path, wait_until
 
-from cluster import NODE, Terminal
+from cluster import ADDRESS, NODE, Terminal
 
 READY = 0  # of PodSandboxState
 SCRIPT = ("echo hello from $(hostname); echo warned >&2; touch /tmp/ok; "
@@ -227,6 +227,17 @@ def test_attach(cluster):
     attach.communicate()
     assert cluster.kubectl("logs", "asks", "-c", "main").out == "got one\n"
     delete(cluster, "asks")
+
+
+def test_checkpoint(cluster, pod):
+    """The kubelet's own way to it. Where criu does not know the kernel, it says what is wrong."""
+    done = cluster.node.inside("curl", "-s", "-k", "-X", "POST",
+                               f"https://{ADDRESS}:10250/checkpoint/default/{pod}/main?timeout=60")
+    written = re.findall(r'"(/[^"]*\.tar)"', done.stdout)
+    assert written or "criu" in done.stdout, done.stdout
+    for path in written:
+        assert cluster.node.inside("tar", "tf", path).returncode == 0
+    assert "running" in containers_of(cluster, pod)["main"]["state"]
 
 
 def test_port_forward(cluster, pod):
