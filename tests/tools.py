@@ -367,19 +367,29 @@ def grpc_client():
     return folder
 
 
-def stream_client():
-    """The client of tests/streams: client-go's exec, attach and port-forward."""
-    folder = os.path.join(HERE, "streams", "client")
+def own_program(name, *folders):
+    """A Go program of ours below tests/."""
+    folder = os.path.join(HERE, *folders)
     digest = hashlib.sha256()
     for name in ("main.go", "go.mod", "go.sum"):
         with open(os.path.join(folder, name), "rb") as file:
             digest.update(file.read())
 
     def build(work):
-        run([go(), "build", "-trimpath", "-ldflags", "-s -w", "-o", f"{work}/stream-client", "."],
+        run([go(), "build", "-trimpath", "-ldflags", "-s -w", "-o", f"{work}/{name}", "."],
             env=go_environment(), cwd=folder)
 
-    return made(f"stream-client-{digest.hexdigest()[:12]}", ["stream-client"], build)[0]
+    return made(f"{name}-{digest.hexdigest()[:12]}", [name], build)[0]
+
+
+def stream_client():
+    """The client of tests/streams: client-go's exec, attach and port-forward."""
+    return own_program("stream-client", "streams", "client")
+
+
+def nri_plugin():
+    """The plugin of tests/cri/test_nri.py, on NRI's own library."""
+    return own_program("nri-plugin", "cri", "nri-plugin")
 
 
 TOOLS = {
@@ -393,6 +403,7 @@ TOOLS = {
     "runsc": runsc,
     "grpc-client": grpc_client,
     "stream-client": stream_client,
+    "nri-plugin": nri_plugin,
     "engines": engines,
     "cni-plugins": cni_plugins,
     "containerd": lambda: containerd()[0],
@@ -429,6 +440,7 @@ def test_environment():
         found["TARE_RUNC"] = runc()
         found["TARE_RUNSC"] = runsc()
         found["TARE_STREAM_CLIENT"] = stream_client()
+        found["TARE_NRI_PLUGIN"] = nri_plugin()
         found["TARE_ENGINES"] = engines()
         found["TARE_CONTAINERD"] = os.path.dirname(containerd()[0])
         found["TARE_CNI_1_1"] = cni_plugins()

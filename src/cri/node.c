@@ -71,6 +71,7 @@ CRI_HANDLER(cri_status)
         _cleanup_arena_ Arena a = {};
         const char *words = NULL;
         bool network = engine_network_ready(e, &words);
+        _cleanup_free_ char *nri = engine_nri_json(e);
 
         r.status = &status;
         arena_push(&a, status.conditions, status.n_conditions,
@@ -90,6 +91,8 @@ CRI_HANDLER(cri_status)
         if (q->verbose) {
                 add_info(&a, &r, "config", config->effective_json);
                 add_info(&a, &r, "streams", streams_json(&a, e));
+                if (nri)
+                        add_info(&a, &r, "nri", nri);
         }
         grpc_call_reply(call, &r.base);
 }

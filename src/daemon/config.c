@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/path.h"
@@ -98,6 +99,20 @@ static const Key keys[] = {
         { "tracing", "endpoint", KEY_STR, AT(tracing_endpoint), "", NULL, false, 0, 0,
           "Where operations and their steps go as OpenTelemetry spans, OTLP over HTTP with JSON: "
           "`http://HOST:PORT/PATH` (4318 and `/v1/traces` as a rule). Empty: off." },
+        { "nri", "enable", KEY_BOOL, AT(nri_enable), "false", NULL, false, 0, 0,
+          "Whether plugins of NRI hear of pods and containers, and may change containers." },
+        { "nri", "socket_path", KEY_STR, AT(nri_socket_path), "/var/run/nri/nri.sock", NULL, true,
+          0, 0, "Where plugins connect; root only." },
+        { "nri", "disable_connections", KEY_BOOL, AT(nri_disable_connections), "false", NULL, false,
+          0, 0, "Only the installed plugins: no socket." },
+        { "nri", "plugin_path", KEY_STR, AT(nri_plugin_path), "/opt/nri/plugins", NULL, true, 0, 0,
+          "Folder of installed plugins, which tared starts: executables called NN-NAME." },
+        { "nri", "plugin_config_path", KEY_STR, AT(nri_plugin_config_path), "/etc/nri/conf.d", NULL,
+          true, 0, 0, "Their configurations: NN-NAME.conf, else NAME.conf." },
+        { "nri", "plugin_registration_timeout", KEY_STR, AT(nri_registration_timeout), "5s", NULL,
+          false, 0, 0, "How long a plugin has to register: a number with `ms`, `s` or `m`." },
+        { "nri", "plugin_request_timeout", KEY_STR, AT(nri_request_timeout), "2s", NULL, false, 0,
+          0, "How long a plugin has for each answer; then it is closed, and the request goes on." },
 };
 
 #define OF_RUNTIME(member) offsetof(DaemonRuntime, member)
@@ -462,6 +477,60 @@ static int check_runtime(const DaemonRuntime *r, Err *err)
         return 0;
 }
 
+/* "500ms", "5s", "2m"; at most an hour. */
+static int duration_ns(const char *text, uint64_t *ret)
+{
+        static const struct {
+                const char *unit;
+                uint64_t ns;
+        } units[] = { { "ms", NS_PER_MS }, { "s", NS_PER_S }, { "m", 60 * NS_PER_S } };
+
+        for (size_t i = 0; i < array_len(units); i++) {
+                if (!str_has_suffix(text, units[i].unit))
+                        continue;
+                _cleanup_free_ char *number = xstrndup(text, strlen(text) - strlen(units[i].unit));
+                uint32_t n;
+                if (str_to_u32(number, &n) < 0 || n == 0 || n > 3600 * NS_PER_S / units[i].ns)
+                        return -EINVAL;
+                *ret = n * units[i].ns;
+                return 0;
+        }
+        return -EINVAL;
+}
+
+static int check_nri(const DaemonConfig *c, Err *err)
+{
+        NriConfig nri = {};
+
+        return daemon_config_nri(c, &nri, err);
+}
+
+int daemon_config_nri(const DaemonConfig *c, NriConfig *ret, Err *err)
+{
+        const struct {
+                const char *name, *text;
+                uint64_t *ns;
+        } times[] = {
+                { "plugin_registration_timeout", c->nri_registration_timeout,
+                  &ret->registration_timeout_ns },
+                { "plugin_request_timeout", c->nri_request_timeout, &ret->request_timeout_ns },
+        };
+
+        for (size_t i = 0; i < array_len(times); i++)
+                if (duration_ns(times[i].text, times[i].ns) < 0)
+                        return err_set(err, ERR_INVALID,
+                                       "nri.%s: \"%s\" is no time: expected a number with ms, s or "
+                                       "m, up to an hour",
+                                       times[i].name, times[i].text);
+        if (c->nri_enable && !c->nri_disable_connections && str_empty(c->nri_socket_path))
+                return err_set(err, ERR_INVALID, "nri.socket_path is empty: plugins connect there");
+        ret->socket_path = c->nri_disable_connections ? NULL : c->nri_socket_path;
+        ret->plugin_path = c->nri_plugin_path;
+        ret->plugin_config_path = c->nri_plugin_config_path;
+        ret->runtime_version = TARE_VERSION;
+        return 0;
+}
+
 int daemon_config_check(const DaemonConfig *c, Err *err)
 {
         int r = check_streams(c, err);
@@ -470,6 +539,8 @@ int daemon_config_check(const DaemonConfig *c, Err *err)
                 r = metrics_check_address(c->metrics_address, err);
         if (r == 0)
                 r = tracing_check_endpoint(c->tracing_endpoint, err);
+        if (r == 0)
+                r = check_nri(c, err);
         if (r < 0)
                 return r;
         for (size_t i = 0; r == 0 && i < c->n_runtimes; i++)

@@ -35,6 +35,7 @@
 typedef struct Daemon {
         DaemonConfig config;
         EngineConfig engine_config;
+        NriConfig nri;
         EngineRuntime runtimes[DAEMON_RUNTIMES_MAX];
         char *effective_json, *image_worker, **stream_worker;
         Loop *loop;
@@ -178,6 +179,9 @@ static int engine_config_fill(Daemon *d, Err *err)
                 .pause_fd = -EBADF,
                 .effective_json = d->effective_json,
         };
+        if (r == 0)
+                r = daemon_config_nri(c, &d->nri, err);
+        d->engine_config.nri = c->nri_enable ? &d->nri : NULL;
         for (size_t i = 0; i < c->n_runtimes; i++)
                 fill_runtime(d, &c->runtimes[i], &d->runtimes[i]);
         if (r == 0)

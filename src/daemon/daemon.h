@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "engine/world.h"
+#include "nri/nri.h"
 
 #define DAEMON_CONFIG_FILE  "/etc/tare/config.toml"
 #define DAEMON_RUNTIMES_MAX 64
@@ -32,6 +33,9 @@ typedef struct DaemonConfig {
         char *stream_address, *stream_tls_cert, *stream_tls_key, *stream_tls_client_ca;
         char *metrics_address, *tracing_endpoint;
         int64_t stream_port;
+        bool nri_enable, nri_disable_connections;
+        char *nri_socket_path, *nri_plugin_path, *nri_plugin_config_path, *nri_registration_timeout,
+                *nri_request_timeout;
         DaemonRuntime runtimes[DAEMON_RUNTIMES_MAX];
         size_t n_runtimes;
         Map *origins; /* "cni.timeout_s" -> "file:line" or "command line"; not there: the default */
@@ -44,6 +48,8 @@ int daemon_config_parse(DaemonConfig *c, const char *text, size_t len, const cha
 void daemon_config_defaults(DaemonConfig *c);
 int daemon_config_check(const DaemonConfig *c, Err *err);
 void daemon_config_done(DaemonConfig *c);
+/* Borrows from the configuration. */
+int daemon_config_nri(const DaemonConfig *c, NriConfig *ret, Err *err);
 char *daemon_config_json(const DaemonConfig *c); /* freed by the caller */
 char *daemon_config_reference(void);             /* markdown; freed by the caller */
 /* The whole configuration as TOML, each value with where it came from; freed by the caller. */

@@ -144,7 +144,7 @@ static int open_output(ExecSync *x, Output *o, int *ret_write, Err *err)
         return 0;
 }
 
-static int read_spec(Engine *e, const Container *c, OciSpec **ret, Err *err)
+int container_read_spec(Engine *e, const Container *c, OciSpec **ret, Err *err)
 {
         _cleanup_free_ char *text = NULL;
         int r = engine_container_spec_json(e, c, &text, err);
@@ -158,7 +158,7 @@ int container_process_json(Engine *e, const Container *c, char *const *argv, boo
         _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
         _cleanup_(oci_process_freep) OciProcess *process = NULL;
         _cleanup_json_ Json *j = NULL;
-        int r = read_spec(e, c, &spec, err);
+        int r = container_read_spec(e, c, &spec, err);
 
         if (r == 0)
                 r = spec_exec_process(spec, argv, tty, &process, err);
@@ -324,6 +324,8 @@ EngineWait *engine_reopen_log(Engine *e, const char *id, EngineDone done, void *
 
 typedef struct Update {
         Runtime__V1__LinuxContainerResources *resources;
+        Nri__LinuxResources *by_plugins; /* on top of these; NULL: none */
+        bool from_plugin;                /* who asks: plugins are not asked then */
 } Update;
 
 static void update_free(void *data)
@@ -332,7 +334,21 @@ static void update_free(void *data)
 
         if (u->resources)
                 runtime__v1__linux_container_resources__free_unpacked(u->resources, NULL);
+        if (u->by_plugins)
+                nri__linux_resources__free_unpacked(u->by_plugins, NULL);
         free(u);
+}
+
+/* What the client asks for over what there was, what plugins make of it over that. */
+static int next_resources(const Op *op, const OciSpec *spec, OciResources **ret, Err *err)
+{
+        const Update *u = op->data;
+        int r = spec_update_resources(&op->engine->node, spec->linux.resources, u->resources, ret,
+                                      NULL, err);
+
+        if (r == 0 && u->by_plugins)
+                r = nri_adjust_resources(*ret, u->by_plugins, err);
+        return r;
 }
 
 /* The cgroup first, the record when that went well. */
@@ -344,12 +360,11 @@ static int update_keep(Op *op, const Tare__Shim__V1__Reply *reply, Err *err)
         _cleanup_json_ Json *j = NULL;
         _cleanup_free_ char *path = NULL;
         OciResources *next = NULL;
-        int r = c ? read_spec(op->engine, c, &spec, err)
+        int r = c ? container_read_spec(op->engine, c, &spec, err)
                   : err_set(err, ERR_NOT_FOUND, "container is gone");
 
         if (r == 0)
-                r = spec_update_resources(&op->engine->node, spec->linux.resources, u->resources,
-                                          &next, NULL, err);
+                r = next_resources(op, spec, &next, err);
         if (r < 0)
                 return r;
         oci_resources_free(spec->linux.resources);
@@ -384,10 +399,9 @@ static int update_run(Op *op, Err *err)
                 return err_set(err, ERR_PRECONDITION,
                                "container %.13s has exited: it has no resources to update",
                                op->subject);
-        r = read_spec(op->engine, c, &spec, err);
+        r = container_read_spec(op->engine, c, &spec, err);
         if (r == 0)
-                r = spec_update_resources(&op->engine->node, spec->linux.resources, u->resources,
-                                          &next, NULL, err);
+                r = next_resources(op, spec, &next, err);
         if (r < 0)
                 return r;
         if (c->state == CONTAINER_CREATED)
@@ -406,9 +420,50 @@ static int update_run(Op *op, Err *err)
         return step_call(op, c->pod, &req, update_keep, false, "update the cgroup");
 }
 
-static const OpStep update_steps[] = { { "update", update_run, NULL, 0 }, {} };
+static int update_nri_answered(Op *op, const NriResult *result, Err *err)
+{
+        Update *u = op->data;
+
+        if (result->resources) {
+                Runtime__V1__LinuxContainerResources *asked = u->resources,
+                                                     *more = nri_to_cri(result->resources);
+                u->by_plugins = engine_copy_message(&result->resources->base);
+                u->resources = engine_merge_resources(asked, more);
+                runtime__v1__linux_container_resources__free_unpacked(asked, NULL);
+                runtime__v1__linux_container_resources__free_unpacked(more, NULL);
+        }
+        if (result->others)
+                nri_apply_result(op->engine, result, NULL, NULL);
+        return 0;
+}
+
+static int update_nri(Op *op, Err *err)
+{
+        const Update *u = op->data;
+        Container *c = container_of(op);
+        NriAsk ask = { .event = NRI__EVENT__UPDATE_CONTAINER };
+
+        if (!c || u->from_plugin)
+                return 0;
+        ask.resources = nri_from_cri(u->resources);
+        return nri_step(op, ask, c->pod, c, update_nri_answered, err);
+}
+
+static void update_finish(Op *op, const Err *err)
+{
+        const Update *u = op->data;
+        Container *c = container_of(op);
+
+        if (!err && c && !u->from_plugin)
+                nri_tell(op->engine, NRI__EVENT__POST_UPDATE_CONTAINER, c->pod, c);
+}
+
+static const OpStep update_steps[] = { { "nri", update_nri, NULL, NRI_DEADLINE_S },
+                                       { "update", update_run, NULL, 0 },
+                                       {} };
 static const OpVerb verb_update = { .name = "UpdateContainerResources",
                                     .steps = update_steps,
+                                    .finish = update_finish,
                                     .free_data = update_free };
 
 EngineWait *engine_update_container(Engine *e,
@@ -425,4 +480,19 @@ EngineWait *engine_update_container(Engine *e,
         u = xnew(Update);
         u->resources = engine_copy_message(&req->linux->base);
         return ask(e, &verb_update, req->container_id, u, done, data);
+}
+
+EngineWait *container_update_by_plugin(Engine *e, const Nri__ContainerUpdate *update,
+                                       EngineDone done, void *data)
+{
+        const Nri__LinuxResources *r = update->linux ? update->linux->resources : NULL;
+        Update *u;
+
+        if (!r)
+                return engine_answer(e, update->container_id, NULL, done, data);
+        u = xnew(Update);
+        u->from_plugin = true;
+        u->resources = nri_to_cri(r);
+        u->by_plugins = engine_copy_message(&r->base);
+        return ask(e, &verb_update, update->container_id, u, done, data);
 }

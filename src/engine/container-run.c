@@ -2,7 +2,7 @@
 /* container-run.c - StartContainer, StopContainer, RemoveContainer, and how a container's end is
  * learnt.
  *
- *   Start:   start                 on failure the container is EXITED, StartError, 128
+ *   Start:   nri -> start          on failure the container is EXITED, StartError, 128
  *   Stop:    signal -> grace -> kill
  *   Remove:  mark -> kill -> delete -> files -> forget
  *
@@ -136,6 +136,19 @@ static int check_startable(const Container *c, Err *err)
         return 0;
 }
 
+static int start_nri(Op *op, Err *err)
+{
+        const NriAsk ask = { .event = NRI__EVENT__START_CONTAINER };
+        Container *c = container_of(op);
+        int r = c ? check_startable(c, err)
+                  : err_set(err, ERR_NOT_FOUND, "no container \"%s\"", op->subject);
+
+        if (r < 0)
+                return r;
+        *(bool *)op->data = true; /* from here a failure is the container's */
+        return nri_step(op, ask, c->pod, c, NULL, err);
+}
+
 static int start_start(Op *op, Err *err)
 {
         Container *c = container_of(op);
@@ -150,7 +163,6 @@ static int start_start(Op *op, Err *err)
         r = check_startable(c, err);
         if (r < 0)
                 return r;
-        *(bool *)op->data = true; /* from here a failure is the container's */
         s.container_id = c->id;
         s.bundle = c->bundle;
         s.log_path = (char *)str_or(c->log_path, "");
@@ -188,7 +200,9 @@ static void start_finish(Op *op, const Err *err)
         engine_tell(op->engine, ENGINE_STOPPED, c->pod, c);
 }
 
-static const OpStep start_steps[] = { { "start", start_start, NULL, 0 }, {} };
+static const OpStep start_steps[] = { { "nri", start_nri, NULL, NRI_DEADLINE_S },
+                                      { "start", start_start, NULL, 0 },
+                                      {} };
 const OpVerb verb_start_container = {
         .name = "StartContainer", .steps = start_steps, .finish = start_finish, .free_data = free
 };

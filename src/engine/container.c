@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* container.c - CreateContainer.
  *
- *   record  ->  snapshot  ->  prepare  ->  spec
+ *   record  ->  snapshot  ->  prepare  ->  spec  ->  nri  ->  write
  *
  * prepare, in a process of the supervisor: the root is mounted (detached), the user is looked up in
- * it, and the host paths of the request are looked at. spec: config.json from all that, and the
- * container is CREATED. */
+ * it, and the host paths of the request are looked at. spec: config.json from all that. nri: its
+ * plugins change it. write: it is written, and the container is CREATED. */
 #include <fcntl.h>
 #include <stdlib.h>
 
@@ -21,6 +21,7 @@ typedef struct Create {
         SpecUserRequest user;
         bool waited_for_name;
         Tare__Shim__V1__PrepareContainerReply *prepared;
+        OciSpec *spec;
 } Create;
 
 static const Runtime__V1__ContainerConfig *config_of(const Container *c)
@@ -465,25 +466,61 @@ static void take_facts(const Engine *e, Container *c, const Create *d, const Oci
 static int create_spec(Op *op, Err *err)
 {
         Create *d = op->data;
-        Container *c = d->c;
         Found found = {};
-        _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
         int r = read_found(d, &found, err);
 
         if (r == 0)
-                r = generate(op->engine, d, &found, &spec, err);
+                r = generate(op->engine, d, &found, &d->spec, err);
         found_done(&found);
-        if (r == 0)
-                r = write_spec(c, spec, err);
+        return r;
+}
+
+/* --- nri --- */
+
+static int create_nri_answered(Op *op, const NriResult *result, Err *err)
+{
+        Create *d = op->data;
+        int64_t least = op->engine->node.min_oom_score_adj;
+
+        d->c->nri_known = true;
+        if (d->spec->process->has_oom_score_adj && d->spec->process->oom_score_adj < least)
+                d->spec->process->oom_score_adj = least; /* as of what the kubelet asks */
+        if (result->others)
+                nri_apply_result(op->engine, result, NULL, NULL);
+        return 0;
+}
+
+static int create_nri(Op *op, Err *err)
+{
+        Create *d = op->data;
+        const NriAsk ask = { .event = NRI__EVENT__CREATE_CONTAINER, .spec = d->spec };
+
+        return nri_step(op, ask, d->c->pod, d->c, create_nri_answered, err);
+}
+
+static int create_nri_undo(Op *op, Err *err)
+{
+        nri_forget_container(op->engine, ((Create *)op->data)->c);
+        return 0;
+}
+
+/* --- write --- */
+
+static int create_write(Op *op, Err *err)
+{
+        Create *d = op->data;
+        Container *c = d->c;
+        int r = write_spec(c, d->spec, err);
+
         if (r < 0)
                 return r;
-        take_facts(op->engine, c, d, spec);
+        take_facts(op->engine, c, d, d->spec);
         c->state = CONTAINER_CREATED;
         c->created_at = op->engine->world->now_real(op->engine->world);
         return record_save_container(op->engine, c, false, err);
 }
 
-static int create_spec_undo(Op *op, Err *err)
+static int create_write_undo(Op *op, Err *err)
 {
         ((Create *)op->data)->c->state = CONTAINER_MAKING;
         return 0;
@@ -493,7 +530,9 @@ static const OpStep create_steps[] = {
         { "record", create_record, create_record_undo, 0 },
         { "snapshot", create_snapshot, create_snapshot_undo, 0 },
         { "prepare", create_prepare, create_prepare_undo, 0 },
-        { "spec", create_spec, create_spec_undo, 0 },
+        { "spec", create_spec, NULL, 0 },
+        { "nri", create_nri, create_nri_undo, NRI_DEADLINE_S },
+        { "write", create_write, create_write_undo, 0 },
         {},
 };
 
@@ -519,6 +558,7 @@ static void create_free(void *data)
 
         spec_user_request_done(&d->user);
         strv_free(d->cdi);
+        oci_spec_free(d->spec);
         if (d->prepared)
                 tare__shim__v1__prepare_container_reply__free_unpacked(d->prepared, NULL);
         free(d);

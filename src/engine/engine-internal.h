@@ -13,13 +13,15 @@
 #include "engine/op.h"
 #include "engine/supervisor.h"
 #include "network/cni.h"
+#include "nri/nri.h"
 #include "snapshot/snapshot.h"
 #include "spec/spec-gen.h"
 #include "store/store.h"
 
 #define ENGINE_UNCLAIMED_NS                                                                        \
         (240 * UINT64_C(1000000000)) /* a result that nobody took is undone then */
-#define ENGINE_KILL_WAIT_S 30        /* for a process to go after SIGKILL */
+#define NRI_DEADLINE_S     120 /* plugins have time-outs of their own; this is for many of them */
+#define ENGINE_KILL_WAIT_S 30  /* for a process to go after SIGKILL */
 
 typedef struct LayerFacts {
         uint64_t bytes, inodes;
@@ -56,6 +58,8 @@ struct Engine {
         EngineEventFn on_event; /* may be NULL */
         void *event_data;
         struct Streams *streams;
+        Nri *nri; /* NULL: off */
+        struct Applying *nri_applying;
         struct RuntimeFacts *runtimes; /* parallel to those of the configuration */
 };
 
@@ -171,6 +175,30 @@ typedef int (*StepReply)(Op *op, const Tare__Shim__V1__Reply *reply, Err *err);
 /* Sends and returns OP_WAIT; the step ends with the reply. NOT_FOUND is fine if `gone_ok`. */
 int step_call(Op *op, Pod *p, Tare__Shim__V1__Request *req, StepReply on_reply, bool gone_ok,
               const char *waits_for);
+
+/* --- NRI: nri-host.c, nri-message.c --- */
+/* What a step makes of the answer; may wait on. nothing asked: an empty result. */
+typedef int (*NriTake)(Op *op, const NriResult *result, Err *err);
+int nri_start(Engine *e, Err *err);
+void nri_end(Engine *e); /* after the operations */
+/* Asks plugins from a step; ask has event, spec, resources (taken). c may be NULL, take too. */
+int nri_step(Op *op, NriAsk ask, const Pod *p, const Container *c, NriTake take, Err *err);
+/* The same about a pod, and what plugins answer is logged and passed over. */
+int nri_notice(Op *op, NriAsk ask, const Pod *p, Err *err);
+void nri_tell(Engine *e, Nri__Event event, const Pod *p, const Container *c);
+void nri_event(Engine *e, EngineEvent event, Pod *p, Container *c);
+/* What was made known, and is undone. */
+void nri_forget_pod(Engine *e, Pod *p);
+void nri_forget_container(Engine *e, Container *c);
+/* What plugins want of other containers; done may be NULL. */
+void nri_apply_result(Engine *e, const NriResult *result, NriApplied done, void *data);
+Nri__PodSandbox *nri_pod(const Engine *e, const Pod *p);
+Nri__Container *nri_container(Engine *e, const Container *c);
+Nri__LinuxResources *nri_from_cri(const Runtime__V1__LinuxContainerResources *r);
+Runtime__V1__LinuxContainerResources *nri_to_cri(const Nri__LinuxResources *m);
+EngineWait *container_update_by_plugin(Engine *e, const Nri__ContainerUpdate *u, EngineDone done,
+                                       void *data);
+int container_read_spec(Engine *e, const Container *c, OciSpec **ret, Err *err);
 
 /* --- images --- */
 extern const OpVerb verb_pull_image;

@@ -76,6 +76,11 @@ int engine_new(const EngineConfig *config, World *world, Engine **ret, Err *err)
         }
         network_start(e);
         runtimes_learn(e);
+        r = nri_start(e, err);
+        if (r < 0) {
+                engine_free(e);
+                return r;
+        }
         *ret = e;
         return 0;
 }
@@ -89,6 +94,7 @@ void engine_free(Engine *e)
                 return;
         ops_free(e->ops);
         e->ops = NULL;
+        nri_end(e);
         streams_free(e->streams);
         for (size_t i = 0; map_next(e->containers, &i, &key, &value);)
                 engine_container_free(e, value);
@@ -451,4 +457,5 @@ void engine_tell(const Engine *e, EngineEvent event, const Pod *p, const Contain
 {
         if (e->on_event)
                 e->on_event(e->event_data, event, p, c);
+        nri_event((Engine *)e, event, (Pod *)p, (Container *)c);
 }

@@ -79,6 +79,9 @@ void engine_fs_usage(Engine *e, FsUsage *ret);
 void engine_operations(Engine *e, const char *pod_id, bool recent,
                        Tare__V1__ListOperationsResponse **ret);
 
+/* NRI's plugins, a JSON object freed by the caller; NULL: NRI is off. */
+char *engine_nri_json(const Engine *e);
+
 /* --- for metrics --- */
 struct Op;
 /* After each operation; err NULL: it succeeded. */

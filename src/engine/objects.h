@@ -53,8 +53,9 @@ struct Pod {
         struct Engine *engine;
         void *gone_waiter; /* the operation that waits for the supervisor to go */
         bool waited_for_name;
-        bool network_unchecked; /* adopted, and CHECK is still to be run */
-        Map *containers;        /* id -> Container */
+        bool network_unchecked;      /* adopted, and CHECK is still to be run */
+        bool nri_known, nri_stopped; /* NRI's plugins were told */
+        Map *containers;             /* id -> Container */
 };
 
 /*   MAKING -> CREATED -> RUNNING -> EXITED    (CREATED -> EXITED: start failed) */
@@ -73,16 +74,17 @@ struct Container {
         ContainerState state;
         bool removing;
         uint64_t unclaimed_ns;
-        bool untold;             /* as of a pod */
-        bool start_untold;       /* it was started, and who asked has not heard of it */
-        void *exit_waiter;       /* the operation that waits for its exit */
-        char *image_id;          /* sha256:... */
-        char *image_ref;         /* repo digest, else id */
-        char **chain_ids;        /* layers under its root: kept while it exists */
-        char **volume_refs;      /* as image_ref, of each mount that is an image */
-        char **volume_chain_ids; /* and their layers, VOLUME_END after each */
-        char *bundle;            /* <pod dir>/containers/<id> */
-        char *log_path;          /* absolute; NULL: none */
+        bool untold;                 /* as of a pod */
+        bool start_untold;           /* it was started, and who asked has not heard of it */
+        bool nri_known, nri_stopped; /* NRI's plugins were told */
+        void *exit_waiter;           /* the operation that waits for its exit */
+        char *image_id;              /* sha256:... */
+        char *image_ref;             /* repo digest, else id */
+        char **chain_ids;            /* layers under its root: kept while it exists */
+        char **volume_refs;          /* as image_ref, of each mount that is an image */
+        char **volume_chain_ids;     /* and their layers, VOLUME_END after each */
+        char *bundle;                /* <pod dir>/containers/<id> */
+        char *log_path;              /* absolute; NULL: none */
         char *cgroups_path;
         uint32_t uid, gid;
         uint32_t *additional_gids;

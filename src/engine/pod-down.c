@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pod-down.c - StopPodSandbox, RemovePodSandbox, and the steps that undo a run with them.
  *
- *   Stop:    mark -> containers -> network -> shim -> leftovers -> commit
+ *   Stop:    mark -> containers -> nri -> network -> shim -> leftovers -> commit
  *   Remove:  the same, then remove-containers -> files -> forget
  *
  * Each step can be run again: a restarted daemon runs the whole table for what it finds marked. */
@@ -269,6 +269,22 @@ static int down_containers(Op *op, Err *err)
         return each_container(op, kill_one, "stopped");
 }
 
+static bool is_down(const Pod *p)
+{
+        return p->state == POD_NOTREADY && !p->supervisor && !p->network_up;
+}
+
+static int down_nri(Op *op, Err *err)
+{
+        const NriAsk ask = { .event = NRI__EVENT__STOP_POD_SANDBOX };
+        Pod *p = pod_of(op);
+
+        if (!p || p->nri_stopped || p->state == POD_MAKING || is_down(p))
+                return 0;
+        p->nri_stopped = true;
+        return nri_notice(op, ask, p, err);
+}
+
 static int down_network(Op *op, Err *err)
 {
         return pod_of(op) ? pod_step_network_down(op, pod_of(op), err) : 0;
@@ -365,8 +381,8 @@ static void remove_finish(Op *op, const Err *err)
 
 #define STOP_STEPS                                                                                 \
         { "mark", down_mark, NULL, 0 }, { "containers", down_containers, NULL, 120 },              \
-                { "network", down_network, NULL, 600 }, { "shim", down_shim, NULL, 0 },            \
-                { "leftovers", down_leftovers, NULL, 0 },                                          \
+                { "nri", down_nri, NULL, NRI_DEADLINE_S }, { "network", down_network, NULL, 600 }, \
+                { "shim", down_shim, NULL, 0 }, { "leftovers", down_leftovers, NULL, 0 },          \
         {                                                                                          \
                 "commit", down_commit, NULL, 0                                                     \
         }
@@ -428,8 +444,7 @@ EngineWait *engine_stop_pod(Engine *e, const char *id, EngineDone done, void *da
         if (find(e, id, &p, &err) < 0)
                 return engine_answer(e, id, err.kind == ERR_NOT_FOUND ? NULL : &err, done, data);
         object = engine_object("pod", p->id);
-        if (p->state == POD_NOTREADY && !p->supervisor && !p->network_up &&
-            !op_busy(e->ops, object))
+        if (is_down(p) && !op_busy(e->ops, object))
                 return engine_answer(e, p->id, NULL, done, data);
         return start(e, &verb_stop_pod, p, done, data);
 }

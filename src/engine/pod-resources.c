@@ -97,25 +97,81 @@ static void keep(Resources **field, Resources *next)
         *field = next;
 }
 
+/* --- UpdatePodSandboxResources --- */
+
+static int update_nri(Op *op, Err *err)
+{
+        const Runtime__V1__UpdatePodSandboxResourcesRequest *req = op->data;
+        Pod *p = engine_pod(op->engine, op->pod_id);
+        NriAsk ask = { .event = NRI__EVENT__UPDATE_POD_SANDBOX };
+
+        if (!p)
+                return 0;
+        ask.overhead = req->overhead ? nri_from_cri(req->overhead) : NULL;
+        ask.resources = req->resources ? nri_from_cri(req->resources) : NULL;
+        return nri_step(op, ask, p, NULL, NULL, err);
+}
+
+static int update_keep(Op *op, Err *err)
+{
+        const Runtime__V1__UpdatePodSandboxResourcesRequest *req = op->data;
+        Pod *p = engine_pod(op->engine, op->pod_id);
+
+        Resources *overhead = NULL, *resources = NULL;
+
+        if (!p)
+                return err_set(err, ERR_NOT_FOUND, "pod %.13s is gone", op->pod_id);
+        int r = merge(op->engine, p->overhead, req->overhead, "overhead", &overhead, err);
+        if (r == 0)
+                r = merge(op->engine, p->resources, req->resources, "resources", &resources, err);
+        if (r < 0) {
+                drop(overhead);
+                return r;
+        }
+        keep(&p->overhead, overhead);
+        keep(&p->resources, resources);
+        return record_save_pod(op->engine, p, false, err);
+}
+
+static void update_finish(Op *op, const Err *err)
+{
+        const Pod *p = engine_pod(op->engine, op->pod_id);
+
+        if (!err && p)
+                nri_tell(op->engine, NRI__EVENT__POST_UPDATE_POD_SANDBOX, p, NULL);
+}
+
+static void update_free(void *data)
+{
+        protobuf_c_message_free_unpacked(data, NULL);
+}
+
+static const OpStep update_steps[] = { { "nri", update_nri, NULL, NRI_DEADLINE_S },
+                                       { "update", update_keep, NULL, 0 },
+                                       {} };
+static const OpVerb verb_update_pod = { .name = "UpdatePodSandboxResources",
+                                        .steps = update_steps,
+                                        .finish = update_finish,
+                                        .free_data = update_free };
+
 EngineWait *engine_update_pod(Engine *e, const Runtime__V1__UpdatePodSandboxResourcesRequest *req,
                               EngineDone done, void *data)
 {
+        _cleanup_free_ char *object = NULL;
         const Pod *found = NULL;
-        Resources *overhead = NULL, *resources = NULL;
         Err err = {};
         int r = engine_find_pod(e, req->pod_sandbox_id, &found, &err);
+        Op *op;
 
         if (r == 0)
-                r = merge(e, found->overhead, req->overhead, "overhead", &overhead, &err);
+                r = spec_check_resources(&e->node, req->overhead, "overhead", &err);
         if (r == 0)
-                r = merge(e, found->resources, req->resources, "resources", &resources, &err);
-        if (r == 0) {
-                Pod *p = engine_pod(e, found->id);
-                keep(&p->overhead, overhead);
-                keep(&p->resources, resources);
-                r = record_save_pod(e, p, false, &err);
-        } else {
-                drop(overhead);
-        }
-        return engine_answer(e, found ? found->id : NULL, r < 0 ? &err : NULL, done, data);
+                r = spec_check_resources(&e->node, req->resources, "resources", &err);
+        if (r < 0)
+                return engine_answer(e, found ? found->id : NULL, &err, done, data);
+        object = engine_object("pod", found->id);
+        op = op_start(e->ops, &verb_update_pod, object, found->id, found->id,
+                      engine_copy_message(&req->base));
+        op->result_id = xstrdup(found->id);
+        return op_wait(op, done, data);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pod.c - RunPodSandbox, and the pod's supervisor as the engine sees it.
  *
- *   record  ->  files  ->  shim  ->  sandbox  ->  network  ->  commit
+ *   record  ->  files  ->  shim  ->  sandbox  ->  network  ->  nri  ->  commit
  *
  * Undo goes the other way: network down, supervisor down, what it left, files, record. */
 #include <fcntl.h>
@@ -354,6 +354,25 @@ static int run_infra(Op *op, Err *err)
         return pod_step_infra(op, op->data, err);
 }
 
+static int run_nri_answered(Op *op, const NriResult *result, Err *err)
+{
+        ((Pod *)op->data)->nri_known = true;
+        return 0;
+}
+
+static int run_nri(Op *op, Err *err)
+{
+        const NriAsk ask = { .event = NRI__EVENT__RUN_POD_SANDBOX };
+
+        return nri_step(op, ask, op->data, NULL, run_nri_answered, err);
+}
+
+static int run_nri_undo(Op *op, Err *err)
+{
+        nri_forget_pod(op->engine, op->data);
+        return 0;
+}
+
 static int run_commit(Op *op, Err *err)
 {
         Pod *p = op->data;
@@ -377,6 +396,7 @@ static const OpStep run_steps[] = {
         { "sandbox", run_sandbox, NULL, 0 },
         { "network", run_network, run_network_undo, 600 },
         { "infra", run_infra, NULL, 0 },
+        { "nri", run_nri, run_nri_undo, NRI_DEADLINE_S },
         { "commit", run_commit, run_commit_undo, 0 },
         {},
 };

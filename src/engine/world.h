@@ -21,6 +21,8 @@ typedef struct EngineRuntime { /* one [runtimes.NAME] of the configuration */
         bool wait, infra;
 } EngineRuntime;
 
+struct NriConfig;
+
 typedef struct EngineConfig {
         const char *root;  /* /var/lib/tare: durable */
         const char *state; /* /run/tare: this boot */
@@ -42,10 +44,11 @@ typedef struct EngineConfig {
         const char *default_runtime;
         EngineRuntime *runtimes;
         size_t n_runtimes;
-        const char *image_worker;   /* path of tare-image */
-        char *const *stream_worker; /* command line of tare-stream; its path first */
-        int shim_fd, pause_fd;      /* sealed memfds; -EBADF in a simulation */
-        const char *effective_json; /* the whole configuration, for `crictl info` */
+        const char *image_worker;    /* path of tare-image */
+        char *const *stream_worker;  /* command line of tare-stream; its path first */
+        int shim_fd, pause_fd;       /* sealed memfds; -EBADF in a simulation */
+        const struct NriConfig *nri; /* nri/nri.h; NULL: off */
+        const char *effective_json;  /* the whole configuration, for `crictl info` */
 } EngineConfig;
 
 /* A program run with its input given and its output kept. */

@@ -6,7 +6,8 @@
  * pb-check.h     scan of a protobuf message before protobuf-c decodes it
  * http1.h        HTTP/1.1 heads, of requests that are upgraded to one of the next two
  * websocket.h    RFC 6455, either side
- * spdy.h         SPDY/3.1, either side */
+ * spdy.h         SPDY/3.1, either side
+ * ttrpc.h        containerd's ttrpc as NRI speaks it: calls both ways over one socket */
 #ifndef TARE_WIRE_WIRE_H
 #define TARE_WIRE_WIRE_H
 

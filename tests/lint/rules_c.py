@@ -7,8 +7,8 @@ from tree import Finding, search
 FUNCTION_LINES, SOURCE_LINES, HEADER_LINES, MAIN_LINES = 80, 900, 250, 80
 USES = re.compile(r"^(\w+)_uses = \[(.*?)\]", re.S | re.M)
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
-# "runtime/v1/..." is generated; src/runtime has no folder v1
-PROTO_FOLDERS = ("criu", "runtime", "tare")
+# "runtime/v1/..." is generated; src/runtime has no folder v1, and src/nri none v1alpha1
+PROTO_FOLDERS = ("criu", "nri", "runtime", "tare", "ttrpc")
 
 
 def allowed(tree):

@@ -38,7 +38,9 @@ def spdx(tree):
 
 
 def words(tree):
-    yield from search(tree, plain(tree), WORDS, "words", "{0}: an issue says what is to be done")
+    # the library that NRI's plugins are made of has one of the words for its name
+    paths = [path for path in plain(tree) if "/nri-plugin/" not in path]
+    yield from search(tree, paths, WORDS, "words", "{0}: an issue says what is to be done")
 
 
 def kept_as_it_is(tree, path):
