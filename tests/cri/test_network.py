@@ -613,3 +613,49 @@ def test_second_network_with_an_interface(make_node):
     assert "eth0    inet 10.80.0.2/16" in shown and "eth1    inet 10.81.0.2/16" in shown
     node.remove_everything()
     assert [name for name in os.listdir(node.path("ipam", "second")) if name[0] == "1"] == []
+
+
+# --- plugins that behave badly ---
+
+BAD = {
+    "endless words": ("exec yes >&2", "it printed more than 1048576 bytes"),
+    "endless result": ("exec yes", "it printed more than 1048576 bytes"),
+    "too many addresses": ("""printf '{"cniVersion":"1.0.0","ips":['
+        yes '{"address":"10.1.1.2/24"},' | head -n 999; echo '{"address":"10.1.1.2/24"}]}'""",
+                           "1000 addresses, 64 at most"),
+    "unknown version": ("""echo '{"cniVersion":"9.9.9","ips":[]}'""",
+                        'result of version "9.9.9"'),
+    "killed": ("kill -9 $$", "killed by signal 9"),
+    "no result": ("exit 0", "it printed no result"),
+    "an interface that is not there": (
+        """echo '{"cniVersion":"1.0.0","ips":[{"address":"10.1.1.2/24","interface":7}]}'""",
+        "there is no interface 7"),
+}
+
+
+def test_bad_plugins(make_node):
+    """The pod fails in words that tell why, DEL follows, the daemon and its Status go on."""
+    node = make_node(image=False)
+    write_list(node, plugins=[{"type": "bad"}])
+    for what, (script, words) in BAD.items():
+        start = "[ $CNI_COMMAND = ADD ] || { touch $NODE/del; exit 0; }\n"
+        node.add_plugin("bad", start + script)
+        with pytest.raises(CriError) as error:
+            node.run_pod()
+        assert 'network "test": ' in error.value.details(), what
+        assert words in error.value.details(), what
+        os.unlink(node.path("del"))
+        assert ready(node) == (True, ""), what
+    node.assert_nothing_left()
+
+
+def test_plugin_that_does_not_read(make_node):
+    """It may end with most of its input unread."""
+    node = make_node(image=False)
+    node.add_plugin("deaf", """exec <&-
+        [ $CNI_COMMAND != ADD ] || echo '{"cniVersion":"1.0.0","ips":[{"address":"10.1.1.2/24"}]}'
+        """)
+    write_list(node, plugins=[{
+        "type": "deaf", "capabilities": {"io.kubernetes.cri.pod-annotations": True}}])
+    pod = node.run_pod(annotations={"long.test/note": "x" * 500000})
+    assert pod.status().status.network.ip == "10.1.1.2"

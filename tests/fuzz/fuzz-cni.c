@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz-cni.c - a configuration, and what its plugins print: parts separated by a line of "%%". The
- * first byte chooses list or single plugin, ADD or DEL, success or failure. Nothing is executed,
- * nothing written: the folder of the cache cannot be made. */
+ * first byte chooses list or single plugin, ADD or DEL, success or failure, STATUS or GC. Nothing
+ * is executed, nothing written: the folder of the cache cannot be made. */
 /* links: network */
 #include "fuzz.h"
 
@@ -26,6 +26,21 @@ static char *next_part(Input *in, size_t *ret_len)
         return part;
 }
 
+/* They go into resolv.conf. */
+static void check_words(char *const *words)
+{
+        for (; words && *words; words++)
+                tare_assert(**words && !strpbrk(*words, " \t\r\n"));
+}
+
+static void parse_rate(const char *text)
+{
+        uint64_t rate = 0;
+
+        if (cni_bandwidth_parse(text, &rate, NULL) == 0)
+                tare_assert(rate >= 1000 && rate <= UINT64_C(1000000000000000));
+}
+
 static void parse_result(const char *text, size_t len)
 {
         _cleanup_json_ Json *j = NULL;
@@ -33,21 +48,34 @@ static void parse_result(const char *text, size_t len)
 
         if (cni_result_read(text, len, "0.4.0", &j, NULL) < 0)
                 return;
-        if (cni_result_parse(j, "eth0", &result, NULL) == 0)
-                cni_result_done(&result);
+        if (cni_result_parse(j, "eth0", &result, NULL) < 0)
+                return;
+        check_words(result.dns_servers);
+        check_words(result.dns_searches);
+        check_words(result.dns_options);
+        cni_result_done(&result);
 }
 
-static void walk(CniConfig *config, CniVerb verb, int exit_code, Input *in)
+static int new_run(CniConfig *config, CniVerb verb, CniRun **ret)
 {
+        _cleanup_json_ Json *valid = json_object_new_array();
         CniAttachment att = { .container_id = "abc",
                               .netns = "/run/netns/x",
                               .ifname = "eth0",
                               .cache_dir = "/dev/null/cache" };
+
+        if (verb == CNI_STATUS || verb == CNI_GC)
+                return cni_run_new_network(config, verb, valid, ret, NULL);
+        return cni_run_new(config, verb, &att, ret, NULL);
+}
+
+static void walk(CniConfig *config, CniVerb verb, int exit_code, Input *in)
+{
         CniRun *run = NULL;
         CniExec x;
         size_t len;
 
-        if (cni_run_new(config, verb, &att, &run, NULL) < 0)
+        if (new_run(config, verb, &run) < 0)
                 return;
         while (cni_run_next(run, &x, NULL) > 0) {
                 _cleanup_free_ char *out = next_part(in, &len);
@@ -84,9 +112,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         Input in = { (const char *)data + 1, (const char *)data + size };
         _cleanup_free_ char *text = next_part(&in, &len);
         decode(text, len);
+        parse_rate(text);
         if (cni_config_parse(text, len, data[0] & 1, "file", bin_dirs, &config, NULL) < 0)
                 return 0;
-        walk(config, data[0] & 2 ? CNI_DEL : CNI_ADD, data[0] & 4 ? 1 : 0, &in);
+        bool second = data[0] & 2, whole = data[0] & 8;
+        CniVerb verb = whole ? (second ? CNI_GC : CNI_STATUS) : second ? CNI_DEL : CNI_ADD;
+        walk(config, verb, data[0] & 4 ? 1 : 0, &in);
         cni_config_unref(config);
         return 0;
 }
