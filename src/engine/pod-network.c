@@ -412,6 +412,8 @@ void pods_check_networks(Engine *e)
                 if (!p->network_unchecked)
                         continue;
                 p->network_unchecked = false;
+                if (!cni_result_has_check(p->cni_result))
+                        continue;
                 _cleanup_free_ char *object = engine_object("pod", p->id);
                 op_start(e->ops, &verb_check_network, object, p->id, p->id, NULL);
                 return;

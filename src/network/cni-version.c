@@ -53,3 +53,12 @@ int cni_version_select(Json *list, const char **ret, Err *err)
         return err_set(err, ERR_UNSUPPORTED, "cniVersion %s: not supported, only 0.3.0 to 1.1.0",
                        all);
 }
+
+bool cni_result_has_check(Json *result)
+{
+        _cleanup_free_ char *version = NULL;
+
+        return json_object_is_type(result, json_type_object) &&
+               json_get_str(result, "cniVersion", "", &version, NULL) > 0 &&
+               cni_version_at_least(version, "0.4.0");
+}

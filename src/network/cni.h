@@ -132,6 +132,8 @@ typedef struct CniResult {
 int cni_run_result(CniRun *run, CniResult *ret, Err *err);
 int cni_result_parse(Json *j, const char *ifname, CniResult *ret, Err *err);
 void cni_result_done(CniResult *r);
+/* Whether CHECK can be asked about what ADD said: since 0.4.0. */
+bool cni_result_has_check(Json *result);
 
 /* --- the cache --- */
 typedef struct CniCached { /* one record's head */

@@ -231,6 +231,21 @@ def test_status_that_hangs_delays_nobody(make_node):
     assert node.run_pod().status().status.network.ip == "10.1.1.2"
 
 
+def test_check_is_of_version_0_4(make_node):
+    """Nothing is wrong with the network of a pod that cannot be asked."""
+    node = make_node(image=False)
+    node.add_plugin("answering", ANSWERING)
+    pods = []
+    for version in ("0.3.1", "0.4.0"):
+        write_list(node, version, plugins=[{"type": "answering"}])
+        pods.append(node.run_pod())
+    node.restart()
+    wait_until(lambda: pods[1].info().get("cniCheck") == "passed", 30, "CHECK")
+    assert asked(node, "CHECK") == ["CHECK"]
+    assert "cniCheck" not in pods[0].info()
+    assert "not as it was set up" not in node.log()
+
+
 # --- GC, and what an earlier boot left ---
 
 
@@ -659,3 +674,43 @@ def test_plugin_that_does_not_read(make_node):
         "type": "deaf", "capabilities": {"io.kubernetes.cri.pod-annotations": True}}])
     pod = node.run_pod(annotations={"long.test/note": "x" * 500000})
     assert pod.status().status.network.ip == "10.1.1.2"
+
+
+META = """
+import json, os, subprocess, sys
+
+conf = json.load(sys.stdin)
+delegates = list(enumerate(conf["delegates"]))
+if os.environ["CNI_COMMAND"] == "DEL":
+    delegates.reverse()
+for number, delegate in delegates:
+    delegate.update(cniVersion=conf["cniVersion"], name=delegate["name"])
+    path = [f"{folder}/{delegate['type']}" for folder in os.environ["CNI_PATH"].split(":")]
+    done = subprocess.run([next(filter(os.path.exists, path))], input=json.dumps(delegate),
+                          env=dict(os.environ, CNI_IFNAME=f"net{number}" if number else "eth0"),
+                          stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0 or number == 0:
+        print(done.stdout)
+    if done.returncode != 0:
+        sys.exit(1)
+"""
+
+
+def test_plugin_that_delegates(make_node):
+    """As Multus: it executes others, found in CNI_PATH, for interfaces of its own choice."""
+    node = make_node()
+    with open(node.path("meta.py"), "w", encoding="utf-8") as file:
+        file.write(META)
+    node.add_plugin("meta", "exec /usr/bin/python3 $NODE/meta.py")
+    delegates = [{"type": "bridge", "name": f"net{number}", "bridge": "tare0", "ipam": {
+        "type": "host-local", "dataDir": node.path("ipam"),
+        "ranges": [[{"subnet": f"10.8{number}.0.0/16"}]]}} for number in range(2)]
+    write_list(node, plugins=[{"type": "meta", "delegates": delegates}])
+    pod = node.run_pod()
+    assert pod.status().status.network.ip == "10.80.0.2"
+    shown = pod.shell("ip -o -4 addr")
+    assert "eth0    inet 10.80.0.2/16" in shown and "net1    inet 10.81.0.2/16" in shown
+    pod.remove()
+    for number in range(2):
+        left = os.listdir(node.path("ipam", f"net{number}"))
+        assert [name for name in left if name.startswith("10.")] == []
