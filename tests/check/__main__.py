@@ -60,8 +60,7 @@ def run_part(part, names, full, broken):
     missing = sorted(set(part.builds) & broken)
     if missing:
         return Result(failed=[(part.name, f"not run: the {missing[0]} build failed")])
-    budget = round(part.budget * parts.SLOWNESS * (parts.FULL_FACTOR if full else 1))
-    return supervise.run(part, names, full, budget)
+    return supervise.run(part, names, full, parts.budget_of(part, full))
 
 
 def broken_builds(part, result):

@@ -1,24 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who does not read, who sends nonsense, and what the worker may still do."""
 import os
-import re
 import select
 import struct
 
 import pytest
-from worker import PORT_FORWARD, Command, send_all_that_fits
+from worker import PORT_FORWARD, Command, memory_kib, sanitized, send_all_that_fits
 
 MEMORY_KIB = 12 << 10  # of a session at its worst, with the program itself
-
-
-def memory_kib(worker):
-    with open(f"/proc/{worker.pid}/status", encoding="ascii") as status:
-        return int(re.search(r"VmHWM:\s*(\d+)", status.read())[1])
-
-
-def sanitized(worker):
-    with open(f"/proc/{worker.pid}/status", encoding="ascii") as status:
-        return int(re.search(r"VmSize:\s*(\d+)", status.read())[1]) > 1 << 30
 
 
 def write_all_that_fits(fd, limit=64 << 20):

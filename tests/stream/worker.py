@@ -4,6 +4,7 @@ import array
 import fcntl
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -54,6 +55,17 @@ def wait_until(condition, what="the condition"):
     while not condition():
         assert time.monotonic() < end, f"not in time: {what}"
         time.sleep(0.01)
+
+
+def memory_kib(worker):
+    """The most that it has had."""
+    with open(f"/proc/{worker.pid}/status", encoding="ascii") as status:
+        return int(re.search(r"VmHWM:\s*(\d+)", status.read())[1])
+
+
+def sanitized(worker):
+    with open(f"/proc/{worker.pid}/status", encoding="ascii") as status:
+        return int(re.search(r"VmSize:\s*(\d+)", status.read())[1]) > 1 << 30
 
 
 def send_all_that_fits(sock, data, limit=64 << 20):

@@ -18,6 +18,7 @@ from support.websocket import Closed, WebSocket
 from wires import connect, counts, exec_url, read_all
 
 FULL = os.environ.get("TARE_FULL") == "1"
+IDLE_S = 700
 ECHO = ("sh", "-c", "while read x; do echo got $x; done; exit 5")
 
 
@@ -261,13 +262,13 @@ def in_a_row(node, container, count, transport):
     reader = threading.Thread(target=lambda: lines.extend(process.stdout))
     reader.start()
     for number in range(count):
-        wait_until(lambda number=number: number - len(lines) < 500, 60, "the client")
+        wait_until(lambda number=number: number - len(lines) < 500, 600, "the client")
         process.stdin.write(f"{exec_url(container, ('echo', str(number)))}\n".encode())
         process.stdin.flush()
     process.stdin.close()
     reader.join()
     process.stderr.close()
-    assert process.wait(60) == 0
+    assert process.wait(600) == 0
     process.stdout.close()
     assert sorted(int(json.loads(line.split()[1]))
                   for line in lines) == list(range(count)), lines[:5]
@@ -289,6 +290,48 @@ def test_sessions_in_a_row(make_node, transport):
         assert kib < kib_before + 1024
     assert counts(node)["tokens"] == 0
     assert len(container.exec("ps").stdout.splitlines()) <= 4
+
+
+@pytest.mark.full
+def test_idle_sessions(own_node):
+    """For longer than any time-out that there is; then they go on."""
+    node = own_node
+    pod = node.run_pod()
+    container = pod.run(["sh", "-c", "while read x; do echo got $x; done"], stdin=True)
+    urls = [exec_url(container, ECHO, stdin=True),
+            node.client.Attach(container_id=container.id, stdin=True, stdout=True).url]
+    sessions = [start_go(node, "run", url, transport, "-i")
+                for url, transport in zip(urls, TRANSPORTS)]
+    pod.run(["sh", "-c", "while :; do nc -l -p 80 -e cat; done"])
+    forward = start_go(node, "forward",
+                       node.client.PortForward(pod_sandbox_id=pod.id, port=[80]).url, "spdy", ":80")
+    port = int(forward.stdout.readline().split()[0])
+
+    def passed_on(sock):
+        sock.sendall(b"passed on")
+        return sock.recv(100) == b"passed on"
+
+    def connected():
+        sock = connect(node, f"http://127.0.0.1:{port}")
+        if passed_on(sock):
+            return sock
+        sock.close()
+        return None
+
+    kept = [wait_until(connected, what="nc")]
+    for _ in range(2):
+        for process in sessions:
+            process.stdin.write(b"one\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == b"got one\n"
+        assert passed_on(kept[0])
+        time.sleep(IDLE_S)
+    assert counts(node)["sessions"] == 3
+    kept[0].close()
+    assert ended(sessions[0])[0] == 5
+    container.stop()
+    assert ended(sessions[1])[0] == 0
+    ended(forward)
 
 
 def test_a_client_that_goes_during_the_handshake(node, pod):
