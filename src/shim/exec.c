@@ -41,9 +41,10 @@
 #include "shim/shim-internal.h"
 #include "sys/pidfd.h"
 
-#define MAKING_MS    2000 /* of grace at the timeout for a process that is being made */
-#define TREE_MAX     4096 /* processes of one exec that a timeout ends */
-#define TREE_ROUNDS  8    /* looks for new ones */
+#define MAKING_MS    2000  /* of grace at the timeout for a process that is being made */
+#define PROGRAM_MS   25000 /* the same by another program, which leaves more behind */
+#define TREE_MAX     4096  /* processes of one exec that a timeout ends */
+#define TREE_ROUNDS  8     /* looks for new ones */
 #define TREE_END_MS  1000
 #define CHILDREN_MAX ((size_t)1 << 20) /* bytes of a list of children */
 
@@ -397,10 +398,11 @@ static void on_timeout(void *userdata)
 {
         Exec *e = userdata;
         bool again = e->timed_out;
+        uint64_t grace = e->c->program ? PROGRAM_MS : MAKING_MS;
 
         e->timed_out = true;
         if (e->creator && !again)
-                loop_timer_set(e->timer, clock_mono_ns() + MAKING_MS * NS_PER_MS);
+                loop_timer_set(e->timer, clock_mono_ns() + grace * NS_PER_MS);
         else if (e->creator)
                 job_cancel(e->creator); /* exec_made() follows */
         else if (e->proc)

@@ -2,6 +2,7 @@
 """Statistics where all controllers are of cgroup v2: pressure, swap, blocks, processes."""
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -74,17 +75,22 @@ def totals(folder):
     return {(kind, field): pressure(folder, kind, field) for kind in KINDS for field in FIELDS}
 
 
-def sampled_after(ask, moment):
-    """Statistics whose numbers are of a later moment."""
+def sampled_from_now(ask):
+    """Statistics whose numbers were read after this call: a sample's time is that of its end, and
+    the next one begins after it."""
+    now, moments = time.time_ns(), set()
+
     def later():
         stats = ask()
-        return stats if stats.cpu.timestamp > moment.cpu.timestamp else None
+        if stats.cpu.timestamp > now:
+            moments.add(stats.cpu.timestamp)
+        return stats if len(moments) > 1 else None
 
     return wait_until(later, SECONDS, "a later sample")
 
 
 def settled(ask):
-    """Statistics of a container, or a pod, that has done something; and of a later moment."""
+    """Statistics of a container, or a pod, that has done something."""
     def done():
         stats = ask()
         return stats if stats.cpu.psi.Some.Total and stats.cpu.usage_nano_cores.value else None
@@ -101,7 +107,7 @@ def check_container(busy):
 
     first = settled(ask)
     before = totals(folder)
-    stats = sampled_after(ask, first)
+    stats = sampled_from_now(ask)
     check_pressure(stats, folder, before)
     assert stats.cpu.usage_core_nano_seconds.value > first.cpu.usage_core_nano_seconds.value
     assert stats.memory.available_bytes.value == 64 * MIB - stats.memory.working_set_bytes.value
@@ -119,9 +125,9 @@ def check_pod(busy):
     def ask():
         return node.client.PodSandboxStats(pod_sandbox_id=busy.pod.id).stats.linux
 
-    first = settled(ask)
+    settled(ask)
     before = totals(FOLDER)
-    stats = sampled_after(ask, first)
+    stats = sampled_from_now(ask)
     check_pressure(stats, FOLDER, before)
     assert 4 <= stats.process.process_count.value <= 8
     assert [each.attributes.id for each in stats.containers] == [busy.id]
