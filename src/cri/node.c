@@ -93,6 +93,9 @@ CRI_HANDLER(cri_status)
                 add_info(&a, &r, "streams", streams_json(&a, e));
                 if (nri)
                         add_info(&a, &r, "nri", nri);
+                _cleanup_json_ Json *networks = engine_network_json(e);
+                _cleanup_free_ char *text = json_print(networks);
+                add_info(&a, &r, "networks", arena_printf(&a, "%s", text));
         }
         grpc_call_reply(call, &r.base);
 }

@@ -75,6 +75,9 @@ static const Key keys[] = {
         { "cni", "networks", KEY_INT, AT(cni_networks), "1", NULL, false, 1, 16,
           "How many networks a pod gets, of the first valid files: eth0, eth1 and so on. Its addresses "
           "are those of eth0." },
+        { "cni", "builtin", KEY_STR, AT(cni_builtin), "auto", "auto|off", false, 0, 0,
+          "auto: what the plugins bridge, host-local, portmap and loopback would do is done in one "
+          "process where it is the same in all, else by them. off: always by them." },
         { "cni", "timeout_s", KEY_INT, AT(cni_timeout_s), "60", NULL, false, 1, 3600,
           "Seconds that each plugin has; then it is killed and the pod undone." },
         { "registry", "config_path", KEY_STR, AT(registry_config), "/etc/tare/certs.d", NULL, true,
@@ -127,7 +130,7 @@ static const Key runtime_keys[] = {
           "Global options that every call of it gets." },
         { "runtimes.NAME", "wait", KEY_BOOL, OF_RUNTIME(wait), "false", NULL, false, 0, 0,
           "Its pid files do not name the containers' own processes (runsc): ends are learnt by its "
-          "`wait`, signals go by its `kill`." },
+          "`wait`, signals go by its `kill`, connections by its `port-forward`." },
         { "runtimes.NAME", "infra", KEY_BOOL, OF_RUNTIME(infra), "false", NULL, false, 0, 0,
           "A pause container of type `sandbox` runs first: for sandboxed runtimes (runsc)." },
         { "runtimes.NAME", "pod_annotations", KEY_STRV, OF_RUNTIME(pod_annotations), "", NULL,

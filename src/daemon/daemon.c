@@ -37,7 +37,7 @@ typedef struct Daemon {
         EngineConfig engine_config;
         NriConfig nri;
         EngineRuntime runtimes[DAEMON_RUNTIMES_MAX];
-        char *effective_json, *image_worker, **stream_worker;
+        char *effective_json, *image_worker, *network_worker, **stream_worker;
         Loop *loop;
         World *world;
         Engine *engine;
@@ -149,6 +149,8 @@ static int engine_config_fill(Daemon *d, Err *err)
 
         if (r == 0)
                 r = beside("tare-image", &d->image_worker, err);
+        if (r == 0 && !str_eq(c->cni_builtin, "off"))
+                r = beside("tare-net", &d->network_worker, err);
         if (r == 0)
                 r = stream_worker(c, &d->stream_worker, err);
         d->effective_json = daemon_config_json(c);
@@ -173,6 +175,7 @@ static int engine_config_fill(Daemon *d, Err *err)
                 .default_runtime = c->default_runtime,
                 .runtimes = d->runtimes,
                 .n_runtimes = c->n_runtimes,
+                .network_worker = d->network_worker,
                 .image_worker = d->image_worker,
                 .stream_worker = d->stream_worker,
                 .shim_fd = -EBADF,
@@ -351,6 +354,7 @@ static void daemon_free(Daemon *d)
         fd_close(d->engine_config.pause_fd);
         free(d->effective_json);
         free(d->image_worker);
+        free(d->network_worker);
         strv_free(d->stream_worker);
         daemon_config_done(&d->config);
         metrics_free(d->metrics);

@@ -27,6 +27,7 @@ typedef struct DaemonConfig {
         char *root, *state, *listen, *cgroup_driver, *cgroup_parent, *shim_cgroup, *snapshotter,
                 *default_runtime, *netns_dir, *log_level, *log_format;
         char *cni_conf_dir, *cni_cache_dir, **cni_bin_dirs, *cni_default_network;
+        char *cni_builtin;
         char **cdi_spec_dirs;
         int64_t cni_timeout_s, cni_networks;
         char *registry_config;

@@ -54,6 +54,8 @@ EngineFeatures engine_features(const Engine *e, const char *name);
 /* *ret_words (borrowed until the next call): why not; or, when it is, what is amiss all the same,
  * or NULL. */
 bool engine_network_ready(Engine *e, const char **ret_words);
+/* [{"name","file","builtin","notBuiltin": why}], the caller's. */
+Json *engine_network_json(const Engine *e);
 /* The image's configuration document, for users, volumes and inspection; borrowed. */
 int engine_image_config(Engine *e, const Image *image, const ImageConfig **ret,
                         const char **ret_json, Err *err);

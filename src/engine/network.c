@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "bridge/bridge.h"
 #include "engine/network.h"
 
 #define SETTLE_NS     (50 * NS_PER_MS) /* a change comes as several events */
@@ -83,6 +84,35 @@ static void watch_again(Engine *e)
         n->watch_source = loop_add_fd(e->world->loop, path_watch_fd(w), EPOLLIN, on_event, e);
 }
 
+/* --- who does it --- */
+
+bool network_is_builtin(const Engine *e, Json *document, Err *err)
+{
+        if (!e->config->network_worker) {
+                err_set(err, ERR_UNSUPPORTED, "cni.builtin is off");
+                return false;
+        }
+        return bridge_check(document, getenv("PATH"), err) >= 0;
+}
+
+Json *engine_network_json(const Engine *e)
+{
+        Json *list = json_object_new_array();
+
+        for (size_t i = 0; i < e->network->known.n; i++) {
+                const CniConfig *c = e->network->known.items[i];
+                Json *j = json_object_new_object();
+                Err why = {};
+                bool builtin = network_is_builtin(e, cni_config_json(c), &why);
+                json_add_str(j, "name", cni_config_name(c));
+                json_add_str(j, "file", cni_config_file(c));
+                json_add_bool(j, "builtin", builtin);
+                json_add_str_opt(j, "notBuiltin", why.msg);
+                json_object_array_add(list, j);
+        }
+        return list;
+}
+
 /* --- what is read --- */
 
 /* Of the one before: an object that says the same stays, and with it what STATUS said. */
@@ -105,12 +135,17 @@ static bool same_networks(const CniNetworks *a, const CniNetworks *b)
         return same;
 }
 
-static void say_networks(const Network *n)
+static void say_networks(const Engine *e)
 {
+        const Network *n = e->network;
+
         for (size_t i = 0; i < n->known.n; i++) {
                 const CniConfig *c = n->known.items[i];
-                log_info("network \"%s\" of %s (CNI %s) is in use%s", cni_config_name(c),
-                         cni_config_file(c), cni_config_version(c), i ? ", besides" : "");
+                Err why = {};
+                bool builtin = network_is_builtin(e, cni_config_json(c), &why);
+                log_info("network \"%s\" of %s (CNI %s) is in use%s, %s%s", cni_config_name(c),
+                         cni_config_file(c), cni_config_version(c), i ? ", besides" : "",
+                         builtin ? "built in" : "by its plugins: ", why.msg);
         }
 }
 
@@ -131,7 +166,7 @@ static void take_networks(Engine *e, CniNetworks *networks)
         cni_networks_done(&n->known);
         n->known = *networks;
         if (changed)
-                say_networks(n);
+                say_networks(e);
         if (n->known.n == 0)
                 str_assign(&n->status, NULL);
         if (changed) {

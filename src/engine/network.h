@@ -39,6 +39,9 @@ void network_refresh(Engine *e);
 /* When the last answer is old, or of another configuration. */
 void network_ask_status(Engine *e);
 
+/* Whether the built-in network does what the document (a list or a request) says; else why not. */
+bool network_is_builtin(const Engine *e, Json *document, Err *err);
+
 /* --- network-gc.c --- */
 void network_gc_start(Engine *e);
 void network_gc_free(Engine *e);

@@ -270,6 +270,19 @@ static Json *annotations_json(const Runtime__V1__PodSandboxConfig *config)
         return j;
 }
 
+/* What the built-in network does exactly as the plugins, it does in their place; for what a request
+ * has more than its configuration (a port of SCTP), that is seen here only. */
+static void replace_plugins(const Engine *e, CniRun *run, const char *pod)
+{
+        _cleanup_json_ Json *request = cni_run_request(run);
+        Err why = {};
+
+        if (network_is_builtin(e, request, &why))
+                cni_run_replace(run, e->config->network_worker, request);
+        else
+                log_debug("pod=%s its network is left to the plugins: %s", pod, why.msg);
+}
+
 /* For the network whose turn it is. */
 static int new_run(Walk *k, Err *err)
 {
@@ -312,9 +325,12 @@ static int new_run(Walk *k, Err *err)
         att.dns_options = options;
         r = cni_run_new(k->configs[network_at(k)], k->verb, &att, &run, err);
         free(ports.items);
-        if (r == 0)
-                k->run = run;
-        return r;
+        if (r < 0)
+                return r;
+        if (k->verb != CNI_CHECK)
+                replace_plugins(e, run, p->id);
+        k->run = run;
+        return 0;
 }
 
 /* Of a pod whose ADD was cut short with the daemon it is not known how many networks it has: as

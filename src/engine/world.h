@@ -44,6 +44,7 @@ typedef struct EngineConfig {
         const char *default_runtime;
         EngineRuntime *runtimes;
         size_t n_runtimes;
+        const char *network_worker;  /* path of tare-net; NULL: the plugins do it all */
         const char *image_worker;    /* path of tare-image */
         char *const *stream_worker;  /* command line of tare-stream; its path first */
         int shim_fd, pause_fd;       /* sealed memfds; -EBADF in a simulation */
