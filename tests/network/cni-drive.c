@@ -5,14 +5,16 @@
  *
  * NETNS "-": it is gone. Options: port=HOST:CONTAINER, timeout_ms=N, config=none (DEL and CHECK by
  * the record alone), builtin=PROGRAM (in place of the plugins; fails when it cannot),
- * udp=HOST:CONTAINER, ip=ADDRESS (of the host, of the port before it). Prints one JSON object:
- * {"ran":[..]} and "ips", "mac" or "error", "kind". Exit status 0 or 1; 2: wrong usage. */
+ * udp=HOST:CONTAINER, ip=ADDRESS (of the host, of the port before it), time. Prints an object:
+ * {"ran":[..]} and "ips", "mac", "us" (of the programs) or "error", "kind". Exit status 0 or 1; 2:
+ * wrong usage. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "bridge/bridge.h"
 #include "network/cni.h"
@@ -26,6 +28,7 @@ typedef struct Drive {
         const char *conf_dir, *bin_dirs;
         bool no_config;
         const char *builtin;
+        bool timed;
         int timeout_ms;
         CniPortMapping ports[PORTS_MAX];
         CniAttachment att;
@@ -118,8 +121,11 @@ static int drive(Drive *d, Err *err)
                 if (r >= 0)
                         cni_run_replace(run, d->builtin, request);
         }
+        uint64_t start_ns = clock_mono_ns();
         if (r >= 0)
                 r = walk(d, run, err);
+        if (d->timed)
+                json_add_u64(d->report, "us", (clock_mono_ns() - start_ns) / NS_PER_US);
         cni_run_free(run);
         return r;
 }
@@ -135,6 +141,10 @@ static int take_option(Drive *d, const char *arg)
 
         if (ip && d->att.n_ports > 0) {
                 m[-1].host_ip = ip;
+                return 0;
+        }
+        if (str_eq(arg, "time")) {
+                d->timed = true;
                 return 0;
         }
         if (str_skip_prefix(arg, "builtin=")) {
