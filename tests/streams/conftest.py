@@ -40,7 +40,7 @@ __all__ = [
     "services",
     "shared_node",
 ]
-PROGRAMS = ("tared", "tare", "tare-shim", "tare-pause", "tare-image")
+PROGRAMS = ("tared", "tare", "tare-shim", "tare-pause", "tare-image", "tare-net")
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
