@@ -20,6 +20,7 @@
 #define SETTLE_NS     (50 * NS_PER_MS) /* a change comes as several events */
 #define READ_AGE_NS   (60 * NS_PER_S)
 #define STATUS_AGE_NS (10 * NS_PER_S)
+#define READS_MAX     3 /* at a time, of what changes while it is read */
 
 static uint64_t now(const Engine *e)
 {
@@ -155,7 +156,7 @@ static void say_notice(const char *before, const char *words)
                 log_warning("network: %s", words);
 }
 
-static void take_networks(Engine *e, CniNetworks *networks)
+static bool take_networks(Engine *e, CniNetworks *networks)
 {
         Network *n = e->network;
         bool changed;
@@ -175,9 +176,11 @@ static void take_networks(Engine *e, CniNetworks *networks)
         }
         cni_config_unref(e->cni);
         e->cni = n->known.n ? cni_config_ref(n->known.items[0]) : NULL;
+        return changed;
 }
 
-static void read_networks(Engine *e)
+/* Whether they are others than before. */
+static bool read_networks(Engine *e)
 {
         const EngineConfig *c = e->config;
         CniChoice choice = {
@@ -196,21 +199,22 @@ static void read_networks(Engine *e)
         } else {
                 str_assign(&e->cni_reason, NULL);
         }
-        take_networks(e, &networks);
+        return take_networks(e, &networks);
 }
 
 static void read_again(void *userdata)
 {
         Engine *e = userdata;
         Network *n = e->network;
-        size_t had = n->known.n;
-
         n->changed = false;
         loop_timer_set(n->settle, 0);
-        watch_again(e);
-        read_networks(e);
-        if (n->known.n != had)
-                watch_again(e); /* the folders of their names count, too */
+        /* The folders of their names count, too: what is watched follows from what is read, which
+         * is then read once more, since something may have happened between the two. */
+        for (unsigned i = 0; i < READS_MAX; i++) {
+                watch_again(e);
+                if (!read_networks(e))
+                        break;
+        }
         network_ask_status(e);
         if (n->collect) /* else: the start is not over */
                 network_collect(e);

@@ -98,6 +98,20 @@ def test_folder_behind_links(make_node):
     assert ready(node) == (True, "")
 
 
+def test_plugins_in_the_networks_folder(make_node):
+    """Files of their own, in a folder with the network's name, which may come later."""
+    node = make_node(image=False)
+    write_list(node, network="other", plugins=[add_printing_plugin(node, "first")])
+    assert ready(node) == (True, "")
+    at = len(node.log())
+    os.mkdir(node.path("cni", "other"))
+    with open(node.path("cni", "other", "10-more.conf"), "w", encoding="utf-8") as file:
+        json.dump({"type": "second"}, file)
+    wait_log(node, "network plugin second is not installed", at)
+    add_printing_plugin(node, "second", "10.1.9.2/24")
+    assert node.run_pod().status().status.network.ip == "10.1.9.2"
+
+
 def test_pod_gets_what_was_just_written(make_node):
     """No moment passes between a change and its use: tests of network agents write, then run."""
     node = make_node(image=False)
