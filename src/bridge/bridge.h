@@ -4,8 +4,8 @@
  * addresses, routes, packet filter rules, leases, results. Either can undo what the other did, so a
  * node can change between them at any time.
  *
- * Two halves: the decision (bridge_check, pure but for a look at iptables) is made in tared; the
- * deed (bridge_run) is the program tare-net, one process an ADD or DEL, which dies with nothing
+ * Two halves: the decision (bridge_check, pure but for a look at the programs) is made in tared;
+ * the deed (bridge_run) is the program tare-net, one process an ADD or DEL, which dies with nothing
  * that a DEL would not remove. What the built-in network does not know exactly it does not do:
  * such a configuration is left to the plugins, whole. */
 #ifndef TARE_BRIDGE_BRIDGE_H
@@ -16,9 +16,9 @@
 #include "base/json.h"
 
 /* UNSUPPORTED: the configuration (a list or a request) is for the plugins; one line says why.
- * `path` is the PATH with which they would look for iptables. Blocks on no more than links in it.
- */
-int bridge_check(Json *document, const char *path, Err *err);
+ * bin_dirs: where the plugins are (Strv); path: the PATH with which they would look for iptables.
+ * Looks at files there, no more. */
+int bridge_check(Json *document, char *const *bin_dirs, const char *path, Err *err);
 
 /* A request as CNI makes one of a plugin: verb, container, namespace and interface in the
  * environment CNI_*, and on stdin {"cniVersion","name","plugins":[..],"prevResult"}, where each

@@ -93,7 +93,7 @@ bool network_is_builtin(const Engine *e, Json *document, Err *err)
                 err_set(err, ERR_UNSUPPORTED, "cni.builtin is off");
                 return false;
         }
-        return bridge_check(document, getenv("PATH"), err) >= 0;
+        return bridge_check(document, e->config->cni_bin_dirs, getenv("PATH"), err) >= 0;
 }
 
 Json *engine_network_json(const Engine *e)

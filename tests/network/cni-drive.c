@@ -117,7 +117,7 @@ static int drive(Drive *d, Err *err)
         cni_config_unref(config);
         if (r >= 0 && d->builtin) {
                 _cleanup_json_ Json *request = cni_run_request(run);
-                r = bridge_check(request, getenv("PATH"), err);
+                r = bridge_check(request, bin_dirs, getenv("PATH"), err);
                 if (r >= 0)
                         cni_run_replace(run, d->builtin, request);
         }

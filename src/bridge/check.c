@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* check.c - whether a configuration is for us: understood whole, made for the reference plugins,
+ * and its rules, if it has some, where their iptables keeps its own. Runs in tared.
+ *
+ * A plugin that is a script is somebody's own, or does something besides. The older iptables has
+ * tables in the kernel that are not nftables'; who mixes the two gets rules that nobody deletes. */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "bridge/bridge.h"
+#include "bridge/plan.h"
+
+#define PROGRAM "xtables-nft-multi" /* what all names of the newer one lead to */
+
+static int check_program(const char *name, char *const *folders, Err *err)
+{
+        for (char *const *folder = folders; folder && *folder; folder++) {
+                _cleanup_free_ char *file = path_join(*folder, name);
+                if (access(file, X_OK) < 0)
+                        continue;
+                _cleanup_free_ char *real = realpath(file, NULL);
+                if (real && str_eq(path_basename(real), PROGRAM))
+                        return 0;
+                return err_set(err, ERR_UNSUPPORTED,
+                               "%s is not the one that keeps its rules in nftables", file);
+        }
+        return err_set(err, ERR_UNSUPPORTED, "there is no %s", name);
+}
+
+static int check_plugin(const char *type, char *const *folders, Err *err)
+{
+        for (char *const *folder = folders; folder && *folder; folder++) {
+                _cleanup_free_ char *file = path_join(*folder, type);
+                char magic[4];
+                _cleanup_close_ int fd = open(file, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+                if (fd < 0)
+                        continue;
+                if (read(fd, magic, sizeof(magic)) == (ssize_t)sizeof(magic) &&
+                    memcmp(magic, "\177ELF", sizeof(magic)) == 0)
+                        return 0;
+                return err_set(err, ERR_UNSUPPORTED, "%s is not the reference plugin", file);
+        }
+        return 0; /* that one is missing is told elsewhere */
+}
+
+static int check_plugins(const Plan *plan, char *const *folders, Err *err)
+{
+        const struct {
+                const char *type;
+                bool used;
+        } plugins[] = {
+                { "bridge", true },
+                { "host-local", true },
+                { "portmap", plan->portmap },
+                { "loopback", plan->loopback },
+        };
+        int r = 0;
+
+        for (size_t i = 0; i < array_len(plugins) && r >= 0; i++)
+                if (plugins[i].used)
+                        r = check_plugin(plugins[i].type, folders, err);
+        return r;
+}
+
+int bridge_check(Json *document, char *const *bin_dirs, const char *path, Err *err)
+{
+        _cleanup_(plan_freep) Plan *plan = NULL;
+        _cleanup_strv_ char **folders = NULL;
+        int r = plan_new(document, &plan, err);
+
+        if (r >= 0)
+                r = check_plugins(plan, bin_dirs, err);
+        if (r < 0 || !plan_has_rules(plan))
+                return r;
+        folders = strv_split(str_or(path, ""), ":");
+        r = check_program("iptables", folders, err);
+        return r < 0 ? r : check_program("ip6tables", folders, err);
+}
