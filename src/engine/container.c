@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* container.c - CreateContainer.
  *
- *   record  ->  snapshot  ->  prepare  ->  spec  ->  nri  ->  write
+ *   record  ->  snapshot  ->  prepare  ->  spec  ->  nri  ->  again  ->  write
  *
  * prepare, in a process of the supervisor: the root is mounted (detached), the user is looked up in
  * it, and the host paths of the request are looked at. spec: config.json from all that. nri: its
- * plugins change it. write: it is written, and the container is CREATED. */
+ * plugins change it. again: prepare once more, when they want CDI devices. write: it is written,
+ * and the container is CREATED. */
 #include <fcntl.h>
 #include <stdlib.h>
 
@@ -22,6 +23,7 @@ typedef struct Create {
         bool waited_for_name;
         Tare__Shim__V1__PrepareContainerReply *prepared;
         OciSpec *spec;
+        char **plugin_cdi; /* devices that NRI's plugins want; NULL: none */
 } Create;
 
 static const Runtime__V1__ContainerConfig *config_of(const Container *c)
@@ -485,6 +487,7 @@ static int create_nri_answered(Op *op, const NriResult *result, Err *err)
         d->c->nri_known = true;
         if (d->spec->process->has_oom_score_adj && d->spec->process->oom_score_adj < least)
                 d->spec->process->oom_score_adj = least; /* as of what the kubelet asks */
+        d->plugin_cdi = strv_dup(result->cdi_devices);
         if (result->others)
                 nri_apply_result(op->engine, result, NULL, NULL);
         return 0;
@@ -504,14 +507,51 @@ static int create_nri_undo(Op *op, Err *err)
         return 0;
 }
 
+/* Specifications are read where a container is prepared: what was prepared goes, and with that the
+ * reason why there could not be a second one. */
+static int create_again_drop(Op *op, Err *err)
+{
+        const Create *d = op->data;
+
+        return d->plugin_cdi ? container_shim_delete(op, d->c, err) : 0;
+}
+
+static int create_again(Op *op, Err *err)
+{
+        Create *d = op->data;
+
+        if (!d->plugin_cdi)
+                return 0;
+        strv_free(d->cdi);
+        d->cdi = strv_dup(d->plugin_cdi);
+        tare__shim__v1__prepare_container_reply__free_unpacked(take_ptr(d->prepared), NULL);
+        return create_prepare(op, err);
+}
+
 /* --- write --- */
+
+static int inject_devices(const Create *d, Err *err)
+{
+        const SpecUser user = { .uid = d->prepared->uid, .gid = d->prepared->gid };
+        const Pod *p = d->c->pod;
+        const SpecPod pod = { .id = p->id,
+                              .config = p->request->config,
+                              .user_path = p->user_path };
+        const char *text = d->prepared->cdi_edits;
+        _cleanup_(cdi_edits_freep) CdiEdits *edits = NULL;
+        int r = d->plugin_cdi ? cdi_edits_parse(text, strlen(text), &edits, err) : 0;
+
+        return r == 0 && edits ? spec_cdi_inject(d->spec, edits, &pod, &user, err) : r;
+}
 
 static int create_write(Op *op, Err *err)
 {
         Create *d = op->data;
         Container *c = d->c;
-        int r = write_spec(c, d->spec, err);
+        int r = inject_devices(d, err);
 
+        if (r == 0)
+                r = write_spec(c, d->spec, err);
         if (r < 0)
                 return r;
         take_facts(op->engine, c, d, d->spec);
@@ -532,6 +572,8 @@ static const OpStep create_steps[] = {
         { "prepare", create_prepare, create_prepare_undo, 0 },
         { "spec", create_spec, NULL, 0 },
         { "nri", create_nri, create_nri_undo, NRI_DEADLINE_S },
+        { "again-drop", create_again_drop, NULL, 0 },
+        { "again", create_again, create_prepare_undo, 0 },
         { "write", create_write, create_write_undo, 0 },
         {},
 };
@@ -558,6 +600,7 @@ static void create_free(void *data)
 
         spec_user_request_done(&d->user);
         strv_free(d->cdi);
+        strv_free(d->plugin_cdi);
         oci_spec_free(d->spec);
         if (d->prepared)
                 tare__shim__v1__prepare_container_reply__free_unpacked(d->prepared, NULL);

@@ -237,3 +237,12 @@ int spec_cdi_build(SpecBuild *b, Err *err)
                 add_net_device(&b->spec->linux, &e->net_devices[i]);
         return 0;
 }
+
+int spec_cdi_inject(OciSpec *spec, const CdiEdits *edits, const SpecPod *pod, const SpecUser *user,
+                    Err *err)
+{
+        const SpecInput in = { .cdi = edits, .pod = pod, .user = user };
+        SpecBuild b = { .in = &in, .spec = spec };
+
+        return spec_cdi_build(&b, err);
+}

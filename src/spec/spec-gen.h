@@ -141,6 +141,10 @@ int spec_seccomp_path(const Runtime__V1__ContainerConfig *c, const char **ret, E
 /* The CDI devices that the request names, each once, in order; freed by strv_free(). NULL: none. */
 int spec_cdi_names(const Runtime__V1__ContainerConfig *c, char ***ret, Err *err);
 
+/* The same for devices that were asked for once the document was there. */
+int spec_cdi_inject(OciSpec *spec, const CdiEdits *edits, const SpecPod *pod, const SpecUser *user,
+                    Err *err);
+
 /* Volume paths that the image declares and that no mount of the request covers, normalised, sorted,
  * without those that would hide /, /proc, /sys or /dev. *ret NULL: none. The caller makes a folder
  * for each. */

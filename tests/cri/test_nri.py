@@ -17,7 +17,8 @@ import tempfile
 import pytest
 
 from support.cri import Code, CriError
-from support.node import wait_until
+from support.fixtures import print_log
+from support.node import Node, wait_until
 
 PATIENCE = 60  # a busy machine with a sanitizer build
 CONFIG = """
@@ -129,11 +130,24 @@ class World:
         with open(self.path(name), "w", encoding="utf-8"):
             pass
 
-    def end(self):
+    def end_plugins(self):
         for plugin in self.plugins:
             plugin.process.kill()
             plugin.process.wait()
             plugin.process.stdin.close()
+        self.plugins = []
+
+    def clear(self):
+        self.end_plugins()
+        wait_until(lambda: self.shown() == [], PATIENCE, "all plugins to be gone")
+        self.node.remove_everything()
+        self.node.assert_nothing_left()
+        for name in os.listdir(self.folder):
+            if os.path.isfile(self.path(name)):  # not the socket
+                os.unlink(self.path(name))
+
+    def end(self):
+        self.end_plugins()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -150,9 +164,28 @@ def make_world(make_node, program):
         world.end()
 
 
+@pytest.fixture(scope="module")
+def shared_world(build, services, crictl, layout, program):
+    made = []
+
+    def make(**options):
+        made.append(Node(build, services, crictl, **options))
+        made[0].start()
+        made[0].load_image(layout)
+        return made[0]
+
+    world = World(make, program, "60s")
+    yield world
+    made[0].stop()
+    world.end()
+
+
 @pytest.fixture
-def world(make_world):
-    return make_world()
+def world(shared_world, request):
+    """A node that most tests share: at the end of each nothing is left on it."""
+    yield shared_world
+    print_log(request, shared_world.node)
+    shared_world.clear()
 
 
 @pytest.fixture
@@ -302,7 +335,8 @@ def test_a_refused_container_leaves_nothing(world):
 
 # --- plugins that come late ---
 
-def test_synchronization(world):
+def test_synchronization(make_world):
+    world = make_world()
     pod = world.node.run_pod()
     before = [pod.create(), pod.run()]
     gone = pod.create()
@@ -376,6 +410,25 @@ def test_adjustments(world):
     assert spec["linux"]["resources"]["memory"]["limit"] == 64 << 20
     assert spec["linux"]["resources"]["cpu"]["shares"] == 512
     assert spec["linux"]["resources"]["pids"]["limit"] == 77
+
+
+def test_devices_by_their_names(world):
+    folder = world.node.path("cdi")
+    os.makedirs(folder, exist_ok=True)
+    spec = {"cdiVersion": "0.6.0", "kind": "vendor.test/thing", "devices": [
+        {"name": "one", "containerEdits": {"env": ["THING=one"], "deviceNodes": [
+            {"path": "/dev/thing", "hostPath": "/dev/null"}]}}]}
+    with open(os.path.join(folder, "v.json"), "w", encoding="utf-8") as file:
+        json.dump(spec, file)
+    plugin = world.start(CreateContainer={"adjust": {
+        "CDIDevices": [{"name": "vendor.test/thing=one"}]}})
+    pod = world.node.run_pod()
+    assert pod.shell("echo $THING; test -c /dev/thing && echo there") == "one\nthere\n"
+    plugin.script(CreateContainer={"adjust": {
+        "CDIDevices": [{"name": "vendor.test/thing=two"}]}})
+    refused(pod.create, "vendor.test/thing=two")
+    plugin.script()
+    assert pod.shell("echo $THING") == "\n"
 
 
 def test_plugins_follow_each_other(world):
