@@ -17,6 +17,7 @@
 #include "cri/cri-internal.h"
 
 #define BASE_LABELS  5
+#define DEVICES_KEPT 64
 #define EXTRA_LABELS 5 /* the most that a metric has, with room for the NULL */
 #define NS           NS_PER_S
 
@@ -33,7 +34,8 @@ typedef struct Build {
         const Sample *s;
         EngineUsage usage;
         const Runtime__V1__LinuxContainerResources *resources; /* may be NULL */
-        const char *fs_device;                                 /* of the layers */
+        struct Devices *devices;
+        const char *fs_device; /* of the layers */
         uint64_t fs[_FS_MAX];
         char *base[BASE_LABELS];
         Metric **metrics;
@@ -180,8 +182,18 @@ static void reservation(Build *b, const Row *row)
 
 /* --- devices --- */
 
+/* Names that this answer has looked up: each container has the same few. */
+typedef struct Device {
+        unsigned major, minor;
+        char *name;
+} Device;
+typedef struct Devices {
+        Device items[DEVICES_KEPT];
+        size_t n;
+} Devices;
+
 /* "/dev/sda1", or "0:45" of a file system without a device. */
-static char *device_name(Arena *a, unsigned maj, unsigned min)
+static char *look_up_device(Arena *a, unsigned maj, unsigned min)
 {
         char link[PATH_MAX];
         char *path = arena_printf(a, "/sys/dev/block/%u:%u", maj, min);
@@ -193,6 +205,19 @@ static char *device_name(Arena *a, unsigned maj, unsigned min)
         return arena_printf(a, "/dev/%s", path_basename(link));
 }
 
+static char *device_name(Build *b, unsigned maj, unsigned min)
+{
+        Devices *d = b->devices;
+
+        for (size_t i = 0; i < d->n; i++)
+                if (d->items[i].major == maj && d->items[i].minor == min)
+                        return d->items[i].name;
+        char *name = look_up_device(b->a, maj, min);
+        if (d->n < DEVICES_KEPT)
+                d->items[d->n++] = (Device){ maj, min, name };
+        return name;
+}
+
 /* Without any traffic: zero, of the device that the layers are on. */
 static void disk_member(Build *b, const Row *row)
 {
@@ -200,7 +225,7 @@ static void disk_member(Build *b, const Row *row)
         char *device = (char *)b->fs_device;
 
         for (uint32_t i = 0; i < b->s->n_disks; i++) {
-                char *name = device_name(b->a, disks[i].major, disks[i].minor);
+                char *name = device_name(b, disks[i].major, disks[i].minor);
                 add(b, row, number_at(&disks[i], row), &name);
         }
         if (b->s->n_disks == 0)
@@ -213,7 +238,7 @@ static void disk_operations(Build *b, const Row *row)
         char *none[] = { (char *)b->fs_device, (char *)"0", (char *)"0", (char *)"Read" };
 
         for (uint32_t i = 0; i < b->s->n_disks; i++) {
-                char *labels[] = { device_name(b->a, disks[i].major, disks[i].minor),
+                char *labels[] = { device_name(b, disks[i].major, disks[i].minor),
                                    arena_printf(b->a, "%u", disks[i].major),
                                    arena_printf(b->a, "%u", disks[i].minor), (char *)"Read" };
                 add(b, row, disks[i].read_bytes, labels);
@@ -250,7 +275,7 @@ static void look_at_fs(Build *b)
                 b->fs[FS_INODES] = fs.f_files;
                 b->fs[FS_BYTES] = (uint64_t)fs.f_blocks * fs.f_frsize;
         }
-        b->fs_device = device_name(b->a, major(st.st_dev), minor(st.st_dev));
+        b->fs_device = device_name(b, major(st.st_dev), minor(st.st_dev));
 }
 
 static void huge_pages(Build *b, const Row *row)
@@ -487,7 +512,8 @@ static Runtime__V1__PodSandboxMetrics *pod_metrics(Build b, const Pod *p)
 
 static void fill_pods(Arena *a, Engine *e, Runtime__V1__ListPodSandboxMetricsResponse *r)
 {
-        Build b = { .a = a, .engine = e };
+        Devices devices = {};
+        Build b = { .a = a, .engine = e, .devices = &devices };
         const Pod *p;
 
         look_at_fs(&b);

@@ -101,6 +101,8 @@ bool runtime_is_program(const EngineRuntime *r); /* NULL: false */
 void runtime_message(const EngineRuntime *r, Tare__Shim__V1__OciRuntime *ret);
 /* The node as containers of this handler find it. */
 SpecNode runtime_node(const Engine *e, const EngineRuntime *r);
+/* UNAVAILABLE while its program is being asked what it can do. */
+int runtime_check_answered(const Engine *e, const EngineRuntime *r, Err *err);
 /* Asks the programs for their features. */
 void runtimes_learn(Engine *e);
 void runtimes_done(Engine *e);

@@ -328,7 +328,7 @@ static void step_over(Op *op, int r, const Err *err)
                         op->step--;
                 return;
         }
-        op->step_ns[op->step] = now - op->step_started_ns;
+        op->step_ns[op->step] = now - op->step_begun_ns[op->step]; /* also of runs before this */
         if (r < 0) {
                 op->err = *err;
                 op->failed_step = op->step;

@@ -490,6 +490,11 @@ static int check_request(Engine *e, const Runtime__V1__RunPodSandboxRequest *req
                 return r;
         if (!req->config || !req->config->metadata || str_empty(req->config->metadata->name))
                 return err_set(err, ERR_INVALID, "config.metadata.name is empty: a pod needs one");
+        SpecPodUsers users;
+        if (spec_pod_users(req->config, &users))
+                r = runtime_check_answered(e, runtime, err);
+        if (r < 0)
+                return r;
         node = runtime_node(e, runtime);
         r = spec_check_pod(&node, req->config, err);
         return r < 0 ? r : pod_check_network(req->config, err);

@@ -92,6 +92,16 @@ EngineFeatures engine_features(const Engine *e, const char *name)
         return features_of(e, r);
 }
 
+int runtime_check_answered(const Engine *e, const EngineRuntime *r, Err *err)
+{
+        if (!runtime_is_program(r) || !e->runtimes[r - e->config->runtimes].asked)
+                return 0;
+        return err_set(err, ERR_UNAVAILABLE,
+                       "runtime handler \"%s\": '%s features' has not answered yet, so it is not "
+                       "known whether it can do user namespaces: ask again in a moment",
+                       r->name, r->path);
+}
+
 SpecNode runtime_node(const Engine *e, const EngineRuntime *r)
 {
         SpecNode node = e->node;

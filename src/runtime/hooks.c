@@ -168,6 +168,8 @@ int hooks_runtime(Setup *s, Err *err)
 
 int hooks_create_container(Setup *s, Err *err)
 {
+        if (s->spec->hooks.create_container.n > 0)
+                rootfs_show(s);
         _cleanup_json_ Json *state = setup_state(s, RUNTIME_CREATING, getpid());
 
         return hooks_run(&s->spec->hooks.create_container, "createContainer", state, environ, err);

@@ -13,9 +13,11 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/path.h"
 #include "runtime/setup-internal.h"
 #include "sys/mount.h"
 
@@ -65,6 +67,23 @@ int rootfs_attach(Setup *s, Err *err)
         selfcheck_plan_root(s);
         r = mount_move(s->root_mount, AT_FDCWD, "/");
         return r < 0 ? err_sys(err, -r, "attach the root file system") : 0;
+}
+
+/* Hooks find the root by the bundle and config.json's root.path, with all that is mounted in it; a
+ * root that came as a descriptor is at no path. In our mount namespace it is put there: the pivot
+ * takes it away with the host's tree. Who may not go there, as a mapped root in a bundle of tared,
+ * has hooks that may not, either: they say so. */
+void rootfs_show(Setup *s)
+{
+        if (!setup_has_new_ns(s, OCI_NS_MOUNT))
+                return;
+        _cleanup_free_ char *path = path_is_absolute(s->spec->root_path)
+                                            ? xstrdup(s->spec->root_path)
+                                            : path_join(s->bundle, s->spec->root_path);
+        (void)mkdir(path, 0700); /* it is there, or the mount fails as well */
+        _cleanup_close_ int clone = mount_clone_detached(s->root_mount, "", true);
+        if (clone >= 0)
+                (void)mount_move(clone, AT_FDCWD, path);
 }
 
 int rootfs_pivot(Setup *s, Err *err)

@@ -179,6 +179,7 @@ int filter_notify_init(Setup *s, Err *err);
 
 /* rootfs.c, mounts.c, devices.c, masks.c, terminal.c: the init */
 int rootfs_attach(Setup *s, Err *err);
+void rootfs_show(Setup *s); /* at its path, for hooks */
 int rootfs_pivot(Setup *s, Err *err);
 int mounts_init(Setup *s, Err *err);
 int mounts_readonly_dev(Setup *s, Err *err);

@@ -75,6 +75,23 @@ def test_everything_of_a_device(node, folders, pod):
     assert {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rw"} in rules
 
 
+def test_a_hook_finds_the_root_by_the_bundle(node, folders, pod):
+    """With what is mounted in it, and what it writes there is the container's."""
+    out = node.path("hook-saw")
+    script = ("b=$(sed 's/.*\"bundle\": *\"\\([^\"]*\\)\".*/\\1/'); "
+              f"r=$b/rootfs; ls $r > {out}; ls $r/proc/self > /dev/null && echo proc >> {out}; "
+              "echo linked > $r/from-hook")
+    hook = {"hookName": "createContainer", "path": "/bin/sh", "args": ["sh", "-c", script]}
+    write(folders[0], "a.json", {"a": {"hooks": [hook]}})
+    container = pod.run(["sh", "-c", "cat /from-hook; grep -c rootfs /proc/self/mountinfo; true"],
+                        **named("a"))
+    container.wait()
+    with open(out, encoding="utf-8") as file:
+        seen = file.read().split()
+    assert "bin" in seen and "proc" in seen, seen
+    assert container.text() == "linked\n0\n"
+
+
 def test_annotations_of_the_container(node, folders, pod):
     write(folders[1], "thing.json", {"a": {"env": ["A=1"]}, "b": {"env": ["B=2"]}})
     shown = pod.output(["env"], annotations={

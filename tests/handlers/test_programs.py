@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from conftest import find, table
 from support.cri import Code, CriError
 from support.node import running, wait_until
 
@@ -208,3 +209,27 @@ def test_a_root_by_its_path_is_not_for_others(make_node, runtimes, layout):
         return node.inside("setpriv", *ids, "test", "-e", f"{root}/bin").returncode == 0
 
     assert seen_by(0) and seen_by(200000) and not seen_by(65534) and not seen_by(1000)
+
+
+def test_before_the_features_are_known(make_node, tmp_path, layout):
+    """A pod that needs to know is not refused for good."""
+    go, program = tmp_path / "go", tmp_path / "runtime"
+    program.write_text(f"""#!/bin/sh
+[ "$*" != features ] || until [ -e {go} ]; do sleep 0.1; done
+exec {find("runc", "TARE_RUNC", "runc")} "$@"
+""")
+    program.chmod(0o755)
+    node = make_node(config=table("slow", program))
+    node.load_image(layout)
+    users = [{"host_id": 200000, "container_id": 0, "length": 65536}]
+    linux = {"security_context": {"namespace_options": {
+        "userns_options": {"mode": 0, "uids": users, "gids": users}}}}
+    with pytest.raises(CriError) as error:
+        node.run_pod(handler="slow", linux=linux)
+    assert error.value.code() == Code.UNAVAILABLE
+    assert "features' has not answered yet" in error.value.details()
+    node.run_pod(handler="slow").remove()  # one that does not need it
+    go.touch()
+    wait_until(lambda: {h.name: h.features for h in node.client.Status().runtime_handlers}[
+        "slow"].user_namespaces, 30, "the features of the handler")
+    node.run_pod(handler="slow", linux=linux).remove()

@@ -120,6 +120,38 @@ static void answered(void *data, const char *id, const Err *err)
         }
 }
 
+/* The time of a step is that of all its runs. */
+static void observe(void *data, const Op *op, const Err *err)
+{
+        uint64_t *took = data;
+
+        took[0] = op->step_ns[1];
+        took[1] = op->ended_ns - op->step_begun_ns[1];
+}
+
+TEST(op, a_step_that_is_run_anew_is_one_step)
+{
+        Scene s;
+        uint64_t took[2] = {}, begun;
+
+        scene_open(&s);
+        ops_set_observer(s.ops, observe, took);
+        Op *op = op_start(s.ops, &verb, "x/1", "1", "", NULL);
+        turn(&s);
+        begun = op->step_begun_ns[1];
+        ASSERT_TRUE(begun > 0);
+        while (clock_mono_ns() < begun + 20 * NS_PER_MS)
+                ;
+        op_resume(seen.waiting, OP_AGAIN, NULL);
+        turn(&s);
+        ASSERT_STREQ(seen.log, "a b b ");
+        ASSERT_EQ(op->step_begun_ns[1], begun);
+        op_resume(seen.waiting, 0, NULL);
+        ASSERT_STREQ(seen.log, "a b b c done ");
+        ASSERT_TRUE(took[0] >= 20 * NS_PER_MS && took[0] <= took[1]);
+        scene_close(&s);
+}
+
 TEST(op, steps_run_in_order_and_answer_every_waiter)
 {
         Scene s;
