@@ -40,8 +40,7 @@ struct Setup {
         const OciSpec *spec;
         const OciProcess *process; /* NULL: none yet */
         const char *id;
-        bool unprivileged; /* not root: mounts are made by the init, as root of its user namespace
-                            */
+        bool unprivileged; /* not root: the init makes mounts, as root of its user namespace */
         bool run_now, sibling, no_new_keyring;
         unsigned preserve_fds;
         int stdio[3];
