@@ -39,6 +39,7 @@ struct Engine {
         Map *layers;            /* chain id -> LayerFacts */
         Map *layers_leaving;    /* the same of those that only a pull under way counts on */
         struct Pull *pulls;     /* under way */
+        struct Sweep *sweeps;   /* of the trash, under way */
         Content *content;
         Snapshots *snapshots;
         SpecNode node;
@@ -209,6 +210,7 @@ void image_free(Image *i);
 /* Drops layers and blobs that no image and no container needs; the deleting goes on in a process.
  */
 void images_collect(Engine *e, char *const *chain_ids, char *const *digests);
+void images_done(Engine *e);
 /* A pull has ended: what it alone counted on goes. */
 void images_collect_leaving(Engine *e);
 bool pull_counts_on(const Engine *e, const char *chain_id);

@@ -113,6 +113,7 @@ void engine_free(Engine *e)
         map_free(e->image_names);
         map_free(e->layers);
         map_free(e->layers_leaving);
+        images_done(e);
         usage_free(e);
         runtimes_done(e);
         node_done(e);

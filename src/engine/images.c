@@ -10,6 +10,7 @@
 #include "engine/engine-internal.h"
 
 #define SWEEP_DEADLINE_S 3600
+#define SWEEP_TRIES      3 /* a worker may be killed; what it cannot delete it never will */
 
 void image_free(Image *i)
 {
@@ -129,43 +130,90 @@ void image_add_name(Engine *e, Image *i, const char *name, bool is_tag)
 
 /* --- the trash --- */
 
-static void sweep_done(void *data, int code, const StrBuf *out, const StrBuf *err_out)
-{
-        Engine *e = data;
+typedef struct Sweep {
+        struct Sweep *next; /* of the engine's */
+        Engine *engine;
+        char *request;
+        unsigned tries;
+} Sweep;
 
-        if (code != 0)
-                e->counters.sweep_failures++;
-        if (code != 0)
-                log_warning("deleting from the trash: %s, ignoring: the next start tries again",
-                            str_or(err_out->data, "failed"));
+static void sweep_free(Sweep *s)
+{
+        Sweep **at = &s->engine->sweeps;
+
+        while (*at != s)
+                at = &(*at)->next;
+        *at = s->next;
+        free(s->request);
+        free(s);
 }
 
-void image_sweep(Engine *e, char *const *paths)
+void images_done(Engine *e)
 {
-        World *w = e->world;
-        _cleanup_json_ Json *request = json_object_new_object();
-        _cleanup_free_ char *text = NULL;
-        Err err = {};
+        while (e->sweeps)
+                sweep_free(e->sweeps);
+}
 
-        if (strv_len(paths) == 0)
+static void sweep_run(Sweep *s);
+
+static void sweep_done(void *data, int code, const StrBuf *out, const StrBuf *err_out)
+{
+        Sweep *s = data;
+
+        if (code == 0) {
+                sweep_free(s);
                 return;
-        json_add_strv(request, "paths", paths);
-        text = json_print(request);
-        e->counters.swept_folders += strv_len(paths);
+        }
+        log_warning("deleting from the trash: %s, ignoring: %s tries again",
+                    str_or(err_out->data, "failed"),
+                    s->tries < SWEEP_TRIES ? "another worker" : "the next start");
+        if (s->tries < SWEEP_TRIES) {
+                sweep_run(s);
+                return;
+        }
+        s->engine->counters.sweep_failures++;
+        sweep_free(s);
+}
+
+static void sweep_run(Sweep *s)
+{
+        Engine *e = s->engine;
+        World *w = e->world;
+        Err err = {};
         WorldExec x = {
                 .path = e->config->image_worker,
                 .argv = (char *[]){ (char *)"tare-image", (char *)"sweep", NULL },
                 .env = environ,
-                .input = text,
-                .input_len = strlen(text),
+                .input = s->request,
+                .input_len = strlen(s->request),
                 .output_max = 1 << 20,
                 .deadline_ns = w->now_mono(w) + SWEEP_DEADLINE_S * NS_PER_S,
                 .done = sweep_done,
-                .data = e,
+                .data = s,
         };
-        if (!w->exec(w, &x, &err))
-                log_warning("deleting from the trash: %s, ignoring: the next start tries again",
-                            err.msg);
+
+        s->tries++;
+        if (w->exec(w, &x, &err))
+                return;
+        log_warning("deleting from the trash: %s, ignoring: the next start tries again", err.msg);
+        sweep_free(s);
+}
+
+void image_sweep(Engine *e, char *const *paths)
+{
+        _cleanup_json_ Json *request = json_object_new_object();
+        Sweep *s;
+
+        if (strv_len(paths) == 0)
+                return;
+        json_add_strv(request, "paths", paths);
+        e->counters.swept_folders += strv_len(paths);
+        s = xnew(Sweep);
+        s->engine = e;
+        s->request = json_print(request);
+        s->next = e->sweeps;
+        e->sweeps = s;
+        sweep_run(s);
 }
 
 void image_trash(Engine *e, const char *path)

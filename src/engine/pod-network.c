@@ -136,6 +136,7 @@ static int start_plugin(Walk *k, const CniExec *x, Err *err)
                 .input = x->input,
                 .input_len = x->input_len,
                 .output_max = CNI_OUTPUT_MAX,
+                .dies_with_us = true, /* the next tared undoes, or asks again */
                 .deadline_ns = w->now_mono(w) + timeout_s(k) * NS_PER_S,
                 .done = plugin_done,
                 .data = k,

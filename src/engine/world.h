@@ -58,7 +58,7 @@ typedef struct WorldExec {
         char *const *argv, *const *env;
         const void *input; /* copied */
         size_t input_len;
-        bool dies_with_us; /* a transfer that nobody would take is of no use */
+        bool dies_with_us; /* what is of no use without who would take it, or is begun anew */
         size_t output_max; /* bytes kept of each stream; more: the process is killed, TOO_LARGE */
         uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none; then SIGKILL to its process group */
         /* When set, called for every complete line of stdout instead of keeping it. */

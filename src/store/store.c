@@ -16,7 +16,7 @@
 #include "base/io.h"
 #include "base/str.h"
 
-#define LOCK_PATIENCE_NS (2 * NS_PER_S)
+#define LOCK_PATIENCE_NS (20 * NS_PER_S)
 
 struct Store {
         sqlite3 *db;
@@ -65,7 +65,7 @@ static bool holder_lives(const Store *s, char *pid, size_t size)
 
 /* The lock is a file of its own: flock on the database itself would meet SQLite's locks. When the
  * tared before us was killed, a child of it that had not come to its exec yet may hold the lock
- * for a moment longer. */
+ * longer: for as long as the kernel takes to move it into its cgroups. */
 static int take_lock(Store *s, Err *err)
 {
         _cleanup_free_ char *path = xasprintf("%s.lock", s->path);

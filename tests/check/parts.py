@@ -23,6 +23,7 @@ TOTAL_BUDGET = 40 * 60
 SLOWNESS = float(os.environ.get("TARE_SLOW", "1"))  # of a machine that does other things as well
 FULL_FACTOR = 4
 FULL = {"streams": 4 * 3600}  # 100,000 sessions
+SOAK_MINUTES = 3
 FUZZ_SECONDS, FUZZ_SECONDS_FULL = 5, 60
 PYTHON = "/usr/bin/python3"
 SANITIZERS = {
@@ -213,6 +214,18 @@ def run_critest(context):
     return result
 
 
+def run_soak(context):
+    """All verbs with faults for minutes; one test."""
+    import tools
+    env = environment(**tools.test_environment(), TARE_BUILD=build("release"))
+    done = run_command([PYTHON, "-B", os.path.join(ROOT, "bench", "soak", "run"), "--seed", SEED,
+                        "--minutes", str(SOAK_MINUTES * (FULL_FACTOR if context.full else 1))],
+                       env=env)
+    result = Result()
+    check(result, "soak/soak", None if done.status == 0 else done.output)
+    return result
+
+
 def run_guest(context, vm, guest):
     name, folder = f"vm-{guest}", os.path.join(context.folder, guest)
     report = os.path.join(folder, "junit.xml")
@@ -271,35 +284,36 @@ TABLE = [
     #    name, seconds, builds, function, description
     Part("install", 900, (), run_install, "what the tests need: packages, programs in Go",
          isolated=False, tests=False),
-    Part("build", 240, (), run_build, "gcc, gcc with sanitizers, clang; no warnings",
+    Part("build", 230, (), run_build, "gcc, gcc with sanitizers, clang; no warnings",
          isolated=False),
     Part("lint", 50, ("release",), run_lint, "layers, sizes, banned calls, format, links"),
     Part("check", 20, (), run_check, "this harness and the rules of lint", folder="check"),
     Part("unit", 20, ("release",), run_unit, "tests/unit"),
     Part("unit-asan", 30, ("asan",), run_unit_asan, "tests/unit with sanitizers and leak checks"),
-    Part("corpus", 120, ("asan", "clang"), run_corpus, "fuzz corpora, then seconds of each fuzzer"),
+    Part("corpus", 115, ("asan", "clang"), run_corpus, "fuzz corpora, then seconds of each fuzzer"),
     Part("toml", 5, ("release",), run_toml, "the public toml-test suite"),
     behaviour("wire", 20, "our gRPC server against grpc-go"),
-    behaviour("runtime", 55, "the OCI runtime"),
-    behaviour("validation", 35, "runtime-tools' validation programs"),
-    behaviour("differential", 80, "the same bundles through tare-runtime, runc and crun"),
-    behaviour("attack", 40, "the attacks of docs/attacks.md"),
-    behaviour("shim", 50, "the pod supervisor by its protocol"),
-    behaviour("image", 45, "the image worker"),
-    behaviour("registry", 35, "the registry client"),
+    behaviour("runtime", 45, "the OCI runtime"),
+    behaviour("validation", 28, "runtime-tools' validation programs"),
+    behaviour("differential", 70, "the same bundles through tare-runtime, runc and crun"),
+    behaviour("attack", 30, "the attacks of docs/attacks.md"),
+    behaviour("shim", 42, "the pod supervisor by its protocol"),
+    behaviour("image", 38, "the image worker"),
+    behaviour("registry", 28, "the registry client"),
     behaviour("network", 45, "CNI"),
-    behaviour("cri", 165, "the daemon as its clients see it"),
+    behaviour("cri", 155, "the daemon as its clients see it"),
     behaviour("stream", 15, "the stream worker by itself"),
     behaviour("handlers", 45, "pods by runc, crun and gVisor"),
-    behaviour("streams", 85, "exec, attach and port-forward, by clients of others"),
-    Part("critest", 130, ("release",), run_critest, "the CRI conformance suite", folder="cri"),
+    behaviour("streams", 80, "exec, attach and port-forward, by clients of others"),
+    Part("critest", 125, ("release",), run_critest, "the CRI conformance suite", folder="cri"),
     behaviour("kubelet", 150, "a kubelet, an API server and kubectl on top of it"),
-    behaviour("dropin", 70, "the OCI runtime below podman, docker and containerd"),
+    behaviour("dropin", 58, "the OCI runtime below podman, docker and containerd"),
     Part("vm", 310, ("release",), run_vm, "cgroup v2, hybrid, systemd: in virtual machines",
          folder="vm"),
-    behaviour("e2e", 50, "a node from install to removal"),
-    behaviour("fault", 55, "every write and call that can fail, failing"),
-    Part("behaviour-asan", 435, ("asan",), run_behaviour_asan, "the same with sanitizers"),
+    behaviour("e2e", 30, "a node from install to removal"),
+    behaviour("fault", 50, "every write and call that can fail, failing"),
+    Part("soak", 205, ("release",), run_soak, "all verbs with random faults, and what is left"),
+    Part("behaviour-asan", 355, ("asan",), run_behaviour_asan, "the same with sanitizers"),
 ]
 
 

@@ -270,6 +270,21 @@ def test_networks_are_checked(own_node):
     broken.remove()
 
 
+def test_a_plugin_ends_with_the_daemon(own_node):
+    """What it was doing is undone by the next one: not beside it."""
+    node = own_node
+    node.add_plugin("slow", "[ $CNI_COMMAND = ADD ] && echo $$ > $NODE/pid && exec sleep 1000\nexit 0")
+    node.write_network(plugins=[{"type": "slow"}])
+    node.client.start("RunPodSandbox", config=node.pod_config())
+    wait_until(lambda: os.path.exists(node.path("pid")) and os.path.getsize(node.path("pid")))
+    with open(node.path("pid"), encoding="ascii") as file:
+        pid = int(file.read())
+    node.kill()
+    wait_until(lambda: not running(pid), what="the plugin's end")
+    node.start()
+    wait_until(lambda: not os.listdir(node.path("state/pods")), what="the undoing")
+
+
 def test_a_check_that_hangs_delays_nothing(own_node):
     node = own_node
     ok = '{"cniVersion":"1.0.0","ips":[{"address":"10.1.1.2/24"}]}'
