@@ -20,8 +20,8 @@ from support.cri import Code, CriError
 from support.isolation import within_network
 
 DEADLINE = 40
-# Of a daemon or a supervisor that dies, of what its undoing or its next life has done meanwhile, and
-# of a client that went away.
+# Of a daemon or a supervisor that dies, of what its undoing or its next life has done meanwhile,
+# and of a client that went away.
 EXPECTED = (Code.UNAVAILABLE, Code.NOT_FOUND, Code.ALREADY_EXISTS, Code.FAILED_PRECONDITION,
             Code.CANCELLED, Code.ABORTED)
 PLUGIN_FAULTS = ("faulty-bridge (ADD): a fault", "faulty-bridge (DEL): a fault",
@@ -164,8 +164,9 @@ class Life:
         parts = urlparse(url)
         head, _ = websocket.handshake(parts.path, [PROTOCOL], parts.netloc)
         try:
+            place = (parts.hostname, parts.port)
             sock = within_network(self.shared.node.holder.pid,
-                                  lambda: socket.create_connection((parts.hostname, parts.port), 20))
+                                  lambda: socket.create_connection(place, 20))
         except OSError:
             return None
         with sock:
@@ -297,10 +298,10 @@ def hasty(shared, name, draw=random):
     client = shared.node.client
     if container and client:
         try:
-            call = client.start("ExecSync", container_id=container, cmd=["sleep", "100"], deadline=30)
+            call = client.start("ExecSync", container_id=container, cmd=["sleep", "100"])
             time.sleep(draw.uniform(0, 0.05))
             call.cancel()
-            call = client.start("StopContainer", container_id=container, timeout=0, deadline=30)
+            call = client.start("StopContainer", container_id=container, timeout=0)
             time.sleep(draw.uniform(0, 0.01))
             call.cancel()
         except ValueError:

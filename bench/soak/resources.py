@@ -7,7 +7,11 @@ from support.cri import CriError
 
 # What may grow by so much, in the unit of the row; everything else may not grow at all. Memory: the
 # high-water mark of many clients at once stays with the allocator. Files: the write-ahead log.
-ALLOWED = {"memory of tared, KiB (PSS)": 3072, "open files of tared": 4, "size of databases, KiB": 4096}
+ALLOWED = {
+    "memory of tared, KiB (PSS)": 3072,
+    "open files of tared": 4,
+    "size of databases, KiB": 4096,
+}
 SETTLE_SECONDS = 30
 
 

@@ -273,7 +273,8 @@ def test_networks_are_checked(own_node):
 def test_a_plugin_ends_with_the_daemon(own_node):
     """What it was doing is undone by the next one: not beside it."""
     node = own_node
-    node.add_plugin("slow", "[ $CNI_COMMAND = ADD ] && echo $$ > $NODE/pid && exec sleep 1000\nexit 0")
+    hang = "[ $CNI_COMMAND = ADD ] && echo $$ > $NODE/pid && exec sleep 1000\nexit 0"
+    node.add_plugin("slow", hang)
     node.write_network(plugins=[{"type": "slow"}])
     node.client.start("RunPodSandbox", config=node.pod_config())
     wait_until(lambda: os.path.exists(node.path("pid")) and os.path.getsize(node.path("pid")))
