@@ -59,6 +59,8 @@ void container_exited(Engine *e, Container *c, const Tare__Shim__V1__ExitEvent *
 
         if (c->state == CONTAINER_EXITED)
                 return;
+        if (c->state == CONTAINER_MAKING) /* it has lost its record and is removed: none is told */
+                return;
         if (c->state == CONTAINER_CREATED) /* it ended before its start was answered */
                 engine_tell(e, ENGINE_STARTED, c->pod, c);
         set_exited(c, (int)ev->exit_code, reason, NULL, ev->finished_at);
