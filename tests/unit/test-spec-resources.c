@@ -174,7 +174,7 @@ TEST(spec_resources, update_keeps_what_it_does_not_name)
 /* Each update alone is small enough. */
 TEST(spec_resources, updates_do_not_add_up_for_ever)
 {
-        _cleanup_strbuf_ StrBuf first = {}, more = {};
+        _cleanup_strbuf_ StrBuf first = {};
 
         strbuf_addf(&first, "'unified': {");
         for (int i = 0; i < 256; i++)
