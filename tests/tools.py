@@ -371,8 +371,8 @@ def own_program(name, *folders):
     """A Go program of ours below tests/."""
     folder = os.path.join(HERE, *folders)
     digest = hashlib.sha256()
-    for name in ("main.go", "go.mod", "go.sum"):
-        with open(os.path.join(folder, name), "rb") as file:
+    for source in ("main.go", "go.mod", "go.sum"):
+        with open(os.path.join(folder, source), "rb") as file:
             digest.update(file.read())
 
     def build(work):

@@ -13,7 +13,8 @@ from support.cri import Code, CriError
 from support.node import Container, Pod
 from support.registry import serve_layout, start_server
 
-READY, EXITED = 0, 2
+READY = 0
+CREATED, RUNNING, EXITED = 0, 1, 2  # containers
 LOUD = "trap 'exit 3' TERM; echo up; while :; do sleep 0.02; done"
 
 
@@ -136,10 +137,23 @@ class StartContainer(WithPod):
         self.client().StartContainer(container_id=self.created.id)
 
     def settled(self):
-        assert self.created.status().state in (0, 1)
+        assert self.created.status().state in (CREATED, RUNNING)
+
+    def undone(self, point):
+        """Once begun, a start that fails is the container's end: the kubelet makes another."""
+        status = self.created.status()
+        if point == "StartContainer.nri":
+            assert status.state == CREATED
+        elif point == "StartContainer.start.done":
+            assert status.state == RUNNING
+        else:
+            assert (status.state, status.exit_code, status.reason) == (EXITED, 128, "StartError")
+            assert point in status.message
+            self.created.remove()
+            self.created = self.pod.create()
 
     def done(self):
-        assert self.created.status().state == 1
+        assert self.created.status().state == RUNNING
         assert self.created.exec("echo", "works").stdout == b"works\n"
 
 
