@@ -16,6 +16,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "engine/engine-internal.h"
+#include "sys/cgroup.h"
 
 static Container *container_of(Op *op)
 {
@@ -435,6 +436,20 @@ static int remove_delete(Op *op, Err *err)
         return c ? container_shim_delete(op, c, err) : 0;
 }
 
+/* A supervisor that ended before it had removed the cgroup. */
+static int remove_leftovers(Op *op, Err *err)
+{
+        const Container *c = container_of(op);
+        const Supervisor *s = c ? c->pod->supervisor : NULL;
+
+        if (!c || !c->cgroups_path || (s && !s->ended))
+                return 0;
+        Cgroup *cg = cgroup_new(c->cgroups_path);
+        bool left = cg && cgroup_exists(cg);
+        cgroup_free(cg);
+        return left ? pod_step_reap(op, c->pod, err) : 0;
+}
+
 static int remove_files(Op *op, Err *err)
 {
         Container *c = container_of(op);
@@ -466,8 +481,9 @@ static void remove_finish(Op *op, const Err *err)
 
 static const OpStep remove_steps[] = {
         { "mark", remove_mark, NULL, 0 },     { "kill", kill_and_wait, NULL, ENGINE_KILL_WAIT_S },
-        { "delete", remove_delete, NULL, 0 }, { "files", remove_files, NULL, 0 },
-        { "forget", remove_forget, NULL, 0 }, {},
+        { "delete", remove_delete, NULL, 0 }, { "leftovers", remove_leftovers, NULL, 0 },
+        { "files", remove_files, NULL, 0 },   { "forget", remove_forget, NULL, 0 },
+        {},
 };
 const OpVerb verb_remove_container = { .name = "RemoveContainer",
                                        .steps = remove_steps,

@@ -49,7 +49,7 @@ typedef struct Shim {
         SupervisorCall *calls;
         Frame *out, **out_tail;
         StrBuf in;
-        bool dead;
+        bool reporting, let_go; /* report_gone() is at work; it is to free us */
         char *socket_path;
         unsigned losses;
         uint64_t connected_ns;
@@ -57,6 +57,7 @@ typedef struct Shim {
 } Shim;
 
 static void reconnect(void *userdata);
+static void shim_free(Supervisor *base);
 
 static void frame_free(Frame *f)
 {
@@ -92,7 +93,7 @@ static void close_connection(Shim *s)
         s->out_tail = &s->out;
 }
 
-/* From the loop only: callbacks may free the supervisor, hence the order. */
+/* From the loop only: each callback may let go of the supervisor, with its pod. */
 static void report_gone(void *userdata)
 {
         Shim *s = userdata;
@@ -100,16 +101,21 @@ static void report_gone(void *userdata)
 
         s->gone_source = NULL;
         err_set(&err, ERR_UNAVAILABLE, "supervisor of pod %.12s has ended", s->pod_id);
-        while (s->calls)
+        s->reporting = true;
+        while (s->calls && !s->let_go)
                 call_answer(s, s->calls, NULL, &err);
-        s->events.gone(s->data);
+        if (!s->let_go)
+                s->events.gone(s->data);
+        s->reporting = false;
+        if (s->let_go)
+                shim_free(&s->base);
 }
 
 static void set_dead(Shim *s)
 {
-        if (s->dead)
+        if (s->base.ended)
                 return;
-        s->dead = true;
+        s->base.ended = true;
         close_connection(s);
         loop_source_free(s->pid_source);
         s->pid_source = NULL;
@@ -310,9 +316,9 @@ static SupervisorCall *shim_call(Supervisor *base, Tare__Shim__V1__Request *req,
         call->data = data;
         call->next = s->calls;
         s->calls = call;
-        if (s->dead || s->sock < 0) {
+        if (s->base.ended || s->sock < 0) {
                 /* report_gone() is on its way, or has been: then this call gets its own */
-                if (!s->gone_source && s->dead)
+                if (!s->gone_source && s->base.ended)
                         s->gone_source = loop_add_defer(s->world->loop, report_gone, s);
                 return call;
         }
@@ -346,7 +352,7 @@ static void shim_kill(Supervisor *base)
 {
         Shim *s = (Shim *)base;
 
-        if (!s->dead && s->pidfd >= 0)
+        if (!s->base.ended && s->pidfd >= 0)
                 (void)pidfd_kill(s->pidfd, SIGKILL); /* gone already: the pidfd says so */
 }
 
@@ -354,6 +360,10 @@ static void shim_free(Supervisor *base)
 {
         Shim *s = (Shim *)base;
 
+        if (s->reporting) {
+                s->let_go = true;
+                return;
+        }
         close_connection(s);
         loop_source_free(s->pid_source);
         loop_source_free(s->gone_source);

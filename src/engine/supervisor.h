@@ -29,6 +29,7 @@ typedef void (*SupervisorReply)(void *data, const Tare__Shim__V1__Reply *reply, 
 
 struct Supervisor {
         const struct SupervisorOps *ops;
+        bool ended; /* its process has, though `gone` may still come */
 };
 
 typedef struct SupervisorOps SupervisorOps;
@@ -39,7 +40,7 @@ struct SupervisorOps {
         void (*cancel)(Supervisor *s, SupervisorCall *call);
         /* Ends the supervisor's process at once (SIGKILL); `gone` follows. */
         void (*kill)(Supervisor *s);
-        /* Lets go of it; the process goes on. No event follows. */
+        /* Lets go of it; the process goes on. No event follows, and no call is answered. */
         void (*free)(Supervisor *s);
 };
 

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "base/str.h"
@@ -78,6 +79,8 @@ static int delete_child(JobChild *jc, void *arg, Err *err)
                 return 0;
         job_step(jc, "read config.json");
         int r = container_read_spec(c, &spec, err);
+        if (r >= 0 && fault_point("shim.delete.remove"))
+                r = err_set(err, ERR_INTERNAL, "fault at shim.delete.remove");
         if (r >= 0)
                 r = c->ops->remove(jc, &t, spec, true, err);
         trace_end(&span, c->id);

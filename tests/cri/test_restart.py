@@ -14,7 +14,7 @@ import time
 import pytest
 
 from support.cri import Code, CriError
-from support.node import running, wait_until
+from support.node import cgroup_folders, running, wait_until
 
 COUNT = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.002; done"
 
@@ -220,6 +220,28 @@ def test_a_dead_supervisor(own_node):
     assert pod.status().status.state == 1
     pod.remove()
     other.pod.remove()
+    node.assert_nothing_left()
+
+
+def cgroups_of(node, container):
+    return [folder for folder in cgroup_folders(node.cgroup) if container.id in folder]
+
+
+def test_a_supervisor_that_dies_in_a_removal(own_node):
+    """The container's cgroup is there still, and nobody but tared knows of it."""
+    node = own_node
+    node.restart(fault="shim.delete.remove=stall")
+    pod = node.run_pod()
+    container = pod.run()
+    removal = node.client.start("RemoveContainer", container_id=container.id)
+    wait_until(lambda: container.status().state == 2, what="the end of the container")
+    wait_until(lambda: [1 for op in node.client.ListOperations().operations for step in op.steps
+                        if "to delete the container" in step.waits_for], what="the removal")
+    assert cgroups_of(node, container)
+    kill_process(pod.info()["supervisorPid"])
+    removal.result()
+    assert cgroups_of(node, container) == []
+    pod.remove()
     node.assert_nothing_left()
 
 
