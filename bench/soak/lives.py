@@ -7,6 +7,7 @@ fail with one of EXPECTED; any other code is a problem, whatever the fault.
 import collections
 import os
 import random
+import re
 import socket
 import statistics
 import sys
@@ -26,6 +27,8 @@ EXPECTED = (Code.UNAVAILABLE, Code.NOT_FOUND, Code.ALREADY_EXISTS, Code.FAILED_P
             Code.CANCELLED, Code.ABORTED)
 PLUGIN_FAULTS = ("faulty-bridge (ADD): a fault", "faulty-bridge (DEL): a fault",
                  "faulty-bridge (ADD): it did not end in time and was killed")
+# "SIGKILL tare-shim" and "SIGKILL tare-image" may hit a child of the same name
+KILLED = re.compile("its process ended by signal 9 at step '|the image worker ended with 137")
 PROTOCOL = "v5.channel.k8s.io"
 STDIN, STDOUT = 0, 1
 
@@ -46,7 +49,7 @@ class Calls:
                 return
             code, text = error
             self.errors[verb][code.name] += 1
-            if code not in EXPECTED and not text.endswith(PLUGIN_FAULTS):
+            if not (code in EXPECTED or text.endswith(PLUGIN_FAULTS) or KILLED.search(text)):
                 self.unexpected[f"{verb}: {code.name}: {text}"] += 1
 
     def rows(self):

@@ -480,9 +480,12 @@ static void remove_finish(Op *op, const Err *err)
 }
 
 static const OpStep remove_steps[] = {
-        { "mark", remove_mark, NULL, 0 },     { "kill", kill_and_wait, NULL, ENGINE_KILL_WAIT_S },
-        { "delete", remove_delete, NULL, 0 }, { "leftovers", remove_leftovers, NULL, 0 },
-        { "files", remove_files, NULL, 0 },   { "forget", remove_forget, NULL, 0 },
+        { "mark", remove_mark, NULL, 0 },
+        { "kill", kill_and_wait, NULL, ENGINE_KILL_WAIT_S },
+        { "delete", remove_delete, NULL, 0 },
+        { "leftovers", remove_leftovers, NULL, 0 },
+        { "files", remove_files, NULL, 0 },
+        { "forget", remove_forget, NULL, 0 },
         {},
 };
 const OpVerb verb_remove_container = { .name = "RemoveContainer",
