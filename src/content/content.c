@@ -257,6 +257,19 @@ int content_recover(Content *c, char ***ret_trash, Err *err)
         return 0;
 }
 
+int content_list_blobs(Content *c, char ***ret_digests, Err *err)
+{
+        _cleanup_strv_ char **names = NULL;
+
+        int r = list_folder(c->blobs_fd, "blobs/sha256", &names, err);
+        for (size_t i = 0; r >= 0 && names && names[i]; i++) {
+                _cleanup_free_ char *digest = xasprintf("sha256:%s", names[i]);
+                if (digest_hex(digest))
+                        strv_push_take(ret_digests, take_ptr(digest));
+        }
+        return r;
+}
+
 int content_check(Content *c, char ***ret_problems, Err *err)
 {
         _cleanup_strv_ char **names = NULL;

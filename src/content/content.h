@@ -39,6 +39,8 @@ int content_trash(Content *c, const char *path, char **ret_path, Err *err);
 /* What a former life left: everything in ingest/ goes to trash/; the paths in trash/, to be swept.
  */
 int content_recover(Content *c, char ***ret_trash, Err *err);
+/* The digests of all committed blobs are appended; other names in the folder are passed over. */
+int content_list_blobs(Content *c, char ***ret_digests, Err *err);
 /* Each blob's digest against its name; one line a problem is appended. */
 int content_check(Content *c, char ***ret_problems, Err *err);
 

@@ -37,6 +37,7 @@ struct Engine {
         Map *images;            /* id -> Image */
         Map *image_names;       /* every tag and digest reference -> Image */
         Map *layers;            /* chain id -> LayerFacts */
+        bool records_unread;    /* of images or containers, when this daemon started */
         Map *layers_leaving;    /* the same of those that only a pull under way counts on */
         struct Pull *pulls;     /* under way */
         struct Sweep *sweeps;   /* of the trash, under way */
@@ -213,6 +214,8 @@ void images_collect(Engine *e, char *const *chain_ids, char *const *digests);
 void images_done(Engine *e);
 /* A pull has ended: what it alone counted on goes. */
 void images_collect_leaving(Engine *e);
+/* At the start, when all records are there: what no image and no container needs. */
+int images_collect_lost(Engine *e, Err *err);
 bool pull_counts_on(const Engine *e, const char *chain_id);
 /* Moves a folder to the trash and has it deleted. */
 void image_trash(Engine *e, const char *path);

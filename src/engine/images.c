@@ -250,9 +250,12 @@ static bool digest_needed(Engine *e, const char *digest)
         const char *key;
         void *value;
 
-        for (size_t i = 0; map_next(e->images, &i, &key, &value);)
-                if (strv_contains(((Image *)value)->digests, digest))
+        for (size_t i = 0; map_next(e->images, &i, &key, &value);) {
+                const Image *image = value;
+                if (str_eq(image->id, digest) || str_eq(image->manifest_digest, digest) ||
+                    strv_contains(image->digests, digest))
                         return true;
+        }
         return false;
 }
 
@@ -289,6 +292,27 @@ void images_collect(Engine *e, char *const *chain_ids, char *const *digests)
                 if (!digest_needed(e, digests[i]))
                         (void)content_remove_blob(e->content, digests[i], NULL); /* gone is gone */
         image_sweep(e, trash);
+}
+
+/* A daemon that ended between an image's record and what it needed, either way round, has left that
+ * behind. Records that cannot be read may name any of it: then nothing is lost. */
+int images_collect_lost(Engine *e, Err *err)
+{
+        _cleanup_strv_ char **chains = NULL, **digests = NULL;
+        const char *key;
+        void *value;
+
+        if (e->records_unread) {
+                log_warning("layers and blobs that no image needs are kept: the records of some "
+                            "images or containers cannot be read");
+                return 0;
+        }
+        int r = content_list_blobs(e->content, &digests, err);
+        for (size_t i = 0; r == 0 && map_next(e->layers, &i, &key, &value);)
+                strv_push(&chains, key);
+        if (r == 0)
+                images_collect(e, chains, digests);
+        return r;
 }
 
 void images_collect_leaving(Engine *e)

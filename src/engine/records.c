@@ -418,8 +418,10 @@ static int load_container(void *data, const char *id, const void *config, size_t
         if (r >= 0 && (!container_request_is_whole(c) || !pod || !c->key || !c->bundle ||
                        c->state > CONTAINER_EXITED))
                 r = err_set(&why, ERR_CORRUPT, "it is incomplete");
-        if (r < 0)
+        if (r < 0) {
                 lose_container(c, &why);
+                e->records_unread = true;
+        }
         if (c->pod->state == POD_MAKING) /* it goes with its pod, which has lost its record */
                 c->state = CONTAINER_MAKING;
         map_set(e->containers, c->id, c);
@@ -454,6 +456,7 @@ static int load_image(void *data, const char *id, const void *config, size_t len
 
         if (r < 0) {
                 log_error("image=%s its record cannot be read: %s; pull it again", id, why.msg);
+                e->records_unread = true;
                 image_free(i);
                 return 0;
         }

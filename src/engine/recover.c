@@ -174,6 +174,9 @@ int recover(Engine *e, Err *err)
         if (r < 0)
                 return r;
         recover_containers(e);
+        r = images_collect_lost(e, err);
+        if (r < 0)
+                return r;
         pods_check_networks(e);
         pod_drop_own_cgroups(e);
         image_sweep(e, trash);

@@ -205,17 +205,20 @@ def test_status_of_the_plugins(make_node):
     node = make_node(image=False)
     node.add_plugin("answering", ANSWERING)
     write_list(node, "1.1.0", plugins=[{"type": "answering", "capabilities": {"dns": True}}])
-    wait_until(lambda: ready(node) == (True, ""), 30, "STATUS")
+    wait_until(lambda: os.path.exists(node.path("STATUS")), 30, "STATUS")  # not the list before
+    wait_until(lambda: ready(node) == (True, ""), 30, "the answer")
     with open(node.path("asked"), encoding="utf-8") as file:
         assert f"STATUS none none {node.path('plugins')}:/usr/lib/cni\n" in file
     with open(node.path("STATUS"), encoding="utf-8") as file:
         assert json.load(file) == {"cniVersion": "1.1.0", "name": "test", "type": "answering"}
 
-    with open(node.path("words"), "w", encoding="utf-8") as file:
+    with open(node.path("words.new"), "w", encoding="utf-8") as file:
         json.dump({"cniVersion": "1.1.0", "code": 50, "msg": "no tunnel", "details": "peer?"}, file)
+    os.rename(node.path("words.new"), node.path("words"))
     write_list(node, "1.1.0", plugins=[{"type": "answering"}])
-    wait_until(lambda: not ready(node)[0], 30, "STATUS")
-    assert 'network "test": plugin answering (STATUS): no tunnel; peer?' in ready(node)[1]
+    said = 'network "test": plugin answering (STATUS): no tunnel; peer?'
+    wait_until(lambda: said in ready(node)[1], 30, "STATUS")
+    assert not ready(node)[0]
     node.run_pod()  # the plugin's ADD has the last word
     os.unlink(node.path("words"))
     wait_until(lambda: ready(node) == (True, ""), 60, "STATUS to be asked again")

@@ -31,7 +31,8 @@ def test_containers_share_network_ipc_and_uts(node, pod):
     assert namespace(first.pid, "mnt") != namespace(second.pid, "mnt")
     first.exec("sh", "-c", "echo there > /dev/shm/file")
     assert second.exec("cat", "/dev/shm/file").stdout == b"there\n"
-    server = pod.run(["sh", "-c", "echo over loopback | nc -l -p 8000"])
+    # not by its standard input: nc ends when the peer's has ended first
+    server = pod.run(["nc", "-l", "-p", "8000", "-e", "echo", "over loopback"])
     text = "until nc -w 2 127.0.0.1 8000 </dev/null; do sleep 0.05; done"
     assert first.exec("sh", "-c", text).stdout == b"over loopback\n"
     server.wait()

@@ -6,6 +6,7 @@ whole. undone() is asked when the request was answered with an error. done() is 
 that succeeded.
 """
 
+import glob
 import os
 
 from support import images
@@ -181,7 +182,8 @@ class WithImage(Scenario):
     name = "tare.test/small:1"
 
     def prepare(self):
-        self.layout = self.node.path("small")
+        self.before = self.stored()
+        self.layout = self.node.path(self.name.replace("/", "_"))  # it names the image
         if not os.path.exists(self.layout):
             images.pack(
                 self.node.build,
@@ -189,6 +191,13 @@ class WithImage(Scenario):
                 self.name,
                 files=images.busybox_files() + [{"path": "small", "text": "small\n"}],
             )
+
+    def stored(self):
+        """Blobs and layers: those of images that are present, and no other."""
+        return sorted(
+            glob.glob(self.node.path("root/content/blobs/sha256/*"))
+            + glob.glob(self.node.path("root/layers/*"))
+        )
 
     def present(self):
         return any(self.name in i.repo_tags for i in self.client().ListImages().images)
@@ -199,6 +208,7 @@ class WithImage(Scenario):
 
     def clean(self):
         self.client().RemoveImage(image={"image": self.name})
+        assert self.stored() == self.before, "layers or blobs of an image that is not present"
 
 
 class ImportImage(WithImage):
