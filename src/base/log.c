@@ -16,6 +16,7 @@
 #define LOG_MSG_MAX     3000
 #define LOG_LINE_MAX    4096 /* a pipe takes this much without tearing it apart */
 #define LOG_PROGRAM_MAX 32
+#define LOG_FIELD_MAX   256 /* bytes of a field's value; a longer one stays in the message */
 
 static const struct {
         const char *name, *padded;
@@ -131,16 +132,51 @@ static void add_time(Line *l)
         add(l, "Z", 1);
 }
 
+static bool is_member(const char *key, size_t n)
+{
+        static const char *const own[] = { "time", "level", "program", "msg" };
+
+        for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+                if (strlen(own[i]) == n && strncmp(own[i], key, n) == 0)
+                        return true;
+        return false;
+}
+
+/* Adds the words `key=value` that msg begins with as members; the rest of msg. */
+static const char *add_fields(Line *l, const char *msg)
+{
+        for (;;) {
+                char value[LOG_FIELD_MAX + 1];
+                size_t key = strspn(msg, "abcdefghijklmnopqrstuvwxyz_");
+                size_t n = msg[key] == '=' ? strcspn(msg + key + 1, " ") : 0;
+
+                if (key == 0 || n == 0 || n > LOG_FIELD_MAX || is_member(msg, key) ||
+                    l->len > LOG_LINE_MAX / 2)
+                        return msg;
+                snprintf(value, sizeof(value), "%.*s", (int)n, msg + key + 1);
+                adds(l, ",\"");
+                add(l, msg, key);
+                adds(l, "\":\"");
+                add_clean(l, value, true, LOG_FIELD_MAX);
+                adds(l, "\"");
+                msg += key + 1 + n;
+                msg += *msg == ' ';
+        }
+}
+
 static void build(Line *l, LogLevel level, const char *msg)
 {
-        if (state.format == LOG_JSON) {
+        if (state.format == LOG_JSON || state.format == LOG_JSON_FIELDS) {
                 adds(l, "{\"time\":\"");
                 add_time(l);
                 adds(l, "\",\"level\":\"");
                 adds(l, levels[level].name);
                 adds(l, "\",\"program\":\"");
                 add_clean(l, state.program, true, 0);
-                adds(l, "\",\"msg\":\"");
+                adds(l, "\"");
+                if (state.format == LOG_JSON_FIELDS)
+                        msg = add_fields(l, msg);
+                adds(l, ",\"msg\":\"");
                 add_clean(l, msg, true, strlen("\"}\n"));
                 adds(l, "\"}\n");
         } else if (state.format == LOG_LOGFMT) {

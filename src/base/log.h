@@ -10,8 +10,9 @@
 #include <stdbool.h>
 
 typedef enum LogLevel { LOG_DEBUG_, LOG_INFO_, LOG_WARNING_, LOG_ERROR_ } LogLevel;
-/* LOGFMT: time="..." level=error msg="...", as programs expect it of an OCI runtime. */
-typedef enum LogFormat { LOG_TEXT, LOG_JSON, LOG_LOGFMT } LogFormat;
+/* LOGFMT: time="..." level=error msg="...", as programs expect it of an OCI runtime. JSON_FIELDS:
+ * the fields that a message begins with are members of their own; else the message is one text. */
+typedef enum LogFormat { LOG_TEXT, LOG_JSON, LOG_JSON_FIELDS, LOG_LOGFMT } LogFormat;
 
 void log_set_level(LogLevel level);
 LogLevel log_level(void);

@@ -206,7 +206,7 @@ static int configure(Daemon *d, const DaemonOptions *opt, Err *err)
                                "log level \"%s\" (known: debug, info, warning, error)",
                                d->config.log_level);
         log_set_level(level);
-        log_set_format(str_eq(d->config.log_format, "json") ? LOG_JSON : LOG_TEXT);
+        log_set_format(str_eq(d->config.log_format, "json") ? LOG_JSON_FIELDS : LOG_TEXT);
         d->socket_path = str_skip_prefix(d->config.listen, "unix://");
         if (!d->socket_path || d->socket_path[0] != '/')
                 return err_set(err, ERR_INVALID, "listen \"%s\": expected unix:///PATH",

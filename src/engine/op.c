@@ -123,6 +123,17 @@ size_t ops_count(const Ops *ops)
         return n;
 }
 
+/* The fields that every line about an operation begins with. */
+static char *fields(const Op *op)
+{
+        bool of_pod = !str_empty(op->pod_id);
+        bool of_container = of_pod && !str_eq(op->subject, op->pod_id);
+
+        return xasprintf("op=%llu verb=%s%s%s%s%s", (unsigned long long)op->id, op->verb->name,
+                         of_pod ? " pod=" : " object=", of_pod ? op->pod_id : op->subject,
+                         of_container ? " container=" : "", of_container ? op->subject : "");
+}
+
 /* --- queueing --- */
 
 static void kick(void *userdata)
@@ -239,6 +250,20 @@ static void answer_waits(Op *op, const Err *err)
         }
 }
 
+static void log_end(const Op *op, const Err *err)
+{
+        _cleanup_free_ char *who = NULL;
+
+        if (op->verb->unrecorded || (!err && log_level() > LOG_DEBUG_))
+                return;
+        who = fields(op);
+        if (err)
+                log_warning("%s failed: %s", who, err->msg);
+        else
+                log_debug("%s done in %llu ms", who,
+                          (unsigned long long)((op->ended_ns - op->started_ns) / NS_PER_MS));
+}
+
 static void end(Op *op)
 {
         Ops *ops = op->ops;
@@ -246,6 +271,7 @@ static void end(Op *op)
 
         op->ended = true;
         op->ended_ns = ops->world->now_mono(ops->world);
+        log_end(op, err);
         if (op->verb->finish)
                 op->verb->finish(op, err);
         answer_waits(op, err);
@@ -319,9 +345,11 @@ static void step_over(Op *op, int r, const Err *err)
         if (r == OP_AGAIN)
                 return;
         if (op->undoing) {
-                if (r < 0)
-                        log_warning("op=%s object=%s undo of step %s: %s, ignoring", op->verb->name,
-                                    op->subject, present(op)->name, err->msg);
+                if (r < 0) {
+                        _cleanup_free_ char *who = fields(op);
+                        log_warning("%s undo of step %s: %s, ignoring", who, present(op)->name,
+                                    err->msg);
+                }
                 if (op->step == 0)
                         op->undone = true;
                 else

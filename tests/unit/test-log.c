@@ -57,6 +57,46 @@ TEST(log, json_line)
         ASSERT_EQ(strlen(when), strlen("2026-11-22T10:00:00.123Z"));
 }
 
+static void member_is(const char *line, const char *name, const char *value)
+{
+        _cleanup_free_ char *found = NULL;
+        _cleanup_json_ Json *j = NULL;
+        Err err = {};
+
+        ASSERT_OK_ERR(json_parse(line, strlen(line), 65536, &j, &err), err);
+        ASSERT_EQ(json_get_str(j, name, "", &found, &err), value ? 1 : 0);
+        if (value)
+                ASSERT_STREQ(found, value);
+}
+
+TEST(log, fields_are_members)
+{
+        _cleanup_free_ char *line = logged(
+                LOG_JSON_FIELDS, "op=7 pod=a\"b container=c msg=no has ended with x=1 in it");
+        _cleanup_free_ char *all = logged(LOG_JSON_FIELDS, "method=Version code=0");
+        _cleanup_free_ char *none = logged(LOG_JSON_FIELDS, "a pod=x =y");
+        _cleanup_free_ char *plain = logged(LOG_JSON, "pod=x has ended");
+        _cleanup_strbuf_ StrBuf many = {};
+        char quotes[101] = "";
+
+        member_is(line, "op", "7");
+        member_is(line, "pod", "a\"b");
+        member_is(line, "container", "c");
+        member_is(line, "msg", "msg=no has ended with x=1 in it");
+        member_is(line, "x", NULL);
+        member_is(all, "method", "Version");
+        member_is(all, "msg", "");
+        member_is(none, "msg", "a pod=x =y");
+        member_is(plain, "msg", "pod=x has ended");
+        member_is(plain, "pod", NULL);
+        memset(quotes, '"', sizeof(quotes) - 1);
+        for (int i = 0; i < 26; i++)
+                strbuf_addf(&many, "%c=%s ", 'a' + i, quotes);
+        strbuf_addf(&many, "long=%0300d", 1);
+        _cleanup_free_ char *whole = logged(LOG_JSON_FIELDS, many.data);
+        member_is(whole, "level", "info");
+}
+
 TEST(log, long_lines_are_cut_and_stay_whole)
 {
         static const char *const fillers[] = { "x", "\"", "\xc3\xa9", "\xff" };
