@@ -43,18 +43,6 @@ def chosen(arguments, table):
     return selection or [(part, []) for part in table]
 
 
-def with_needs(selection):
-    """Puts install, and the builds that are needed, in front of the parts."""
-    names = [part.name for part, _ in selection]
-    builds = sorted({build for part, _ in selection for build in part.builds})
-    first = []
-    if "install" not in names:
-        first.append((parts.named("install"), []))
-    if "build" not in names and builds:
-        first.append((parts.named("build"), builds))
-    return first + selection
-
-
 def run_part(part, names, full, broken):
     """The Result of a part; broken: builds that are not there."""
     missing = sorted(set(part.builds) & broken)
@@ -76,7 +64,7 @@ def main():
     if any(word in ("-h", "--help") for word in arguments):
         usage()
     full = arguments[:1] == ["full"]
-    selection = with_needs(chosen(arguments[1:] if full else arguments, parts.table()))
+    selection = parts.with_needs(chosen(arguments[1:] if full else arguments, parts.table()))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     supervise.become_subreaper()
     results, broken = [], set()

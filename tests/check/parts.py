@@ -259,6 +259,18 @@ def run_check(context):
     return result
 
 
+def with_needs(selection):
+    """[(part, names)]: install, and the builds that are needed, go before the parts."""
+    needs = {"install": [], "build": sorted({b for part, _ in selection for b in part.builds})}
+    rest = [(part, names) for part, names in selection if part.name not in needs]
+    asked = {part.name: names for part, names in selection if part.name in needs}
+    if "build" in asked:  # no name: all of them
+        needs["build"] = asked["build"] and sorted({*asked["build"], *needs["build"]})
+    elif not needs["build"]:
+        del needs["build"]
+    return [(named(name), names) for name, names in needs.items()] + rest
+
+
 def budget_of(part, full):
     """Seconds on this machine."""
     usual = FULL.get(part.name, part.budget * FULL_FACTOR) if full else part.budget

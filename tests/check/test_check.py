@@ -162,5 +162,20 @@ def test_a_skip_list_without_a_reason(tmp_path):
         result.read_skip_list(tmp_path / "skips")
 
 
+@pytest.mark.parametrize("asked, does", [
+    ({}, {"install": []}),
+    ({"check": []}, {"install": [], "check": []}),
+    ({"lint": [], "build": []}, {"install": [], "build": [], "lint": []}),
+    ({"lint": ["tidy"], "build": ["clang"]},
+     {"install": [], "build": ["clang", "release"], "lint": ["tidy"]}),
+    ({"unit": [], "unit-asan": []},
+     {"install": [], "build": ["asan", "release"], "unit": [], "unit-asan": []}),
+])
+def test_what_a_part_needs_comes_first(asked, does):
+    selection = [(parts.named(name), names) for name, names in asked.items()]
+    order = [(part.name, names) for part, names in parts.with_needs(selection)]
+    assert order == list(does.items())
+
+
 def test_budgets():
     assert parts.total(parts.TABLE) <= parts.TOTAL_BUDGET
