@@ -443,7 +443,7 @@ static int update_nri(Op *op, Err *err)
         Container *c = container_of(op);
         NriAsk ask = { .event = NRI__EVENT__UPDATE_CONTAINER };
 
-        if (!c || u->from_plugin)
+        if (!c || u->from_plugin || !op->engine->nri)
                 return 0;
         ask.resources = nri_from_cri(u->resources);
         return nri_step(op, ask, c->pod, c, update_nri_answered, err);

@@ -503,7 +503,10 @@ static int create_nri(Op *op, Err *err)
 
 static int create_nri_undo(Op *op, Err *err)
 {
-        nri_forget_container(op->engine, ((Create *)op->data)->c);
+        Container *c = ((Create *)op->data)->c;
+
+        c->nri_known = true; /* plugins that were asked before another one refused know it */
+        nri_forget_container(op->engine, c);
         return 0;
 }
 

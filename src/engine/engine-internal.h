@@ -193,6 +193,7 @@ void nri_tell(Engine *e, Nri__Event event, const Pod *p, const Container *c);
 void nri_event(Engine *e, EngineEvent event, Pod *p, Container *c);
 /* What was made known, and is undone. */
 void nri_forget_pod(Engine *e, Pod *p);
+void nri_undo_pod(Engine *e, Pod *p); /* it was refused, or its making failed afterwards */
 void nri_forget_container(Engine *e, Container *c);
 /* What plugins want of other containers; done may be NULL. */
 void nri_apply_result(Engine *e, const NriResult *result, NriApplied done, void *data);

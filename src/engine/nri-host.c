@@ -2,8 +2,8 @@
 /* nri-host.c - the engine as NRI's plugins meet it: steps that ask them, events that they are told,
  * and what they want of containers. All of it is nothing when NRI is off.
  *
- * A pod or container is "known" from the answer of the event that makes it; what is known is in
- * every Synchronize, and is told to have stopped once and to be removed. */
+ * A pod or container is "known" from the answer of the event that makes it; what is known, and has
+ * not ended, is in every Synchronize, and is told to have stopped once and to be removed. */
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -133,6 +133,15 @@ void nri_forget_pod(Engine *e, Pod *p)
         if (p->nri_known)
                 nri_tell(e, NRI__EVENT__REMOVE_POD_SANDBOX, p, NULL);
         p->nri_known = false;
+}
+
+void nri_undo_pod(Engine *e, Pod *p)
+{
+        p->nri_known = true;
+        if (!p->nri_stopped)
+                nri_tell(e, NRI__EVENT__STOP_POD_SANDBOX, p, NULL);
+        p->nri_stopped = true;
+        nri_forget_pod(e, p);
 }
 
 void nri_event(Engine *e, EngineEvent event, Pod *p, Container *c)
@@ -277,8 +286,9 @@ static void host_state(void *data, Nri__SynchronizeRequest *ret)
         }
         for (size_t i = 0; map_next(e->containers, &i, &id, &value);) {
                 Container *c = value;
+                if (c->state == CONTAINER_EXITED)
+                        continue; /* it has nothing that plugins deal in */
                 c->nri_known = c->nri_known || c->state != CONTAINER_MAKING;
-                c->nri_stopped = c->nri_stopped || c->state == CONTAINER_EXITED;
                 if (c->nri_known)
                         nri_push(ret->containers, ret->n_containers, nri_container(e, c));
         }

@@ -161,6 +161,33 @@ static void from_request(Nri__Container *m, const Runtime__V1__ContainerConfig *
                 nri_push_string(&m->args, &m->n_args, config->args[i]);
 }
 
+/* What was asked for; the policy that came of it is in config.json. */
+static Nri__SecurityProfile *seccomp_profile(const Runtime__V1__ContainerConfig *config)
+{
+        const Runtime__V1__LinuxContainerSecurityContext *s =
+                config->linux ? config->linux->security_context : NULL;
+        Nri__SecurityProfile *m = nri_message(Nri__SecurityProfile, nri__security_profile__init);
+
+        m->profile_type = NRI__SECURITY_PROFILE__PROFILE_TYPE__UNCONFINED;
+        if (!s || !s->seccomp || s->privileged)
+                return m;
+        m->profile_type = (Nri__SecurityProfile__ProfileType)s->seccomp->profile_type;
+        nri_set_string(&m->localhost_ref, s->seccomp->localhost_ref);
+        return m;
+}
+
+static Nri__Image *image(const Container *c)
+{
+        const Runtime__V1__ContainerConfig *config = c->request->config;
+        Nri__Image *m = nri_message(Nri__Image, nri__image__init);
+        const char *at = c->image_ref ? strchr(c->image_ref, '@') : NULL;
+
+        nri_set_string(&m->name, config->image ? config->image->image : NULL);
+        nri_set_string(&m->digest, at ? at + 1 : NULL);
+        nri_set_string(&m->config_digest, c->image_id);
+        return m;
+}
+
 Nri__Container *nri_container(Engine *e, const Container *c)
 {
         const Runtime__V1__ContainerConfig *config = c->request->config;
@@ -178,6 +205,9 @@ Nri__Container *nri_container(Engine *e, const Container *c)
                 nri_describe_spec(m, spec);
         else
                 from_request(m, config);
+        if (!m->linux)
+                m->linux = nri_message(Nri__LinuxContainer, nri__linux_container__init);
+        m->linux->seccomp_profile = seccomp_profile(config);
         m->pid = c->state == CONTAINER_RUNNING ? (uint32_t)c->pid : 0;
         m->created_at = c->created_at;
         m->started_at = c->started_at;
@@ -190,9 +220,6 @@ Nri__Container *nri_container(Engine *e, const Container *c)
                 nri_set_string(&d->name, config->cdi_devices[i]->name);
                 nri_push(m->cdi_devices, m->n_cdi_devices, d);
         }
-        m->image = nri_message(Nri__Image, nri__image__init);
-        nri_set_string(&m->image->name, config->image ? config->image->image : NULL);
-        nri_set_string(&m->image->digest, c->image_ref);
-        nri_set_string(&m->image->config_digest, c->image_id);
+        m->image = image(c);
         return m;
 }

@@ -105,7 +105,7 @@ static int update_nri(Op *op, Err *err)
         Pod *p = engine_pod(op->engine, op->pod_id);
         NriAsk ask = { .event = NRI__EVENT__UPDATE_POD_SANDBOX };
 
-        if (!p)
+        if (!p || !op->engine->nri)
                 return 0;
         ask.overhead = req->overhead ? nri_from_cri(req->overhead) : NULL;
         ask.resources = req->resources ? nri_from_cri(req->resources) : NULL;

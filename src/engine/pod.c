@@ -367,9 +367,10 @@ static int run_nri(Op *op, Err *err)
         return nri_step(op, ask, op->data, NULL, run_nri_answered, err);
 }
 
+/* Of plugins that have agreed before another one refused, too. */
 static int run_nri_undo(Op *op, Err *err)
 {
-        nri_forget_pod(op->engine, op->data);
+        nri_undo_pod(op->engine, op->data);
         return 0;
 }
 

@@ -249,7 +249,8 @@ static int add_hooks(OciHookList *l, Nri__Hook *const *hooks, size_t n, Err *err
 static int adjust_hooks(const Adjustment *a, const Nri__Hooks *h, Err *err)
 {
         OciHooks *to = &a->spec->hooks;
-        int r;
+        bool any = false;
+        int r = 0;
 
         if (!h)
                 return 0;
@@ -265,10 +266,11 @@ static int adjust_hooks(const Adjustment *a, const Nri__Hooks *h, Err *err)
                 { &to->poststart, h->poststart, h->n_poststart },
                 { &to->poststop, h->poststop, h->n_poststop },
         };
-        r = claim(a, NRI__FIELD__FIELD_OCI_HOOKS, "", err);
-        for (size_t i = 0; r == 0 && i < array_len(lists); i++)
+        for (size_t i = 0; r == 0 && i < array_len(lists); i++) {
+                any = any || lists[i].n > 0;
                 r = add_hooks(lists[i].list, lists[i].hooks, lists[i].n, err);
-        return r;
+        }
+        return r == 0 && any ? claim(a, NRI__FIELD__FIELD_OCI_HOOKS, "", err) : r;
 }
 
 static int adjust_rlimits(const Adjustment *a, const Nri__ContainerAdjustment *with, Err *err)

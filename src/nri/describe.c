@@ -274,6 +274,9 @@ static void describe_linux(Nri__Container *c, const OciSpec *spec)
 
 void nri_describe_spec(Nri__Container *c, const OciSpec *spec)
 {
+        /* not of the document */
+        Nri__SecurityProfile *asked = c->linux ? take_ptr(c->linux->seccomp_profile) : NULL;
+
         forget(c);
         for (size_t i = 0; i < spec->n_annotations; i++)
                 nri_push_pair(&c->annotations, &c->n_annotations, spec->annotations[i].key,
@@ -283,4 +286,5 @@ void nri_describe_spec(Nri__Container *c, const OciSpec *spec)
         describe_mounts(c, spec);
         describe_all_hooks(c, &spec->hooks);
         describe_linux(c, spec);
+        c->linux->seccomp_profile = asked;
 }

@@ -38,6 +38,7 @@ struct Plugin {
         pid_t peer;          /* for people */
         int pidfd;
         uint32_t events, by_state_change; /* masks */
+        bool every_event;                 /* it has not said which */
         Ttrpc *rpc;
         LoopSource *timer, *process, *sweep;
         const char *calling; /* the method that waits for its answer */

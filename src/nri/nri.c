@@ -88,26 +88,46 @@ static int read_config(const Nri *n, const char *file, char **ret, Err *err)
         return 0;
 }
 
-static int is_plugin(const struct dirent *d)
+static int is_visible(const struct dirent *d)
 {
-        return plugin_name_ok(d->d_name);
+        return d->d_name[0] != '.';
+}
+
+/* Not a folder, and not what nobody may run: that is switched off. */
+static bool is_executable(const char *path)
+{
+        struct stat st;
+
+        return stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_mode & 0111;
+}
+
+static int start_one(Nri *n, const char *name, Err *err)
+{
+        char *config = NULL;
+        int r;
+
+        if (!plugin_name_ok(name))
+                return err_set(err, ERR_INVALID,
+                               "an installed plugin is called NN-NAME: two digits, and letters, "
+                               "digits and ._+-");
+        if (n->n_plugins >= NRI_PLUGINS_MAX)
+                return err_set(err, ERR_TOO_LARGE, "there are %d plugins already", NRI_PLUGINS_MAX);
+        r = read_config(n, name, &config, err);
+        if (r == 0 && !plugin_launch(n, name, config, err))
+                r = -err->num;
+        return r;
 }
 
 static void start_installed(Nri *n)
 {
         struct dirent **list = NULL;
-        int count = scandir(n->config->plugin_path, &list, is_plugin, alphasort);
+        int count = scandir(n->config->plugin_path, &list, is_visible, alphasort);
 
         for (int i = 0; i < count; i++) {
                 const char *name = list[i]->d_name;
                 _cleanup_free_ char *path = xasprintf("%s/%s", n->config->plugin_path, name);
-                char *config = NULL;
-                struct stat st;
                 Err err = {};
-                if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_mode & 0111 &&
-                    n->n_plugins < NRI_PLUGINS_MAX &&
-                    (read_config(n, name, &config, &err) < 0 ||
-                     !plugin_launch(n, name, config, &err)))
+                if (is_executable(path) && start_one(n, name, &err) < 0)
                         log_warning("nri plugin=%s is not started: %s", name, err.msg);
                 free(list[i]);
         }

@@ -68,7 +68,8 @@ void owners_clear(Owners *o, const char *container, Nri__Field field, const char
 {
         _cleanup_free_ char *full = key_of(container, field, key);
 
-        set(o, full, xasprintf("-%s", plugin));
+        if (o->map && map_get(o->map, full)) /* what only the request has is nobody's */
+                set(o, full, xasprintf("-%s", plugin));
 }
 
 /* --- as a message, for validators --- */

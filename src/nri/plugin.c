@@ -189,6 +189,7 @@ static void configured(Plugin *p, const Err *err, const uint8_t *payload, size_t
                 plugin_close(p, "it wants events that do not exist (0x%x)", events);
                 return;
         }
+        p->every_event = events == 0;
         p->events = events ? events : EVENTS_ALL;
         p->state = PLUGIN_SYNCING;
         queue_sync(p->nri, p);

@@ -73,11 +73,15 @@ static void event_answered(Plugin *p, const Err *err, const uint8_t *payload, si
         Err failed = {};
 
         q->at = NULL;
-        if (q->cancelled || p->state == PLUGIN_CLOSED) {
+        if (q->cancelled || (p->state == PLUGIN_CLOSED && !q->validating)) {
                 go_on(q);
                 return;
         }
-        if (err && err->kind == ERR_UNSUPPORTED) {
+        if (p->state == PLUGIN_CLOSED) {
+                err_set(&failed, ERR_UNAVAILABLE,
+                        "NRI plugin \"%s\" validates adjustments, and was closed before it answered",
+                        p->name);
+        } else if (err && err->kind == ERR_UNSUPPORTED && (!q->validating || p->every_event)) {
                 /* an older plugin: once more, as such hear of events */
                 bool again = event_falls_back(event) && !(p->by_state_change & EVENT_BIT(event));
                 p->by_state_change |= event_falls_back(event) ? EVENT_BIT(event) : 0;
@@ -102,8 +106,8 @@ static void go_on(NriRequest *q)
 {
         Plugin *p = q->cancelled ? NULL : next_plugin(q);
 
-        if (!p && !q->cancelled && !q->validating && q->adjusted.len > 0) {
-                q->validating = true;
+        if (!p && !q->cancelled && !q->validating && q->ask.event == NRI__EVENT__CREATE_CONTAINER) {
+                q->validating = true; /* also of a container that nobody has adjusted */
                 q->at_serial = 0;
                 p = next_plugin(q);
         }
@@ -210,12 +214,16 @@ void queue_free(Nri *n)
 
 bool nri_wanted(const Nri *n, Nri__Event event)
 {
+        uint32_t mask = EVENT_BIT(event);
+
         if (!n)
                 return false;
         if (n->queue || n->running || gate_closed(n))
                 return true;
+        if (event == NRI__EVENT__CREATE_CONTAINER)
+                mask |= EVENT_BIT(NRI__EVENT__VALIDATE_CONTAINER_ADJUSTMENT);
         for (const Plugin *p = n->plugins; p; p = p->next)
-                if (p->state == PLUGIN_READY && p->events & EVENT_BIT(event))
+                if (p->state == PLUGIN_READY && p->events & mask)
                         return true;
         return false;
 }

@@ -115,7 +115,8 @@ static void send_validate(NriRequest *q, Plugin *p, PluginDone done)
 
 void request_send(NriRequest *q, Plugin *p, PluginDone done)
 {
-        if (q->ask.event == NRI__EVENT__CREATE_CONTAINER && q->ask.spec && !q->validating) {
+        if (q->ask.event == NRI__EVENT__CREATE_CONTAINER && q->ask.spec &&
+            (!q->validating || !q->original)) {
                 nri_describe_spec(q->ask.container, q->ask.spec);
                 if (!q->original)
                         q->original = (void *)message_merge(NULL, &q->ask.container->base);
@@ -259,7 +260,8 @@ static const ProtobufCMessageDescriptor *answer_type(const NriRequest *q)
         }
 }
 
-/* An answer that is no message closes the plugin, and the request goes on. */
+/* An answer that is no message closes the plugin, and the request goes on; but what a plugin was to
+ * validate is not let through. */
 int request_take(NriRequest *q, Plugin *p, const uint8_t *payload, size_t len, Err *err)
 {
         const ProtobufCMessageDescriptor *type = answer_type(q);
@@ -272,7 +274,11 @@ int request_take(NriRequest *q, Plugin *p, const uint8_t *payload, size_t len, E
         r = pb_unpack(type, payload, len, &m, &broken);
         if (r < 0) {
                 plugin_close(p, "its answer to %s: %s", event_method(q->ask.event), broken.msg);
-                return 0;
+                return q->validating ? err_set(err, ERR_UNAVAILABLE,
+                                               "NRI plugin \"%s\" validates adjustments, and its "
+                                               "answer is no message: %s",
+                                               p->name, broken.msg)
+                                     : 0;
         }
         if (q->validating)
                 r = take_verdict(p, (const void *)m, err);

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NRI: what plugins change of containers."""
+
+import base64
+import json
+import os
+
+from nri_world import PATIENCE, make_world, program, refused, shared_world, world
+from support.node import wait_until
+
+__all__ = ["make_world", "program", "shared_world", "world"]
+
+
+# --- adjustments ---
+
+def test_adjustments(world):
+    trace = world.path("hook-ran")
+    world.start(CreateContainer={"adjust": {
+        "annotations": {"by": "plugin", "-gone": ""},
+        "env": [{"key": "NEW", "value": "1"}, {"key": "-OLD"}, {"key": "CHANGED", "value": "b"}],
+        "mounts": [{"destination": "/given", "source": world.folder, "type": "bind",
+                    "options": ["rbind", "ro"]}],
+        "hooks": {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"cat > {trace}"]}]},
+        "rlimits": [{"type": "RLIMIT_NOFILE", "hard": "1000", "soft": "500"}],
+        "args": ["sh", "-c", "echo $NEW $OLD $CHANGED; ulimit -n; ls /given; ls -l /dev/given; "
+                             "cat /proc/self/oom_score_adj; cat /proc/sys/net/ipv4/ip_default_ttl"],
+        "linux": {
+            "devices": [{"path": "/dev/given", "type": "c", "major": "1", "minor": "3",
+                         "fileMode": {"value": 0o640}}],
+            "resources": {"memory": {"limit": {"value": str(64 << 20)}},
+                          "cpu": {"shares": {"value": "512"}}, "pids": {"limit": "77"}},
+            "oomScoreAdj": {"value": "321"},
+            "sysctl": {"net.ipv4.ip_default_ttl": "99"}}}})
+    pod = world.node.run_pod()
+    container = pod.run(["false"], annotations={"gone": "x", "stays": "y"},
+                        envs=[{"key": key, "value": base64.b64encode(b"old").decode()}
+                              for key in ("OLD", "CHANGED")])
+    assert container.wait(PATIENCE).exit_code == 0, container.log()
+    lines = container.text().splitlines()
+    assert lines[0] == "1 b" and lines[1] == "500"
+    assert "nri.sock" in lines and lines[-2:] == ["321", "99"]
+    assert any(line.startswith("crw-r-----") and "1,   3" in line for line in lines)
+    with open(trace, encoding="utf-8") as state:
+        assert json.load(state)["id"] == container.id
+    spec = container.spec
+    assert spec["annotations"]["by"] == "plugin" and "gone" not in spec["annotations"]
+    assert spec["linux"]["resources"]["memory"]["limit"] == 64 << 20
+    assert spec["linux"]["resources"]["cpu"]["shares"] == 512
+    assert spec["linux"]["resources"]["pids"]["limit"] == 77
+
+
+def test_devices_by_their_names(world):
+    folder = world.node.path("cdi")
+    os.makedirs(folder, exist_ok=True)
+    spec = {"cdiVersion": "0.6.0", "kind": "vendor.test/thing", "devices": [
+        {"name": "one", "containerEdits": {"env": ["THING=one"], "deviceNodes": [
+            {"path": "/dev/thing", "hostPath": "/dev/null"}]}}]}
+    with open(os.path.join(folder, "v.json"), "w", encoding="utf-8") as file:
+        json.dump(spec, file)
+    plugin = world.start(CreateContainer={"adjust": {
+        "CDIDevices": [{"name": "vendor.test/thing=one"}]}})
+    pod = world.node.run_pod()
+    assert pod.shell("echo $THING; test -c /dev/thing && echo there") == "one\nthere\n"
+    plugin.script(CreateContainer={"adjust": {
+        "CDIDevices": [{"name": "vendor.test/thing=two"}]}})
+    refused(pod.create, "vendor.test/thing=two")
+    plugin.script()
+    assert pod.shell("echo $THING") == "\n"
+
+
+def test_plugins_follow_each_other(world):
+    second = world.start("20-second", CreateContainer={"adjust": {
+        "env": [{"key": "TWO", "value": "2"}]}})
+    first = world.start("10-first", CreateContainer={"adjust": {
+        "env": [{"key": "ONE", "value": "1"}]}})
+    assert [p["name"] for p in world.shown()] == ["10-first", "20-second"]
+    pod = world.node.run_pod()
+    assert pod.shell("echo $ONE$TWO") == "12\n"
+    assert "ONE=1" in second.noted("CreateContainer")[0]["container"]["env"]
+    assert "TWO=2" not in first.noted("CreateContainer")[0]["container"]["env"]
+
+
+CONFLICTS = [
+    {"env": [{"key": "X", "value": "1"}]},
+    {"annotations": {"x": "1"}},
+    {"args": ["true"]},
+    {"mounts": [{"destination": "/x", "source": "/tmp", "type": "bind", "options": ["bind"]}]},
+    {"rlimits": [{"type": "RLIMIT_CORE", "hard": "1", "soft": "1"}]},
+    {"linux": {"resources": {"cpu": {"shares": {"value": "100"}}}}},
+    {"linux": {"cgroupsPath": "/x"}},
+    {"linux": {"oomScoreAdj": {"value": "5"}}},
+    {"linux": {"namespaces": [{"type": "cgroup"}]}},
+]
+
+
+def test_two_that_want_the_same_are_refused(world):
+    first, second = world.start("10-first"), world.start("20-second")
+    pod = world.node.run_pod()
+    for adjust in CONFLICTS:
+        for plugin in (first, second):
+            plugin.script(CreateContainer={"adjust": adjust})
+        refused(pod.create, "10-first", "20-second", "both set")
+    first.script(CreateContainer={"adjust": {"env": [{"key": "X", "value": "1"}]}})
+    second.script(CreateContainer={"adjust": {"env": [{"key": "-X"}, {"key": "X", "value": "2"}]}})
+    assert pod.shell("echo $X") == "2\n"  # taken away first: no conflict
+
+
+def test_what_is_wrong_is_refused(world):
+    plugin = world.start()
+    pod = world.node.run_pod()
+    for adjust in (
+            {"mounts": [{"destination": "relative", "source": "/tmp"}]},
+            {"hooks": {"prestart": [{"path": "relative"}]}},
+            {"linux": {"namespaces": [{"type": "nothing"}]}},
+            {"linux": {"resources": {"blockioClass": {"value": "gold"}}}},
+            {"linux": {"devices": [{"path": "/dev/x", "type": "q"}]}},
+    ):
+        plugin.script(CreateContainer={"adjust": adjust})
+        refused(pod.create, "10-one")
+    plugin.script()
+    assert pod.shell("echo fine") == "fine\n"
+
+
+def test_a_validator(world):
+    world.start("10-first", CreateContainer={"adjust": {"env": [{"key": "X", "value": "1"}]}})
+    validator = world.start("90-judge", validate=True,
+                            ValidateContainerAdjustment={"error": "not this"})
+    pod = world.node.run_pod()
+    refused(pod.create, "not this")
+    seen = validator.noted("ValidateContainerAdjustment")[0]
+    assert seen["adjust"]["env"] == [{"key": "X", "value": "1"}]
+    owners = next(iter(seen["owners"]["owners"].values()))
+    assert owners["compound"]["6"]["owners"] == {"X": "10-first"}
+    validator.script()
+    assert pod.shell("echo $X") == "1\n"
+
+
+def test_a_validator_is_asked_of_what_nobody_changes(world):
+    """It may want a plugin to be there."""
+    validator = world.start("90-judge", validate=True, Configure={
+        "events": "ValidateContainerAdjustment"})
+    pod = world.node.run_pod(labels={"a": "b"})
+    container = pod.create(["true"], linux={"security_context": {"seccomp": {
+        "profile_type": "RuntimeDefault"}}})
+    seen = validator.noted("ValidateContainerAdjustment")[0]
+    assert seen["pod"]["labels"] == {"a": "b"} and seen["container"]["id"] == container.id
+    assert seen["container"]["args"] == ["true"]
+    assert seen["container"]["linux"]["seccompProfile"] == {}  # RUNTIME_DEFAULT
+    assert not seen["owners"].get("owners")
+    validator.script(ValidateContainerAdjustment={"error": "the other one is not here"})
+    refused(pod.create, "90-judge", "not here")
+
+
+def test_nothing_is_let_through_without_its_validator(world):
+    validator = world.start("90-judge", validate=True)
+    pod = world.node.run_pod()
+    validator.script(ValidateContainerAdjustment={"exit": True})
+    refused(pod.create, "90-judge", "validates")
+    assert not world.node.client.ListContainers().containers
+    assert pod.shell("echo fine") == "fine\n"  # it is gone now, as if it had never come
+
+
+# --- updates ---
+
+def shares(container):
+    return container.cgroup_file("cpu", "cpu.shares")
+
+
+def update(container, value):
+    return {"containerId": container.id,
+            "linux": {"resources": {"cpu": {"shares": {"value": str(value)}}}}}
+
+
+def test_updates_of_others(world):
+    plugin = world.start()
+    pod = world.node.run_pod()
+    other = pod.run()
+    plugin.script(CreateContainer={"update": [update(other, 333)]})
+    container = pod.create()
+    wait_until(lambda: shares(other) == "333", PATIENCE)
+    plugin.script(StopContainer={"update": [update(other, 444)]})
+    container.start()
+    container.stop()
+    wait_until(lambda: shares(other) == "444", PATIENCE)
+    assert other.status().resources.linux.cpu_shares == 444
+
+
+def test_updates_of_what_is_updated(world):
+    plugin = world.start()
+    pod = world.node.run_pod()
+    container = pod.run()
+    plugin.script(UpdateContainer={"update": [update(container, 600)]})
+    world.node.client.UpdateContainerResources(
+        container_id=container.id, linux={"cpu_shares": 500, "cpu_period": 50000})
+    heard = plugin.wait("UpdateContainer", container.id)
+    assert heard["resources"]["cpu"]["shares"] == {"value": "500"}
+    assert shares(container) == "600"
+    assert container.cgroup_file("cpu", "cpu.cfs_period_us") == "50000"
+    plugin.wait("PostUpdateContainer", container.id)
+
+
+def test_unsolicited_updates(world):
+    plugin = world.start()
+    pod = world.node.run_pod()
+    container = pod.run()
+    missing = {"containerId": "0" * 64, "linux": {"resources": {"cpu": {"cpus": "0"}}}}
+    plugin.say({"update": [update(container, 700), missing]})
+    assert plugin.wait("updated")["failed"] == ["0" * 64]
+    assert shares(container) == "700"
+    assert not plugin.noted("UpdateContainer")
+
+
+def test_updates_at_synchronization(world):
+    pod = world.node.run_pod()
+    container = pod.run()
+    world.start(Synchronize={"update": [update(container, 800)]})
+    wait_until(lambda: shares(container) == "800", PATIENCE)
+
+
+def test_pod_resources(world):
+    plugin = world.start()
+    pod = world.node.run_pod()
+    world.node.client.UpdatePodSandboxResources(pod_sandbox_id=pod.id,
+                                                resources={"cpu_shares": 512})
+    heard = plugin.wait("UpdatePodSandbox", pod.id)
+    assert heard["resources"]["cpu"]["shares"] == {"value": "512"}
+    plugin.wait("PostUpdatePodSandbox", pod.id)
