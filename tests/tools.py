@@ -392,6 +392,11 @@ def nri_plugin():
     return own_program("nri-plugin", "cri", "nri-plugin")
 
 
+def nri_old_plugin():
+    """And one on the library of earlier days."""
+    return own_program("nri-old-plugin", "cri", "nri-old-plugin")
+
+
 TOOLS = {
     "go": go,
     "toml-test": toml_test,
@@ -404,6 +409,7 @@ TOOLS = {
     "grpc-client": grpc_client,
     "stream-client": stream_client,
     "nri-plugin": nri_plugin,
+    "nri-old-plugin": nri_old_plugin,
     "engines": engines,
     "cni-plugins": cni_plugins,
     "containerd": lambda: containerd()[0],
@@ -441,6 +447,7 @@ def test_environment():
         found["TARE_RUNSC"] = runsc()
         found["TARE_STREAM_CLIENT"] = stream_client()
         found["TARE_NRI_PLUGIN"] = nri_plugin()
+        found["TARE_NRI_OLD_PLUGIN"] = nri_old_plugin()
         found["TARE_ENGINES"] = engines()
         found["TARE_CONTAINERD"] = os.path.dirname(containerd()[0])
         found["TARE_CNI_1_1"] = cni_plugins()

@@ -28,17 +28,21 @@ plugin_request_timeout = "{timeout}"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-@pytest.fixture(scope="session")
-def program():
-    named = os.environ.get("TARE_NRI_PLUGIN")
+def tool(name):
+    named = os.environ.get("TARE_" + name.upper().replace("-", "_"))
     if named:
         return named
     tools = os.path.join(os.path.dirname(HERE), "tools.py")
-    done = subprocess.run(["/usr/bin/python3", "-B", tools, "nri-plugin"], check=False,
+    done = subprocess.run(["/usr/bin/python3", "-B", tools, name], check=False,
                           stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         pytest.skip("no Go compiler for the plugin")
     return done.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def program():
+    return tool("nri-plugin")
 
 
 class Files:
@@ -100,15 +104,18 @@ class World:
             json.dump({"script": files.script_path, "log": files.log_path}, file)
         return files
 
-    def start(self, name="10-one", ready=True, validate=False, **actions):
+    def start(self, name="10-one", ready=True, validate=False, old=False, **actions):
         files = Files(self.folder, name)
         files.script(**actions)
         idx, _, base = name.partition("-")
         words = ["-idx", idx, "-name", base, "-socket", self.path("nri.sock"),
-                 "-script", files.script_path, "-log", files.log_path]
+                 "-log", files.log_path]
+        if not old:
+            words += ["-script", files.script_path]
         with open(self.path(f"{name}.err"), "ab") as err:
             files.process = subprocess.Popen(
-                [self.program, *words, *(["-validate"] if validate else [])],
+                [tool("nri-old-plugin") if old else self.program, *words,
+                 *(["-validate"] if validate else [])],
                 stdin=subprocess.PIPE, stdout=err, stderr=err, text=True)
         self.plugins.append(files)
         if ready:

@@ -67,6 +67,24 @@ def test_a_container_that_fails(world):
     assert len(plugin.noted("StopContainer", container.id)) == 1
 
 
+def test_an_older_plugin(world):
+    """Its library has no calls for most events: it hears of them by StateChange."""
+    plugin = world.start(old=True)
+    pod = world.node.run_pod()
+    container = pod.run(["sh", "-c", "echo $OLD_PLUGIN"])
+    assert container.wait(PATIENCE).exit_code == 0 and container.text() == "yes\n"
+    world.node.client.UpdatePodSandboxResources(pod_sandbox_id=pod.id,
+                                                resources={"cpu_shares": 512})
+    container.remove()
+    pod.remove()
+    plugin.wait("RemovePodSandbox", pod.id)
+    assert plugin.events(container.id) == [
+        "CreateContainer", "PostCreateContainer", "StartContainer", "PostStartContainer",
+        "StopContainer", "RemoveContainer"]
+    assert [e["event"] for e in plugin.noted(of=pod.id) if "container" not in e] == [
+        "RunPodSandbox", "StopPodSandbox", "RemovePodSandbox"]
+
+
 def test_only_what_a_plugin_subscribes_to(world):
     plugin = world.start(Configure={"events": "RunPodSandbox,RemoveContainer"})
     pod = world.node.run_pod()

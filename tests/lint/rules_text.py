@@ -39,7 +39,7 @@ def spdx(tree):
 
 def words(tree):
     # the library that NRI's plugins are made of has one of the words for its name
-    paths = [path for path in plain(tree) if "/nri-plugin/" not in path]
+    paths = [path for path in plain(tree) if not re.search("/nri-(old-)?plugin/", path)]
     yield from search(tree, paths, WORDS, "words", "{0}: an issue says what is to be done")
 
 
