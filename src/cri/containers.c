@@ -356,7 +356,7 @@ static char *verbose_info(Arena *a, Engine *e, const Container *c)
         json_add_bool(j, "removing", c->removing);
         json_add_str(j, "snapshotKey", c->id);
         json_add_str(j, "snapshotter", engine_config(e)->snapshotter);
-        json_add_str(j, "runtimeType", "builtin");
+        json_add_str(j, "runtimeType", engine_pod_runtime_kind(c->pod));
         json_object_object_add(j, "config", pb_to_go_json(&c->request->config->base));
         if (engine_container_spec_json(e, c, &spec, NULL) == 0 &&
             json_parse(spec, strlen(spec), JSON_CONFIG_MAX, &parsed, NULL) == 0)

@@ -187,7 +187,7 @@ static char *verbose_info(Arena *a, const Pod *p)
         json_add_str(j, "processStatus", p->supervisor ? "running" : "stopped");
         json_add_bool(j, "netNamespaceClosed", p->state != POD_READY);
         json_add_str(j, "image", "");
-        json_add_str(j, "runtimeType", "builtin");
+        json_add_str(j, "runtimeType", engine_pod_runtime_kind(p));
         json_object_object_add(j, "config", pb_to_go_json(&p->request->config->base));
         if (p->overhead)
                 json_object_object_add(j, "overhead", pb_to_go_json(&p->overhead->base));

@@ -351,6 +351,21 @@ static int next_resources(const Op *op, const OciSpec *spec, OciResources **ret,
         return r;
 }
 
+/* The score is of processes, not of the cgroup: those that run keep theirs, so what is asked counts
+ * until the start. */
+static void update_oom_score(const Op *op, const Container *c,
+                             Runtime__V1__LinuxContainerResources *asked, OciSpec *spec)
+{
+        int64_t least = op->engine->node.min_oom_score_adj;
+
+        if (c->state != CONTAINER_CREATED)
+                asked->oom_score_adj = 0;
+        if (asked->oom_score_adj == 0)
+                return;
+        spec->process->has_oom_score_adj = true;
+        spec->process->oom_score_adj = asked->oom_score_adj < least ? least : asked->oom_score_adj;
+}
+
 /* The cgroup first, the record when that went well. */
 static int update_keep(Op *op, const Tare__Shim__V1__Reply *reply, Err *err)
 {
@@ -369,6 +384,7 @@ static int update_keep(Op *op, const Tare__Shim__V1__Reply *reply, Err *err)
                 return r;
         oci_resources_free(spec->linux.resources);
         spec->linux.resources = next;
+        update_oom_score(op, c, u->resources, spec);
         j = oci_spec_to_json(spec);
         path = xasprintf("%s/config.json", c->bundle);
         r = json_write_file(AT_FDCWD, path, j, 0600, false, err);

@@ -51,6 +51,7 @@ typedef struct EngineFeatures {
         bool recursive_read_only, user_namespaces;
 } EngineFeatures;
 EngineFeatures engine_features(const Engine *e, const char *name);
+const char *engine_pod_runtime_kind(const Pod *p); /* "builtin", "oci" */
 /* *ret_words (borrowed until the next call): why not; or, when it is, what is amiss all the same,
  * or NULL. */
 bool engine_network_ready(Engine *e, const char **ret_words);

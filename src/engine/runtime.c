@@ -52,6 +52,11 @@ const EngineRuntime *pod_runtime(const Pod *p)
         return r;
 }
 
+const char *engine_pod_runtime_kind(const Pod *p)
+{
+        return runtime_is_program(pod_runtime(p)) ? "oci" : "builtin";
+}
+
 bool runtime_is_program(const EngineRuntime *r)
 {
         return r && str_eq(r->kind, "oci");

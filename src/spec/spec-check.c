@@ -44,6 +44,15 @@ static int check_mode(CriNamespaceMode mode, unsigned allowed, const char *name,
                        allowed & 1U << CRI_CONTAINER ? ", CONTAINER" : "");
 }
 
+static int check_no_windows(bool given, Err *err)
+{
+        if (!given)
+                return 0;
+        return err_set(err, ERR_INVALID,
+                       "windows is set, and this node runs Linux; leave it out, or choose a node "
+                       "by kubernetes.io/os");
+}
+
 /* --- pod --- */
 
 static int check_hostname(const CriPod *pod, Err *err)
@@ -168,6 +177,8 @@ int spec_check_pod(const SpecNode *node, const CriPod *pod, Err *err)
         if (r == 0)
                 r = check_count(pod->n_annotations, SPEC_ANNOTATIONS_MAX, "annotations", err);
         if (r == 0)
+                r = check_no_windows(pod->windows != NULL, err);
+        if (r == 0)
                 r = check_pod_linux(node, pod, err);
         return r;
 }
@@ -277,6 +288,8 @@ static int check_container_fields(const CriContainer *c, Err *err)
                 r = check_env(c, err);
         if (r == 0)
                 r = check_log_path(c, err);
+        if (r == 0)
+                r = check_no_windows(c->windows != NULL, err);
         if (r < 0)
                 return r;
         if (!str_empty(c->working_dir) && !path_is_absolute(c->working_dir))

@@ -166,9 +166,14 @@ static int build_apparmor(SpecBuild *b, Err *err)
 
 static void build_selinux(SpecBuild *b)
 {
-        if (!b->in->node->has_selinux)
-                return;
         const Runtime__V1__SELinuxOption *o = b->security ? b->security->selinux_options : NULL;
+        /* Add-ons ask for a type on every node, also where it means nothing. */
+        if (!b->in->node->has_selinux) {
+                if (o)
+                        spec_note(&b->notes,
+                                  "selinux_options were left out: this node has no SELinux");
+                return;
+        }
         const char *user = str_or(o ? o->user : NULL, "system_u");
         const char *role = str_or(o ? o->role : NULL, "system_r");
         const char *type = str_or(o ? o->type : NULL, b->privileged ? "spc_t" : "container_t");

@@ -239,6 +239,7 @@ BAD_PODS = [
     ({"linux": {"cgroup_parent": "/a/../../b"}}, "cgroup_parent"),
     ({"linux": {"sysctls": {"../kernel/x": "1"}}}, "sysctl"),
     ({"linux": {"security_context": {"namespace_options": {"pid": "TARGET"}}}}, "pid"),
+    ({"windows": {}}, "windows"),
 ]
 
 
@@ -263,6 +264,7 @@ BAD_CONTAINERS = [
     ({"linux": {"security_context": {"capabilities": {"add_capabilities": ["FLY"]}}}}, "FLY"),
     ({"linux": {"resources": {"cpuset_cpus": "banana"}}}, "cpuset_cpus"),
     ({"linux": {"resources": {"memory_limit_in_bytes": -5}}}, "memory_limit_in_bytes"),
+    ({"windows": {"resources": {"cpu_count": 1}}}, "windows"),
 ]
 
 
@@ -276,13 +278,6 @@ def test_bad_container(node, pod, more, field):
     assert field in error.value.details()
     assert not node.client.ListContainers().containers
     assert os.listdir(node.path("state/pods", pod.id, "containers")) == []
-
-
-def test_what_is_not_there_yet_is_refused_by_name(node):
-    for verb in ("Attach", "PortForward", "CheckpointContainer"):
-        with pytest.raises(CriError) as error:
-            getattr(node.client, verb)()
-        assert error.value.code() in (Code.UNIMPLEMENTED, Code.INVALID_ARGUMENT)
 
 
 # --- the wire ---

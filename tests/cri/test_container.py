@@ -405,6 +405,22 @@ def test_updates_add_up(own_node):
     assert container.cgroup_file("cpu", "cpu.shares") == "300"
 
 
+def test_update_of_the_oom_score(node, pod):
+    """It is of processes: those that run keep theirs, and that is what is told."""
+    def update(container, score):
+        node.client.UpdateContainerResources(container_id=container.id,
+                                             linux={"oom_score_adj": score, "cpu_shares": 300})
+        return container.status().resources.linux.oom_score_adj
+
+    container = pod.create(linux={"resources": {"oom_score_adj": 700}})
+    assert update(container, 800) == 800
+    container.start()
+    assert update(container, 900) == 800
+    with open(f"/proc/{container.pid}/oom_score_adj", encoding="utf-8") as file:
+        assert file.read() == "800\n"
+    assert container.cgroup_file("cpu", "cpu.shares") == "300"
+
+
 def test_limit_below_what_is_in_use(node, pod):
     script = "head -c 40000000 /dev/zero > /dev/shm/file; echo ready; exec sleep 1000"
     container = run_ready(pod, script,
@@ -492,6 +508,15 @@ def test_times(node, pod):
 def test_exit_codes(node, pod):
     assert pod.run(["sh", "-c", "exit 42"]).wait().exit_code == 42
     assert pod.run(["sh", "-c", "kill -SEGV $$"]).wait().exit_code == 139
+
+
+def test_selinux_options_without_selinux(node, pod):
+    """Add-ons have them on every node, whatever it runs."""
+    if os.path.exists("/sys/fs/selinux/enforce"):
+        return
+    container = pod.run(**security(selinux_options={"type": "spc_t", "level": "s0"}))
+    assert "selinuxLabel" not in container.spec["process"]
+    assert f"container={container.id} selinux_options were left out" in node.log()
 
 
 # --- the end ---

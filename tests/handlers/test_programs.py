@@ -27,6 +27,7 @@ def test_life(node):
     assert sorted((stream, text) for stream, _, text in first.log()) == [
         ("stderr", "err"), ("stdout", "out")]
     assert running(first.pid) and running(second.pid)
+    assert first.info()["runtimeType"] == pod.info()["runtimeType"] == "oci"
     rootfs = glob.glob(node.path("state/runtimes", node.handler, "*"))
     assert len(rootfs) == 2, "the handler's own folder has both"
     failed = pod.run(["sh", "-c", "exit 7"])
