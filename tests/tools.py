@@ -318,7 +318,8 @@ def containerd():
 def cni_plugins():
     """A folder with plugins of CNI 1.1: Debian's know no STATUS and no GC."""
     module, version = CNI_PLUGINS
-    names = {"bridge": "main", "host-local": "ipam", "portmap": "meta"}
+    names = {"bridge": "main", "loopback": "main", "host-local": "ipam", "portmap": "meta",
+             "tuning": "meta", "bandwidth": "meta", "firewall": "meta"}
 
     def build(work):
         run([go(), "install", "-trimpath", "-ldflags", "-s -w",

@@ -35,6 +35,10 @@ int attach_addresses(Attach *a, Err *err);
 int attach_port(Attach *a, Err *err);
 int attach_gateway(Attach *a, Err *err);
 
+/* tuning.c */
+int attach_tune(Attach *a, Err *err);
+int attach_forget_tuning(Attach *a, Err *err);
+
 char *attach_result(const Attach *a); /* as text */
 
 #endif

@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/path.h"
+#include "bridge/allow.h"
 #include "bridge/bridge.h"
 #include "bridge/plan.h"
 
@@ -54,6 +56,7 @@ static int check_plugins(const Plan *plan, char *const *folders, Err *err)
                 { "host-local", true },
                 { "portmap", plan->portmap },
                 { "loopback", plan->loopback },
+                { "tuning", plan->tuning.data_dir },
         };
         int r = 0;
 
@@ -61,6 +64,27 @@ static int check_plugins(const Plan *plan, char *const *folders, Err *err)
                 if (plugins[i].used)
                         r = check_plugin(plugins[i].type, folders, err);
         return r;
+}
+
+/* A plugin says in its own words what it does not allow; an older one knows no such file. */
+static int check_settings(const PlanTuning *t, Err *err)
+{
+        _cleanup_strbuf_ StrBuf text = {};
+        bool allowed = true;
+        int r = t->n_settings == 0 ? -ENOENT
+                                   : io_read_file(AT_FDCWD, ALLOW_FILE, ALLOW_BYTES_MAX, &text);
+
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0)
+                return err_set(err, ERR_UNSUPPORTED, "%s cannot be read", ALLOW_FILE);
+        for (size_t i = 0; i < t->n_settings && r >= 0 && allowed; i++) {
+                r = allow_match(strbuf_bytes(&text), t->settings[i].key, &allowed, err);
+                if (r >= 0 && !allowed)
+                        r = err_set(err, ERR_UNSUPPORTED, "it does not allow %s",
+                                    t->settings[i].key);
+        }
+        return r < 0 ? err_wrap(err, r, "%s", ALLOW_FILE) : 0;
 }
 
 int bridge_check(Json *document, char *const *bin_dirs, const char *path, Err *err)
@@ -71,6 +95,8 @@ int bridge_check(Json *document, char *const *bin_dirs, const char *path, Err *e
 
         if (r >= 0)
                 r = check_plugins(plan, bin_dirs, err);
+        if (r >= 0)
+                r = check_settings(&plan->tuning, err);
         if (r < 0 || !plan_has_rules(plan))
                 return r;
         folders = strv_split(str_or(path, ""), ":");

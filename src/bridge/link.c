@@ -54,6 +54,10 @@ static int see_link(void *data, uint16_t type, const void *body, size_t n)
                         l->state = a.data[0];
                 else if (a.type == IFLA_MTU && netlink_attr_u32(&a, &v))
                         l->mtu = v;
+                else if (a.type == IFLA_PROMISCUITY && netlink_attr_u32(&a, &v))
+                        l->promiscuity = v;
+                else if (a.type == IFLA_TXQLEN && netlink_attr_u32(&a, &v))
+                        l->tx_queue = v;
                 else if (a.type == IFLA_MASTER && netlink_attr_u32(&a, &v))
                         l->master = (int)v;
                 else if (a.type == IFLA_LINKINFO &&
@@ -148,22 +152,41 @@ int link_delete(Netlink *nl, int index)
                     begin_link(&b, RTM_DELLINK, 0, &(struct ifinfomsg){ .ifi_index = index }));
 }
 
-int link_set_up(Netlink *nl, int index, uint32_t more_flags)
+int link_set_flags(Netlink *nl, int index, uint32_t flags, uint32_t mask)
 {
         _cleanup_strbuf_ StrBuf b = {};
-        struct ifinfomsg info = { .ifi_index = index,
-                                  .ifi_flags = IFF_UP | more_flags,
-                                  .ifi_change = IFF_UP | more_flags };
+        struct ifinfomsg info = { .ifi_index = index, .ifi_flags = flags, .ifi_change = mask };
 
         return talk(nl, &b, begin_link(&b, RTM_NEWLINK, 0, &info));
 }
 
+int link_set_up(Netlink *nl, int index, uint32_t more_flags)
+{
+        return link_set_flags(nl, index, IFF_UP | more_flags, IFF_UP | more_flags);
+}
+
 int link_set_down(Netlink *nl, int index)
 {
-        _cleanup_strbuf_ StrBuf b = {};
-        struct ifinfomsg info = { .ifi_index = index, .ifi_change = IFF_UP };
+        return link_set_flags(nl, index, 0, IFF_UP);
+}
 
-        return talk(nl, &b, begin_link(&b, RTM_NEWLINK, 0, &info));
+static int set_number(Netlink *nl, int index, uint16_t type, uint32_t value)
+{
+        _cleanup_strbuf_ StrBuf b = {};
+        size_t m = begin_link(&b, RTM_SETLINK, 0, &(struct ifinfomsg){ .ifi_index = index });
+
+        netlink_put_u32(&b, type, value);
+        return talk(nl, &b, m);
+}
+
+int link_set_mtu(Netlink *nl, int index, uint32_t mtu)
+{
+        return set_number(nl, index, IFLA_MTU, mtu);
+}
+
+int link_set_tx_queue(Netlink *nl, int index, uint32_t length)
+{
+        return set_number(nl, index, IFLA_TXQLEN, length);
 }
 
 int link_enslave(Netlink *nl, int index, int master)

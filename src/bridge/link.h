@@ -11,7 +11,7 @@
 
 typedef struct Link {
         int index, master;
-        uint32_t mtu, flags;
+        uint32_t mtu, flags, promiscuity, tx_queue;
         uint8_t mac[6];
         uint8_t state; /* LINK_STATE_UP, or why not (RFC 2863) */
         char name[IFNAMSIZ], kind[16];
@@ -28,6 +28,9 @@ int link_add_veth(Netlink *nl, const char *name, const char *peer, int peer_ns, 
 int link_delete(Netlink *nl, int index);
 int link_set_up(Netlink *nl, int index, uint32_t more_flags);
 int link_set_down(Netlink *nl, int index);
+int link_set_flags(Netlink *nl, int index, uint32_t flags, uint32_t mask);
+int link_set_mtu(Netlink *nl, int index, uint32_t mtu);
+int link_set_tx_queue(Netlink *nl, int index, uint32_t length);
 int link_enslave(Netlink *nl, int index, int master); /* and up */
 int link_set_hairpin(Netlink *nl, int index);
 int link_set_mac(Netlink *nl, int index, const uint8_t mac[static 6]);

@@ -6,6 +6,7 @@
 #include "bridge/plan.h"
 
 #include "base/path.h"
+#include "bridge/plan-keys.h"
 #include "bridge/range.h"
 
 #define IFNAME_LEN_MAX 15
@@ -28,6 +29,14 @@ void plan_free(Plan *p)
         free(p->bridge);
         free(p->data_dir);
         json_object_put(p->dns);
+        for (size_t i = 0; i < p->tuning.n_settings; i++) {
+                free(p->tuning.settings[i].key);
+                free(p->tuning.settings[i].path);
+                free(p->tuning.settings[i].value);
+        }
+        free(p->tuning.settings);
+        free(p->tuning.mac_text);
+        free(p->tuning.data_dir);
         free(p);
 }
 
@@ -36,16 +45,16 @@ bool plan_has_rules(const Plan *p)
         return p->masquerade || p->portmap;
 }
 
+bool plan_tunes_link(const Plan *p)
+{
+        const PlanTuning *t = &p->tuning;
+
+        return t->mac_text || t->mtu || t->promiscuous || t->has_all_multi || t->tx_queue >= 0;
+}
+
 /* --- keys --- */
 
-typedef int (*ReadKey)(Plan *p, Json *object, const char *key, const char *path, Err *err);
-
-typedef struct Key {
-        const char *name;
-        ReadKey read; /* NULL: fine as it is */
-} Key;
-
-static int read_keys(Plan *p, Json *object, const char *path, const Key *keys, Err *err)
+int plan_read_keys(Plan *p, Json *object, const char *path, const Key *keys, Err *err)
 {
         json_object_object_foreach(object, name, value)
         {
@@ -139,7 +148,7 @@ static int read_dns(Plan *p, Json *object, const char *key, const char *path, Er
         int r = json_get_obj(object, key, path, &dns, err);
 
         if (r > 0)
-                r = read_keys(p, dns, inner, keys, err);
+                r = plan_read_keys(p, dns, inner, keys, err);
         if (r >= 0)
                 r = json_get_str(dns, "domain", inner, &domain, err);
         for (size_t i = 0; r >= 0 && i < array_len(lists); i++) {
@@ -183,7 +192,7 @@ static int read_ipam(Plan *p, Json *object, const char *key, const char *path, E
         if (r >= 0 && !str_eq(type, "host-local"))
                 return err_set(err, ERR_UNSUPPORTED, "%s.type is not host-local", inner);
         if (r >= 0)
-                r = read_keys(p, ipam, inner, keys, err);
+                r = plan_read_keys(p, ipam, inner, keys, err);
         return r < 0 ? r : range_read_sets(p, ipam, inner, err);
 }
 
@@ -279,7 +288,7 @@ static int read_port_config(Plan *p, Json *object, const char *key, const char *
         Json *config = NULL;
         int r = json_get_obj(object, key, path, &config, err);
 
-        return r < 0 ? r : read_keys(p, config, inner, keys, err);
+        return r < 0 ? r : plan_read_keys(p, config, inner, keys, err);
 }
 
 static int read_mark(Plan *p, Json *object, const char *key, const char *path, Err *err)
@@ -295,7 +304,7 @@ static int read_mark(Plan *p, Json *object, const char *key, const char *path, E
 }
 
 /* Of another plugin than portmap: what asks for another address is not for us. */
-static int read_other_config(Plan *p, Json *object, const char *key, const char *path, Err *err)
+int plan_read_other_config(Plan *p, Json *object, const char *key, const char *path, Err *err)
 {
         static const Key keys[] = {
                 { "portMappings", NULL },
@@ -309,7 +318,7 @@ static int read_other_config(Plan *p, Json *object, const char *key, const char 
         Json *config = NULL;
         int r = json_get_obj(object, key, path, &config, err);
 
-        return r < 0 ? r : read_keys(p, config, inner, keys, err);
+        return r < 0 ? r : plan_read_keys(p, config, inner, keys, err);
 }
 
 /* --- plugins --- */
@@ -317,7 +326,7 @@ static int read_other_config(Plan *p, Json *object, const char *key, const char 
 static const Key bridge_keys[] = {
         { "type", NULL },
         { "capabilities", NULL },
-        { "runtimeConfig", read_other_config },
+        { "runtimeConfig", plan_read_other_config },
         { "cniVersion", NULL },
         { "name", NULL },
         { "bridge", read_bridge_name },
@@ -353,7 +362,7 @@ static const Key loopback_keys[] = {
 static int read_bridge(Plan *p, Json *plugin, const char *path, Err *err)
 {
         str_assign(&p->bridge, DEFAULT_BRIDGE);
-        int r = read_keys(p, plugin, path, bridge_keys, err);
+        int r = plan_read_keys(p, plugin, path, bridge_keys, err);
 
         if (r < 0)
                 return r;
@@ -371,28 +380,29 @@ static int read_bridge(Plan *p, Json *plugin, const char *path, Err *err)
 static int read_portmap(Plan *p, Json *plugin, const char *path, Err *err)
 {
         p->portmap = p->snat = true;
-        return read_keys(p, plugin, path, portmap_keys, err);
+        return plan_read_keys(p, plugin, path, portmap_keys, err);
 }
 
 static int read_loopback(Plan *p, Json *plugin, const char *path, Err *err)
 {
         p->loopback = true;
-        return read_keys(p, plugin, path, loopback_keys, err);
+        return plan_read_keys(p, plugin, path, loopback_keys, err);
 }
 
-/* The order of a list: each at most once, and not before one that stands above it here; loopback
- * may stand anywhere. */
+/* Each at most once, and those that change what bridge has made after it: in which order, makes no
+ * difference. */
 static const struct Plugin {
         const char *type;
-        int rank;
+        bool chained;
         int (*read)(Plan *p, Json *plugin, const char *path, Err *err);
 } plugins[] = {
-        { "loopback", 0, read_loopback },
-        { "bridge", 1, read_bridge },
-        { "portmap", 2, read_portmap },
+        { "loopback", false, read_loopback },
+        { "bridge", false, read_bridge },
+        { "portmap", true, read_portmap },
+        { "tuning", true, plan_read_tuning },
 };
 
-static int read_plugin(Plan *p, Json *plugin, size_t index, int *rank, Err *err)
+static int read_plugin(Plan *p, Json *plugin, size_t index, unsigned *seen, Err *err)
 {
         _cleanup_free_ char *path = NULL, *type = NULL;
         int r;
@@ -407,9 +417,9 @@ static int read_plugin(Plan *p, Json *plugin, size_t index, int *rank, Err *err)
                 const struct Plugin *known = &plugins[i];
                 if (!str_eq(known->type, type))
                         continue;
-                if (known->rank == 0 ? p->loopback : known->rank <= *rank)
+                if ((*seen & 1U << i) != 0 || (known->chained && !p->has_bridge))
                         return err_set(err, ERR_UNSUPPORTED, "%s is out of order", path);
-                *rank = known->rank > *rank ? known->rank : *rank;
+                *seen |= 1U << i;
                 return known->read(p, plugin, path, err);
         }
         return err_set(err, ERR_UNSUPPORTED, "%s is not part of it", path);
@@ -419,7 +429,7 @@ static int read_list(Plan *p, Json *document, Err *err)
 {
         static const char *const versions[] = { "0.3.0", "0.3.1", "0.4.0", "1.0.0", NULL };
         Json *list = NULL;
-        int rank = 0;
+        unsigned seen = 0; /* bits: of plugins[] */
         int r = json_get_str(document, "cniVersion", "", &p->version, err);
 
         if (r >= 0)
@@ -434,7 +444,7 @@ static int read_list(Plan *p, Json *document, Err *err)
         if (!path_is_component(p->network))
                 return err_set(err, ERR_UNSUPPORTED, "it has no name");
         for (size_t i = 0; list && i < json_object_array_length(list) && r >= 0; i++)
-                r = read_plugin(p, json_object_array_get_idx(list, i), i, &rank, err);
+                r = read_plugin(p, json_object_array_get_idx(list, i), i, &seen, err);
         if (r < 0)
                 return r;
         return p->has_bridge ? 0 : err_set(err, ERR_UNSUPPORTED, "there is no plugin bridge");
@@ -445,6 +455,7 @@ int plan_new(Json *document, Plan **ret, Err *err)
         _cleanup_(plan_freep) Plan *p = xnew(Plan);
         Err why = {};
 
+        p->tuning.tx_queue = -1;
         if (read_list(p, document, &why) < 0)
                 return err_set(err, ERR_UNSUPPORTED, "%s", why.msg);
         *ret = take_ptr(p);

@@ -10,9 +10,10 @@
 #include "base/json.h"
 #include "bridge/ip.h"
 
-#define PLAN_RANGES_MAX 64 /* of all sets together */
-#define PLAN_ROUTES_MAX 256
-#define PLAN_PORTS_MAX  1024
+#define PLAN_RANGES_MAX   64 /* of all sets together */
+#define PLAN_ROUTES_MAX   256
+#define PLAN_PORTS_MAX    1024
+#define PLAN_SETTINGS_MAX 256
 
 typedef struct PlanRange {
         IpNet subnet;
@@ -35,6 +36,25 @@ typedef struct PlanPort {
         Ip host_ip; /* family 0: any */
 } PlanPort;
 
+typedef struct PlanSetting {
+        char *key;  /* as configured */
+        char *path; /* below /proc/sys; IFNAME in it is the interface's name */
+        char *value;
+} PlanSetting;
+
+typedef struct PlanTuning {
+        char *data_dir; /* what was before is kept there; NULL: there is no tuning */
+        PlanSetting *settings;
+        size_t n_settings;
+        char *mac_text; /* NULL: as it is */
+        uint8_t mac[6];
+        uint32_t mtu;       /* 0: as it is */
+        int64_t tx_queue;   /* -1: as it is */
+        bool promiscuous;   /* false: as it is */
+        bool has_all_multi; /* false: as it is */
+        bool all_multi;
+} PlanTuning;
+
 typedef struct Plan {
         char *version, *network;
         bool has_bridge, loopback, portmap;
@@ -53,6 +73,8 @@ typedef struct Plan {
         bool snat;
         PlanPort *ports; /* of the request */
         size_t n_ports;
+
+        PlanTuning tuning;
 } Plan;
 
 /* document: {"cniVersion","name","plugins":[..]}, a list as configured or a request, whose plugins
@@ -61,6 +83,7 @@ int plan_new(Json *document, Plan **ret, Err *err);
 void plan_free(Plan *p);
 /* Whether iptables rules are part of it. */
 bool plan_has_rules(const Plan *p);
+bool plan_tunes_link(const Plan *p);
 
 DEFINE_CLEANUP(Plan, plan_free)
 

@@ -109,7 +109,7 @@ static int check_range(const Plan *p, const PlanRange *range, const char *path, 
 
 static int read_one(Plan *p, Json *j, const char *path, Err *err)
 {
-        PlanRange range;
+        PlanRange range = {};
         int r = read_range(j, path, &range, err);
 
         if (r >= 0)

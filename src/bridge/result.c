@@ -2,13 +2,14 @@
 /* result.c - the result of an ADD, in the list's version. Pure. */
 #include "bridge/attach.h"
 
-static void add_interface(Json *list, const Link *l, const char *sandbox)
+/* mac: as somebody has written it, who has set it; NULL: the interface's. */
+static void add_interface(Json *list, const Link *l, const char *sandbox, const char *mac_text)
 {
         Json *j = json_object_new_object();
         char mac[LINK_MAC_MAX];
 
         json_add_str(j, "name", l->name);
-        json_add_str(j, "mac", link_mac_text(l, mac));
+        json_add_str(j, "mac", str_or(mac_text, link_mac_text(l, mac)));
         json_add_str_opt(j, "sandbox", sandbox);
         json_object_array_add(list, j);
 }
@@ -44,9 +45,9 @@ char *attach_result(const Attach *a)
 
         json_add_str(j, "cniVersion", a->plan->version);
         list = json_add_array(j, "interfaces");
-        add_interface(list, &a->bridge, NULL);
-        add_interface(list, &a->veth, NULL);
-        add_interface(list, &a->eth, a->call->netns);
+        add_interface(list, &a->bridge, NULL, NULL);
+        add_interface(list, &a->veth, NULL, NULL);
+        add_interface(list, &a->eth, a->call->netns, a->plan->tuning.mac_text);
         list = json_add_array(j, "ips");
         for (size_t i = 0; i < a->plan->n_sets; i++)
                 add_ip(list, &a->leases[i], a->plan->version);

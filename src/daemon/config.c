@@ -76,8 +76,8 @@ static const Key keys[] = {
           "How many networks a pod gets, of the first valid files: eth0, eth1 and so on. Its addresses "
           "are those of eth0." },
         { "cni", "builtin", KEY_STR, AT(cni_builtin), "auto", "auto|off", false, 0, 0,
-          "auto: what the plugins bridge, host-local, portmap and loopback would do is done in one "
-          "process where it is the same in all, else by them. off: always by them." },
+          "auto: what the reference plugins would do for a pod is done in one process where it is the "
+          "same in all, else by them. off: always by them." },
         { "cni", "timeout_s", KEY_INT, AT(cni_timeout_s), "60", NULL, false, 1, 3600,
           "Seconds that each plugin has; then it is killed and the pod undone." },
         { "registry", "config_path", KEY_STR, AT(registry_config), "/etc/tare/certs.d", NULL, true,

@@ -75,17 +75,15 @@ def rules():
 
 def settings():
     found = {}
-    for top in ("/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"):
+    for top in ("/proc/sys/net/core", "/proc/sys/net/ipv4", "/proc/sys/net/ipv6"):
         for folder, _, names in os.walk(top):
             for name in names:
                 path = os.path.join(folder, name)
                 try:
                     with open(path, encoding="ascii") as file:
                         found[path] = file.read()
-                except OSError:  # stable_secret, unless it was set
+                except OSError:  # stable_secret, unless it was set; what is to be written only
                     pass
-    with open("/proc/sys/net/ipv4/ip_forward", encoding="ascii") as file:
-        found["ip_forward"] = file.read()
     return found
 
 

@@ -2,6 +2,7 @@
 /* test-bridge-plan.c - addresses and ranges of the built-in network, and what plan.c makes of a
  * configuration. What it refuses is in tests/network/test_builtin.py, too. */
 /* links: bridge_plan */
+#include "bridge/allow.h"
 #include "bridge/plan.h"
 #include "bridge/range.h"
 #include "unit/test.h"
@@ -121,6 +122,105 @@ TEST(plan, refuses_what_host_local_refuses)
                 assert_int_equal(plan(bad[i], &p, &err), -EOPNOTSUPP);
                 assert_null(p);
                 assert_true(strlen(err.msg) > 0);
+        }
+}
+
+static int with_tuning(const char *members, Plan **ret, Err *err)
+{
+        _cleanup_free_ char *whole = xasprintf(
+                "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"bridge\","
+                "\"ipam\":{\"type\":\"host-local\",\"subnet\":\"10.1.0.0/24\"}},"
+                "{\"type\":\"tuning\",%s}]}",
+                members);
+        _cleanup_json_ Json *j = NULL;
+
+        assert_int_equal(json_parse(whole, strlen(whole), JSON_CONFIG_MAX, &j, err), 0);
+        return plan_new(j, ret, err);
+}
+
+TEST(plan, tuning)
+{
+        _cleanup_(plan_freep) Plan *p = NULL;
+        Err err = {};
+
+        assert_int_equal(with_tuning("\"sysctl\":{\"net.ipv4.conf.IFNAME.arp_filter\":\"1\","
+                                     "\"net/core/somaxconn\":\"\"},\"mac\":\"aA:00:00:00:00:f1\","
+                                     "\"txQLen\":0,\"allmulti\":false",
+                                     &p, &err),
+                         0);
+        const PlanTuning *t = &p->tuning;
+        assert_int_equal(t->n_settings, 2);
+        assert_string_equal(t->settings[0].key, "net.ipv4.conf.IFNAME.arp_filter");
+        assert_string_equal(t->settings[0].path, "net/ipv4/conf/IFNAME/arp_filter");
+        assert_string_equal(t->settings[1].path, "net/core/somaxconn");
+        assert_string_equal(t->settings[1].value, "");
+        assert_string_equal(t->mac_text, "aA:00:00:00:00:f1");
+        assert_int_equal(t->mac[0], 0xaa);
+        assert_int_equal(t->mac[5], 0xf1);
+        assert_string_equal(t->data_dir, "/run/cni/tuning");
+        assert_int_equal(t->tx_queue, 0);
+        assert_true(t->has_all_multi && !t->all_multi && !t->promiscuous && t->mtu == 0);
+}
+
+TEST(plan, refuses_what_tuning_refuses)
+{
+        static const char *const bad[] = {
+                "\"sysctl\":{\"kernel.domainname\":\"x\"}",
+                "\"sysctl\":{\"net\":\"1\"}",
+                "\"sysctl\":{\"\":\"1\"}",
+                "\"sysctl\":{\"net/../kernel/domainname\":\"1\"}",
+                "\"sysctl\":{\"net.core.somaxconn\":1}",
+                "\"sysctl\":{\"net.core.somaxconn\":null}",
+                "\"mac\":\"aa:bb:cc:dd:ee\"",
+                "\"mac\":\"aa:bb:cc:dd:ee:fff\"",
+                "\"mac\":\"aa-bb-cc-dd-ee-ff\"",
+                "\"mtu\":-1",
+                "\"txQLen\":-1",
+                "\"promisc\":\"true\"",
+                "\"dataDir\":\"here\"",
+                "\"args\":{}",
+        };
+
+        for (size_t i = 0; i < array_len(bad); i++) {
+                _cleanup_(plan_freep) Plan *p = NULL;
+                Err err = {};
+                assert_int_equal(with_tuning(bad[i], &p, &err), -EOPNOTSUPP);
+                assert_null(p);
+        }
+}
+
+TEST(allow, matches_what_both_understand)
+{
+        static const struct {
+                const char *text;
+                int allowed; /* -1: not understood */
+        } cases[] = {
+                { "", 0 },
+                { "\n  \n", 0 },
+                { "net.core.somaxconn", 0 },
+                { "tcp", 1 },
+                { " ^net\\.ipv4\\.tcp_[a-z]+$ \r\nother", 1 },
+                { "^ipv4", 0 },
+                { "^net.ipv4.(tcp_mem|tcp_sack)$", 1 },
+                { "net.*sacks?k*", 1 },
+                { "x\nnet", 1 },
+                { "net.*?", -1 },
+                { "(net)+", -1 },
+                { "\\d", -1 },
+                { "(?i)NET", -1 },
+                { "[[:alpha:]]", -1 },
+                { "[a", -1 },
+                { "(net", -1 },
+                { "a{2}", -1 },
+                { "\\", -1 },
+                { "*", -1 },
+        };
+
+        for (size_t i = 0; i < array_len(cases); i++) {
+                bool allowed = false;
+                Err err = {};
+                int r = allow_match(cases[i].text, "net.ipv4.tcp_sack", &allowed, &err);
+                assert_int_equal(r < 0 ? -1 : allowed, cases[i].allowed);
         }
 }
 
