@@ -114,6 +114,10 @@ static int adjust_namespaces(const Adjustment *a, const Nri__LinuxContainerAdjus
                         r = claim(a, NRI__FIELD__FIELD_NAMESPACE, name, err);
                 if (r < 0)
                         return r;
+                if (gone && type == OCI_NS_MOUNT)
+                        return err_set(err, ERR_UNSUPPORTED,
+                                       "namespace \"-mount\": a container of a pod always has a "
+                                       "mount namespace of its own");
                 OciNamespace *ns = &a->spec->linux.namespaces[type];
                 ns->present = !gone;
                 str_assign(&ns->path, gone || str_empty(n->path) ? NULL : n->path);

@@ -194,10 +194,6 @@ static int refuse_unsupported(const Setup *s, Err *err)
 {
         const OciLinux *l = &s->spec->linux;
 
-        if (l->intel_rdt.present && s->create->no_state)
-                return err_set(err, ERR_UNSUPPORTED,
-                               "linux.intelRdt is for containers with a state folder; leave it "
-                               "out");
         if (s->unprivileged && !l->namespaces[OCI_NS_USER].present)
                 return err_set(
                         err, ERR_INVALID,
@@ -208,6 +204,20 @@ static int refuse_unsupported(const Setup *s, Err *err)
                                "linux.namespaces has no mount namespace of its own, without which "
                                "only root makes containers; add {\"type\": \"mount\"}");
         return 0;
+}
+
+/* Only the state folder says what has to go with the container; to join a group leaves nothing. */
+static int plan_rdt(Setup *s, Err *err)
+{
+        int r = rdt_plan(RDT_ROOT, &s->spec->linux.intel_rdt, s->id, false, &s->rdt, err);
+        _cleanup_free_ char *leaves = r == 0 ? rdt_plan_leaves(&s->rdt) : NULL;
+
+        if (leaves && s->create->no_state)
+                return err_set(err, ERR_UNSUPPORTED,
+                               "linux.intelRdt: a container of a pod can only join a group that is "
+                               "there: make '%s/%s' before, and leave enableMonitoring out",
+                               RDT_ROOT, s->rdt.group);
+        return r;
 }
 
 static int prepare(Setup *s, Err *err)
@@ -230,7 +240,7 @@ static int prepare(Setup *s, Err *err)
         if (r == 0)
                 r = cgroups_prepare(s, err);
         if (r == 0)
-                r = rdt_plan(RDT_ROOT, &s->spec->linux.intel_rdt, s->id, false, &s->rdt, err);
+                r = plan_rdt(s, err);
         if (r == 0 && !c->no_state)
                 r = record_write_intent(s, err);
         if (r == 0 && !c->run_now)

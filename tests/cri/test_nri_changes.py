@@ -68,6 +68,122 @@ def test_devices_by_their_names(world):
     assert pod.shell("echo $THING") == "\n"
 
 
+def raised(pod, plugin, adjust, command):
+    """What a container prints that was adjusted so."""
+    plugin.script(CreateContainer={"adjust": adjust})
+    return pod.shell(command)
+
+
+def test_mounts_and_devices_are_taken_away(world):
+    plugin = world.start()
+    pod = world.node.run_pod()
+    assert raised(pod, plugin, {"mounts": [{"destination": "-/dev/mqueue"}]},
+                  "grep -c /dev/mqueue /proc/mounts || true") == "0\n"
+    first = world.start("05-first", CreateContainer={"adjust": {"linux": {"devices": [
+        {"path": "/dev/given", "type": "c", "major": "1", "minor": "3"}]}}})
+    assert raised(pod, plugin, {"linux": {"devices": [{"path": "-/dev/given"}]}},
+                  "ls /dev/given 2>/dev/null || echo none") == "none\n"
+    assert len(first.noted("CreateContainer")) == 1
+
+
+def test_namespaces(world):
+    plugin = world.start()
+    pod = world.node.run_pod()
+    # one of the host's: the namespaces of the node's own processes
+    host = os.readlink("/proc/self/ns/ipc")
+    plain = pod.shell("readlink /proc/self/ns/ipc; readlink /proc/self/ns/cgroup").split()
+    assert plain[0] != host
+    assert raised(pod, plugin, {"linux": {"namespaces": [{"type": "-ipc"}]}},
+                  "readlink /proc/self/ns/ipc") == host + "\n"
+    own = raised(pod, plugin, {"linux": {"namespaces": [{"type": "ipc"}]}},
+                 "readlink /proc/self/ns/ipc").strip()
+    assert own not in (host, plain[0])
+
+
+def test_scheduling(world):
+    plugin = world.start()
+    pod = world.node.run_pod()
+    stat = "cut -d' ' -f19,41 /proc/self/stat"  # nice, policy
+    assert raised(pod, plugin, {"linux": {"scheduler": {"policy": "SCHED_BATCH", "nice": 7}}},
+                  stat) == "7 3\n"
+    assert raised(pod, plugin, {"linux": {"ioPriority": {"class": "IOPRIO_CLASS_BE",
+                                                         "priority": 6}}},
+                  "ionice -p $$") == "best-effort: prio 6\n"
+
+
+def test_a_filter_of_system_calls(world):
+    plugin = world.start()
+    pod = world.node.run_pod()
+    policy = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": {"value": 122}}]}
+    assert "uota" in raised(pod, plugin, {"linux": {"seccompPolicy": policy}},
+                            "mkdir /tmp/x 2>&1 || true")
+
+
+def test_what_the_document_says(world):
+    """Kinds that this machine may be without."""
+    plugin = world.start(CreateContainer={"adjust": {"linux": {
+        "memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]},
+        "rdt": {"closId": {"value": "gold"}, "schemata": {"value": ["MB:0=50"]},
+                "enableMonitoring": {"value": True}},
+        "netDevices": {"dummy7": {"name": "eth7"}},
+        "resources": {"hugepageLimits": [{"pageSize": "2MB", "limit": "4194304"}],
+                      "memory": {"reservation": {"value": "33554432"},
+                                 "swappiness": {"value": "10"}},
+                      "cpu": {"quota": {"value": "50000"}, "period": {"value": "100000"},
+                              "cpus": "0", "mems": "0"}}}}})
+    pod = world.node.run_pod()
+    linux = pod.create().spec["linux"]
+    assert linux["memoryPolicy"] == {"mode": "MPOL_BIND", "nodes": "0",
+                                     "flags": ["MPOL_F_STATIC_NODES"]}
+    assert linux["intelRdt"] == {"closID": "gold", "schemata": ["MB:0=50"],
+                                 "enableMonitoring": True}
+    assert linux["netDevices"] == {"dummy7": {"name": "eth7"}}
+    resources = linux["resources"]
+    assert {"pageSize": "2MB", "limit": 4194304} in resources["hugepageLimits"]
+    assert resources["memory"]["reservation"] == 33554432
+    assert resources["memory"]["swappiness"] == 10
+    cpu = resources["cpu"]
+    assert (cpu["quota"], cpu["period"], cpu["cpus"], cpu["mems"]) == (50000, 100000, "0", "0")
+    plugin.script(CreateContainer={"adjust": {"linux": {"cgroupsPath": "/elsewhere/x"}}})
+    assert pod.create().spec["linux"]["cgroupsPath"] == "/elsewhere/x"
+
+
+def test_an_interface(world):
+    made = world.node.inside("ip", "link", "add", "nri7", "type", "veth", "peer", "name", "nri8")
+    assert made.returncode == 0, made.stderr
+    plugin = world.start()
+    pod = world.node.run_pod()
+    assert raised(pod, plugin, {"linux": {"netDevices": {"nri7": {"name": "eth7"}}}},
+                  "test -d /sys/class/net/eth7 && echo there") == "there\n"
+
+
+def test_hooks_of_two_add_up(world):
+    def hooks(who):
+        return {"adjust": {"hooks": {"createContainer": [
+            {"path": "/bin/sh", "args": ["sh", "-c", f"echo {who} >> {world.path('hooks')}"]}]}}}
+
+    world.start("10-first", CreateContainer=hooks("first"))
+    world.start("20-second", CreateContainer=hooks("second"))
+    pod = world.node.run_pod()
+    pod.shell("true")
+    with open(world.path("hooks"), encoding="utf-8") as text:
+        assert text.read() == "first\nsecond\n"
+
+
+def test_what_was_only_taken_away_is_free(world):
+    """No conflict: the first has it gone, the second has its own."""
+    world.start("10-first", CreateContainer={"adjust": {"env": [{"key": "-HOME"}],
+                                                        "annotations": {"-a": ""}}})
+    world.start("20-second", CreateContainer={"adjust": {"env": [{"key": "HOME", "value": "/new"}],
+                                                         "annotations": {"a": "new"}}})
+    pod = world.node.run_pod()
+    container = pod.run(["sh", "-c", "echo $HOME"], annotations={"a": "old"},
+                        envs=[{"key": "HOME", "value": base64.b64encode(b"/old").decode()}])
+    assert container.wait(PATIENCE).exit_code == 0 and container.text() == "/new\n"
+    assert container.spec["annotations"]["a"] == "new"
+
+
 def test_plugins_follow_each_other(world):
     second = world.start("20-second", CreateContainer={"adjust": {
         "env": [{"key": "TWO", "value": "2"}]}})
@@ -105,18 +221,43 @@ def test_two_that_want_the_same_are_refused(world):
     assert pod.shell("echo $X") == "2\n"  # taken away first: no conflict
 
 
+WRONG = [  # and what the error says
+    ({"mounts": [{"destination": "relative", "source": "/tmp"}]}, "an absolute path"),
+    ({"hooks": {"prestart": [{"path": "relative"}]}}, "an absolute path"),
+    ({"env": [{"key": "A=B", "value": "x"}]}, "no name"),
+    ({"args": [""]}, "no others"),
+    ({"rlimits": [{"type": "RLIMIT_X", "hard": "1", "soft": "1"}]}, "RLIMIT_X"),
+    ({"CDIDevices": [{"name": "nonsense"}]}, "CDI device"),
+    ({"linux": {"namespaces": [{"type": "nothing"}]}}, "nothing"),
+    ({"linux": {"namespaces": [{"type": "-mount"}]}}, "mount namespace"),
+    ({"linux": {"resources": {"blockioClass": {"value": "gold"}}}}, "no classes"),
+    ({"linux": {"devices": [{"path": "/dev/x", "type": "q"}]}}, "a type of"),
+    ({"linux": {"devices": [{"path": "/dev/x", "type": "c", "major": "-5"}]}}, "major"),
+    ({"linux": {"sysctl": {"kernel.pid_max": "1000"}}}, "whole machine"),
+    ({"linux": {"seccompPolicy": {"defaultAction": "NONSENSE"}}}, "NONSENSE"),
+    ({"linux": {"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 99}}}, "99"),
+    ({"linux": {"oomScoreAdj": {"value": "5000"}}}, "5000"),
+    ({"linux": {"cgroupsPath": "../../x"}}, "../../x"),
+]
+NOT_HERE = [  # what a machine may lack, this one or this container: the start says so
+    ({"linux": {"netDevices": {"none7": {}}}}, "no interface"),
+    ({"linux": {"memoryPolicy": {"mode": "MPOL_BIND", "nodes": "1023"}}}, "memoryPolicy"),
+    ({"linux": {"rdt": {"closId": {"value": "gold"}}}}, "linux.intelRdt"),
+    ({"linux": {"resources": {"rdtClass": {"value": "gold"}}}}, "linux.intelRdt"),
+    ({"linux": {"resources": {"cpu": {"cpus": "9999"}}}}, "9999"),
+    ({"linux": {"namespaces": [{"type": "network", "path": "/nothing"}]}}, "/nothing"),
+]
+
+
 def test_what_is_wrong_is_refused(world):
     plugin = world.start()
     pod = world.node.run_pod()
-    for adjust in (
-            {"mounts": [{"destination": "relative", "source": "/tmp"}]},
-            {"hooks": {"prestart": [{"path": "relative"}]}},
-            {"linux": {"namespaces": [{"type": "nothing"}]}},
-            {"linux": {"resources": {"blockioClass": {"value": "gold"}}}},
-            {"linux": {"devices": [{"path": "/dev/x", "type": "q"}]}},
-    ):
+    for adjust, why in WRONG:
         plugin.script(CreateContainer={"adjust": adjust})
-        refused(pod.create, "10-one")
+        refused(pod.create, "10-one", why)
+    for adjust, why in NOT_HERE:
+        plugin.script(CreateContainer={"adjust": adjust})
+        refused(pod.create().start, why)
     plugin.script()
     assert pod.shell("echo fine") == "fine\n"
 
