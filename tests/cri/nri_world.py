@@ -22,7 +22,7 @@ enable = true
 socket_path = "{folder}/nri.sock"
 plugin_path = "{folder}/plugins"
 plugin_config_path = "{folder}/conf"
-plugin_registration_timeout = "60s"
+plugin_registration_timeout = "{registration}"
 plugin_request_timeout = "{timeout}"
 """
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -85,13 +85,19 @@ class Files:
 class World:
     """A node with NRI, and its plugins."""
 
-    def __init__(self, make_node, program, timeout, installed=()):
+    def __init__(self, make_node, program, timeout, registration="60s", installed=(),
+                 programs=()):
         self.folder = tempfile.mkdtemp(prefix="nri")
         self.program, self.plugins = program, []
         for name in ("plugins", "conf"):
             os.mkdir(self.path(name))
         self.installed = [self.install(name) for name in installed]
-        self.node = make_node(config=CONFIG.format(folder=self.folder, timeout=timeout))
+        for name in programs:
+            with open(self.path("plugins", name), "w", encoding="utf-8") as file:
+                file.write(programs[name])
+                os.fchmod(file.fileno(), 0o700)
+        self.node = make_node(config=CONFIG.format(folder=self.folder, timeout=timeout,
+                                                   registration=registration))
 
     def path(self, *parts):
         return os.path.join(self.folder, *parts)
@@ -166,8 +172,7 @@ def make_world(make_node, program):
         world.end()
 
 
-@pytest.fixture(scope="module")
-def shared_world(build, services, crictl, layout, program):
+def share_world(build, services, crictl, layout, program, timeout):
     made = []
 
     def make(**options):
@@ -176,10 +181,15 @@ def shared_world(build, services, crictl, layout, program):
         made[0].load_image(layout)
         return made[0]
 
-    world = World(make, program, "60s")
+    world = World(make, program, timeout)
     yield world
     made[0].stop()
     world.end()
+
+
+@pytest.fixture(scope="module")
+def shared_world(build, services, crictl, layout, program):
+    yield from share_world(build, services, crictl, layout, program, "60s")
 
 
 @pytest.fixture

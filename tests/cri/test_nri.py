@@ -236,14 +236,6 @@ def test_a_plugin_that_does_not_answer_is_closed(make_world):
     assert "CreateContainer was not answered in 300 ms" in world.node.log()
 
 
-def test_a_plugin_that_dies_is_passed_over(world):
-    plugin = world.start(CreateContainer={"exit": True})
-    pod = world.node.run_pod()
-    assert pod.shell("echo here") == "here\n"
-    assert plugin.process.wait(PATIENCE) == 3
-    assert world.shown() == []
-
-
 def test_nonsense_on_the_socket(world):
     for text in (b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\2\xff\xff\xff\xff", b"\0\0\0\2\0\0\0\12"
                  b"\xff\xff\xff\xff\0\0\0\1\1\0", b"\0\0\0\2\0\0\0\13\0\0\0\1\0\0\0\1\1\0\xff"):
