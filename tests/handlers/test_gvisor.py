@@ -160,8 +160,10 @@ def test_attach(node):
 def test_port_forward(node):
     """The sandbox has a network of its own inside: its localhost is nobody else's."""
     pod = run_pod(node)
-    pod.run(["sh", "-c", "mkdir /www; echo page > /www/index.html; exec httpd -f -p 127.0.0.1:8080 "
-                         "-h /www"])
+    server = pod.run(["sh", "-c", "mkdir /www; echo page > /www/index.html; "
+                                  "exec httpd -f -p 127.0.0.1:8080 -h /www"])
+    # crictl ends when a connection is refused
+    server.exec("sh", "-c", "until nc 127.0.0.1 8080 </dev/null; do sleep 0.1; done")
     forward = subprocess.Popen(
         node.inside_command(node.crictl_path, "--config", node.path("crictl.yaml"), "port-forward",
                             pod.id, "18080:8080"),
