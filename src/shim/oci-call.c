@@ -2,7 +2,6 @@
 /* oci-call.c - see oci-call.h. Runs in jobs and in `tare-shim --undo`; waits for the program. */
 #include "shim/oci-call.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -345,16 +344,4 @@ int oci_start_waiter(const RuntimeTarget *t, pid_t *ret_pid, int *ret_pidfd, int
         if (r >= 0)
                 *ret_answer = take_fd(answer);
         return r;
-}
-
-void oci_list_records(const char *dir, char ***ret)
-{
-        struct dirent *d;
-        _cleanup_closedir_ DIR *stream = opendir(dir);
-
-        while (stream && (d = readdir(stream))) {
-                size_t n = strlen(d->d_name);
-                if (d->d_name[0] != '.' && str_has_suffix(d->d_name, ".json"))
-                        strv_push_take(ret, xstrndup(d->d_name, n - strlen(".json")));
-        }
 }

@@ -11,8 +11,6 @@
 
 #include "shim/oci-runtime.h"
 
-#define OCI_RECORDS "oci" /* folder of the shim's state folder */
-
 typedef struct OciStdio {
         int fds[3];     /* -EBADF: /dev/null */
         int console_fd; /* where the terminal's master is to be sent; -EBADF: no terminal */
@@ -33,7 +31,5 @@ int oci_open_child(const RuntimeTarget *t, pid_t pid, Err *err);
 /* `wait ID`, which outlives the job; it writes its answer to *ret_answer. */
 int oci_start_waiter(const RuntimeTarget *t, pid_t *ret_pid, int *ret_pidfd, int *ret_answer,
                      Err *err);
-/* The ids of the records in a folder, which may be missing. */
-void oci_list_records(const char *dir, char ***ret);
 
 #endif

@@ -3,7 +3,6 @@
  * understood is in oci-call.c. */
 #include "shim/oci-runtime.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -18,6 +17,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "shim/oci-call.h"
+#include "shim/oci-record.h"
 #include "sys/mount.h"
 #include "sys/pidfd.h"
 
@@ -59,87 +59,21 @@ void oci_program_free(OciProgram *p)
         free(p);
 }
 
-/* --- the record --- */
-
-static char *record_path(const RuntimeTarget *t)
-{
-        return xasprintf("%s/" OCI_RECORDS "/%s.json", t->state_dir, t->id);
-}
-
-static int write_record(const RuntimeTarget *t, Err *err)
-{
-        _cleanup_json_ Json *j = json_object_new_object();
-        _cleanup_free_ char *path = record_path(t);
-        _cleanup_free_ char *dir = path_join(t->state_dir, OCI_RECORDS);
-
-        int r = io_mkdir_p(dir, 0700);
-        if (r >= 0)
-                r = io_mkdir_p(t->program->root, 0700);
-        if (r < 0)
-                return err_sys(err, -r, "make folder '%s' or '%s'", dir, t->program->root);
-        json_add_u64(j, "version", 1);
-        json_add_str(j, "bundle", t->bundle);
-        json_add_bool(j, "systemdCgroup", t->systemd_cgroup);
-        json_add_str(j, "name", t->program->name);
-        json_add_str(j, "path", t->program->path);
-        json_add_str(j, "root", t->program->root);
-        json_add_strv(j, "args", t->program->args);
-        return json_write_file(AT_FDCWD, path, j, 0600, false, err);
-}
-
-/* --- the root --- */
-
-static int attach_root(const RuntimeTarget *t, int root_fd, Err *err)
-{
-        _cleanup_free_ char *path = path_join(t->bundle, "rootfs");
-
-        if (root_fd < 0)
-                return 0;
-        int r = io_mkdir_p(path, 0755);
-        if (r >= 0)
-                r = mount_move(root_fd, AT_FDCWD, path);
-        return r < 0 ? err_sys(err, -r, "mount the root at '%s'", path) : 0;
-}
-
-static int detach(const char *path, Err *err)
-{
-        int r = mount_detach(path);
-
-        /* EINVAL: nothing is mounted there */
-        return r < 0 && r != -EINVAL && r != -ENOENT ? err_sys(err, -r, "unmount '%s'", path) : 0;
-}
-
-static int detach_root(const char *bundle, Err *err)
-{
-        _cleanup_free_ char *root = path_join(bundle, "rootfs");
-        _cleanup_free_ char *volumes = path_join(bundle, VOLUMES);
-        struct dirent *d;
-
-        int r = detach(root, err);
-        _cleanup_closedir_ DIR *all = opendir(volumes); /* it has none: there is no folder */
-        while (r >= 0 && all && (d = readdir(all))) {
-                _cleanup_free_ char *path = path_join(volumes, d->d_name);
-                if (d->d_name[0] != '.')
-                        r = detach(path, err);
-        }
-        return r;
-}
-
-/* --- images as volumes --- */
+/* --- the root, and images as volumes --- */
 
 /* What a mount can be put on: a folder, or a file for an image_sub_path that names one. */
-static int make_place(const char *path, int mount, Err *err)
+static int make_place(const OciAttach *m, Err *err)
 {
         struct stat st;
 
-        if (fstat(mount, &st) < 0)
-                return err_sys(err, errno, "look at an image's mount");
+        if (fstat(m->fd, &st) < 0)
+                return err_sys(err, errno, "look at the mount for '%s'", m->path);
         if (S_ISDIR(st.st_mode)) {
-                int r = io_mkdir_p(path, 0700);
-                return r < 0 ? err_sys(err, -r, "make folder '%s'", path) : 0;
+                int r = io_mkdir_p(m->path, m->replace ? 0700 : 0755);
+                return r < 0 ? err_sys(err, -r, "make folder '%s'", m->path) : 0;
         }
-        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-        return fd < 0 ? err_sys(err, errno, "make '%s'", path) : 0;
+        _cleanup_close_ int fd = open(m->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        return fd < 0 ? err_sys(err, errno, "make '%s'", m->path) : 0;
 }
 
 static void name_source(Json *config, const char *source, const char *path)
@@ -155,31 +89,60 @@ static void name_source(Json *config, const char *source, const char *path)
         }
 }
 
-static int attach_volumes(const RuntimeTarget *t, const RuntimeCreate *opt, Err *err)
+static int name_sources(const RuntimeTarget *t, const OciAttach *mounts, size_t n, Err *err)
 {
         _cleanup_free_ char *config_path = path_join(t->bundle, "config.json");
-        _cleanup_free_ char *folder = path_join(t->bundle, VOLUMES);
         _cleanup_json_ Json *config = NULL;
 
-        if (opt->n_sources == 0)
-                return 0;
         int r = json_read_file(AT_FDCWD, config_path, &config, err);
         if (r < 0)
                 return r;
-        r = io_mkdir_p(folder, 0700);
-        if (r < 0)
-                return err_sys(err, -r, "make folder '%s'", folder);
-        for (size_t i = 0; i < opt->n_sources; i++) {
-                _cleanup_free_ char *path = xasprintf("%s/%zu", folder, i);
-                r = make_place(path, opt->sources[i].fd, err);
+        for (size_t i = 0; i < n; i++)
+                if (mounts[i].replace)
+                        name_source(config, mounts[i].replace, mounts[i].path);
+        return json_write_file(AT_FDCWD, config_path, config, 0600, false, err);
+}
+
+/* All strings end with the job. */
+static OciAttach *plan_mounts(const RuntimeTarget *t, const RuntimeCreate *opt, size_t *ret_n)
+{
+        OciAttach *mounts = xnew_array(OciAttach, opt->n_sources + 1);
+        size_t n = 0;
+
+        if (opt->rootfs_fd >= 0)
+                mounts[n++] =
+                        (OciAttach){ .path = path_join(t->bundle, "rootfs"), .fd = opt->rootfs_fd };
+        for (size_t i = 0; i < opt->n_sources; i++)
+                mounts[n++] = (OciAttach){ .path = xasprintf("%s/" VOLUMES "/%zu", t->bundle, i),
+                                           .fd = opt->sources[i].fd,
+                                           .replace = opt->sources[i].name };
+        *ret_n = n;
+        return mounts;
+}
+
+static int attach_mounts(const RuntimeTarget *t, const RuntimeCreate *opt, Err *err)
+{
+        _cleanup_free_ char *volumes = path_join(t->bundle, VOLUMES);
+        size_t n;
+        OciAttach *mounts = plan_mounts(t, opt, &n);
+
+        int r = oci_record_write(t, mounts, n, err);
+        if (r >= 0 && opt->n_sources > 0) {
+                r = io_mkdir_p(volumes, 0700);
+                if (r < 0)
+                        return err_sys(err, -r, "make folder '%s'", volumes);
+        }
+        for (size_t i = 0; r >= 0 && i < n; i++) {
+                r = make_place(&mounts[i], err);
                 if (r < 0)
                         return r;
-                r = mount_move(opt->sources[i].fd, AT_FDCWD, path);
+                r = mount_move(mounts[i].fd, AT_FDCWD, mounts[i].path);
                 if (r < 0)
-                        return err_sys(err, -r, "mount an image at '%s'", path);
-                name_source(config, opt->sources[i].name, path);
+                        return err_sys(err, -r, "attach a mount at '%s'", mounts[i].path);
         }
-        return json_write_file(AT_FDCWD, config_path, config, 0600, false, err);
+        if (r >= 0 && opt->n_sources > 0)
+                r = name_sources(t, mounts, n, err);
+        return r;
 }
 
 /* --- its functions --- */
@@ -199,7 +162,7 @@ static int program_remove(JobChild *jc, const RuntimeTarget *t, const OciSpec *s
                           Err *err)
 {
         const char *const words[] = { "delete", "--force", t->id, NULL };
-        _cleanup_free_ char *record = record_path(t);
+        _cleanup_free_ char *record = oci_record_path(t);
         int r = 0;
 
         (void)hooks; /* the program runs them */
@@ -221,11 +184,7 @@ static int program_remove(JobChild *jc, const RuntimeTarget *t, const OciSpec *s
         if (r >= 0 && spec)
                 r = runtime_cgroup_remove(spec, t->id, t->systemd_cgroup, err);
         step(jc, "unmount the root");
-        if (r >= 0)
-                r = detach_root(t->bundle, err);
-        if (r >= 0 && unlink(record) < 0 && errno != ENOENT)
-                r = err_sys(err, errno, "remove '%s'", record);
-        return r;
+        return r < 0 ? r : oci_record_undo(t, err);
 }
 
 static int run_create(JobChild *jc, const RuntimeTarget *t, const RuntimeCreate *opt, pid_t *ret,
@@ -269,11 +228,7 @@ static int program_create(JobChild *jc, const RuntimeTarget *t, const RuntimeCre
         _cleanup_close_ int pidfd = -EBADF;
         RuntimeMade made = { .answer_fd = -EBADF };
 
-        int r = write_record(t, err);
-        if (r >= 0)
-                r = attach_root(t, opt->rootfs_fd, err);
-        if (r >= 0)
-                r = attach_volumes(t, opt, err);
+        int r = attach_mounts(t, opt, err);
         if (r >= 0)
                 r = run_create(jc, t, opt, &made.process.pid, &pidfd, err);
         if (r >= 0) {
@@ -412,37 +367,14 @@ int oci_program_read_answer(int fd)
 
 /* --- undo --- */
 
-static int read_record(const char *path, OciProgram *p, char **ret_bundle, bool *ret_systemd,
-                       Err *err)
-{
-        _cleanup_json_ Json *j = NULL;
-
-        int r = json_read_file(AT_FDCWD, path, &j, err);
-        if (r >= 0)
-                r = json_get_str(j, "bundle", "", ret_bundle, err);
-        if (r >= 0)
-                r = json_get_bool(j, "systemdCgroup", "", ret_systemd, err);
-        if (r >= 0)
-                r = json_get_str(j, "name", "", &p->name, err);
-        if (r >= 0)
-                r = json_get_str(j, "path", "", &p->path, err);
-        if (r >= 0)
-                r = json_get_str(j, "root", "", &p->root, err);
-        if (r >= 0)
-                r = json_get_strv(j, "args", "", &p->args, err);
-        if (r >= 0 && (!p->name || !p->path || !p->root || !*ret_bundle))
-                r = err_set(err, ERR_INVALID, "'%s' is not whole", path);
-        return r < 0 ? r : 0;
-}
-
 static int undo_one(const char *state_dir, const char *id, Err *err)
 {
         _cleanup_(oci_program_freep) OciProgram *p = xnew(OciProgram);
         _cleanup_(oci_spec_freep) OciSpec *spec = NULL;
         RuntimeTarget t = { .id = id, .state_dir = state_dir, .program = p };
-        _cleanup_free_ char *path = record_path(&t), *bundle = NULL;
+        _cleanup_free_ char *bundle = NULL;
 
-        int r = read_record(path, p, &bundle, &t.systemd_cgroup, err);
+        int r = oci_record_read(&t, p, &bundle, err);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
         t.bundle = bundle;
@@ -453,11 +385,10 @@ static int undo_one(const char *state_dir, const char *id, Err *err)
 
 int oci_program_undo(const char *state_dir, Err *err)
 {
-        _cleanup_free_ char *dir = path_join(state_dir, OCI_RECORDS);
         _cleanup_strv_ char **ids = NULL;
         int first = 0;
 
-        oci_list_records(dir, &ids);
+        oci_record_list(state_dir, &ids);
         for (size_t i = 0; ids && ids[i]; i++) {
                 int r = undo_one(state_dir, ids[i], first < 0 ? NULL : err);
                 first = first < 0 ? first : r;

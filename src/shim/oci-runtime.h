@@ -4,7 +4,7 @@
  *
  * Such a program finds the root by its path: the prepared mount is attached at BUNDLE/rootfs,
  * images as volumes at BUNDLE/volumes/N, where config.json is made to name them. That, and that the
- * program may know the container, is first written to <state>/oci/<id>.json; remove() and undo take
+ * program may know the container, is first written down (oci-record.h); remove() and undo take
  * away both and then the record. */
 #ifndef TARE_SHIM_OCI_RUNTIME_H
 #define TARE_SHIM_OCI_RUNTIME_H

@@ -193,7 +193,8 @@ static int undo_shm(const SandboxRecord *rec, Err *err)
                 return 0;
         if (rec->shm_mount_id && mount_id(fd) != rec->shm_mount_id)
                 return 0;
-        int r = mount_detach(rec->shm_path);
+        int r = rec->shm_mount_id ? mount_detach_known(rec->shm_path, rec->shm_mount_id)
+                                  : mount_detach(rec->shm_path);
         /* EINVAL: a folder of somebody's tmpfs, not the root of a mount */
         if (r < 0 && r != -EINVAL && r != -ENOENT)
                 return err_sys(err, -r, "unmount '%s'", rec->shm_path);

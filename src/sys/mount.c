@@ -16,10 +16,6 @@
 #include "base/str.h"
 #include "sys/mount-internal.h"
 
-#ifndef STATX_MNT_ID_UNIQUE
-#define STATX_MNT_ID_UNIQUE 0x4000U
-#endif
-
 #define FSCONFIG_VALUE_MAX 255 /* fs/fsopen.c: strndup_user(value, 256) */
 
 static int set_string(int fs, const char *key, const char *value)
@@ -229,17 +225,4 @@ int mount_move(int mount_fd, int dirfd, const char *path)
 int mount_detach(const char *path)
 {
         return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
-}
-
-uint64_t mount_id(int fd)
-{
-        struct statx stx;
-
-        if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID_UNIQUE, &stx) == 0 &&
-            (stx.stx_mask & STATX_MNT_ID_UNIQUE))
-                return stx.stx_mnt_id;
-        if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &stx) == 0 &&
-            (stx.stx_mask & STATX_MNT_ID))
-                return stx.stx_mnt_id;
-        return 0;
 }

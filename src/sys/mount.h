@@ -40,7 +40,12 @@ int mount_set_idmap(int fd, bool recursive, int userns_fd);
 /* Attaches a detached mount on dirfd (the object itself, AT_EMPTY_PATH) or dirfd/path. */
 int mount_move(int mount_fd, int dirfd, const char *path);
 int mount_detach(const char *path); /* umount2(MNT_DETACH | UMOUNT_NOFOLLOW) */
-/* STATX_MNT_ID(_UNIQUE) of what is at the fd; 0 when unknown. */
+/* STATX_MNT_ID(_UNIQUE) of what is at the fd; 0 when unknown. A mount keeps it when it is moved. */
 uint64_t mount_id(int fd);
+/* 1: a mount of this id is in our mount namespace, 0: there is none. */
+int mount_is_attached(uint64_t id);
+/* Detaches the mount of this id, which was attached at the path, and never another. 0: it is gone,
+ * perhaps since long; -EBUSY: it is there, but at another path or below another mount. */
+int mount_detach_known(const char *path, uint64_t id);
 
 #endif

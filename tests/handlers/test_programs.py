@@ -148,6 +148,26 @@ def test_image_volumes(node, data_image):
     node.assert_nothing_left()
 
 
+def test_only_its_own_mount_is_unmounted(node):
+    """What has come to lie at the root's path, or over the root, is somebody else's."""
+    pod = node.run_pod(handler=node.handler)
+    roots = []
+    for over in (False, True):
+        container = pod.run()
+        root = node.path("state/pods", pod.id, "containers", container.id, "rootfs")
+        roots.append(root)
+        container.stop()
+        if not over:
+            assert node.inside("umount", "-l", root).returncode == 0
+        assert node.inside("mount", "-t", "tmpfs", "other", root).returncode == 0
+        with pytest.raises(CriError):
+            container.remove()
+        assert node.inside("findmnt", "-n", "-o", "SOURCE", root).stdout.split()[-1] == "other"
+        assert node.inside("umount", root).returncode == 0
+        container.remove()
+    assert not any(os.path.exists(root) for root in roots)
+
+
 def test_huge_pages(node):
     """The kubelet limits them to 0, also where the node's programs cannot: that does not fail."""
     pod = node.run_pod(handler=node.handler)

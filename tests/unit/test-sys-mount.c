@@ -414,4 +414,44 @@ CHILD_TEST(mount, id_differs_between_mounts, CLONE_NEWNS)
         CHECK_EQ(mount_id(-EBADF), 0);
 }
 
+CHILD_TEST(mount, only_the_known_one_is_detached, CLONE_NEWNS)
+{
+        enter_tmpfs();
+        CHECK(mkdir("at", 0755) == 0 && mkdir("else", 0755) == 0);
+        int fd = mount_fs_detached("tmpfs", "ours", NULL, 0);
+        CHECK_OK(fd);
+        uint64_t id = mount_id(fd);
+        CHECK_EQ(mount_is_attached(id), 0);
+        CHECK_OK(mount_move(fd, AT_FDCWD, "at"));
+        CHECK_EQ(mount_id(fd), id);
+        CHECK_EQ(mount_is_attached(id), 1);
+
+        CHECK(mount("other", "at", "tmpfs", 0, NULL) == 0); /* over it */
+        size_t lines = mount_lines();
+        CHECK_EQ(mount_detach_known("at", id), -EBUSY);
+        CHECK_EQ(mount_detach_known("none", id), -EBUSY);
+        CHECK_EQ(mount_lines(), lines);
+        CHECK_OK(mount_detach("at"));
+        CHECK_OK(mount_detach_known("at", id));
+        CHECK_EQ(mount_is_attached(id), 0);
+        CHECK_EQ(mount_lines(), lines - 2);
+
+        CHECK(mount("other", "at", "tmpfs", 0, NULL) == 0); /* in its place */
+        CHECK_OK(mount_detach_known("at", id));
+        CHECK_EQ(mount_lines(), lines - 1);
+        CHECK_OK(mount_detach("at"));
+        close(fd);
+        CHECK_OK(mount_detach_known("at", id));
+}
+
+CHILD_TEST(mount, known_by_mountinfo, CLONE_NEWNS)
+{
+        struct statx st;
+
+        enter_tmpfs();
+        CHECK(statx(AT_FDCWD, ".", 0, STATX_MNT_ID, &st) == 0);
+        CHECK_EQ(mount_is_attached(st.stx_mnt_id), 1);
+        CHECK_EQ(mount_is_attached(INT32_MAX), 0);
+}
+
 TEST_MAIN
