@@ -257,21 +257,24 @@ static int sandbox_made(Op *op, const Tare__Shim__V1__Reply *reply, Err *err)
         return 0;
 }
 
-static void fill_sysctls(Tare__Shim__V1__CreateSandboxRequest *req, Tare__Shim__V1__Sysctl **list,
-                         const Runtime__V1__LinuxPodSandboxConfig *l)
+/* Those of interfaces, or the others; list and items are freed by the caller. */
+static size_t choose_sysctls(const Runtime__V1__LinuxPodSandboxConfig *l, bool of_interfaces,
+                             Tare__Shim__V1__Sysctl ***list, Tare__Shim__V1__Sysctl **items)
 {
-        size_t n = l ? l->n_sysctls : 0;
-        Tare__Shim__V1__Sysctl *items = xnew_array(Tare__Shim__V1__Sysctl, n);
+        size_t n = 0, all = l ? l->n_sysctls : 0;
 
-        req->sysctls = xnew_array(Tare__Shim__V1__Sysctl *, n);
-        req->n_sysctls = n;
-        for (size_t i = 0; i < n; i++) {
-                tare__shim__v1__sysctl__init(&items[i]);
-                items[i].name = l->sysctls[i]->key;
-                items[i].value = l->sysctls[i]->value;
-                req->sysctls[i] = &items[i];
+        *items = xnew_array(Tare__Shim__V1__Sysctl, all);
+        *list = xnew_array(Tare__Shim__V1__Sysctl *, all);
+        for (size_t i = 0; i < all; i++) {
+                Tare__Shim__V1__Sysctl *s = *items + n;
+                if (spec_sysctl_is_of_interface(l->sysctls[i]->key) != of_interfaces)
+                        continue;
+                tare__shim__v1__sysctl__init(s);
+                s->name = l->sysctls[i]->key;
+                s->value = l->sysctls[i]->value;
+                (*list)[n++] = s;
         }
-        *list = items;
+        return n;
 }
 
 /* A list of one map; freed by the caller. */
@@ -313,7 +316,7 @@ static int run_sandbox(Op *op, Err *err)
         s.shm_path = s.host_ipc ? (char *)"" : shm;
         s.shm_size_bytes = SHM_SIZE_BYTES;
         s.cgroup_path = cgroup;
-        fill_sysctls(&s, &sysctls, p->request->config->linux);
+        s.n_sysctls = choose_sysctls(p->request->config->linux, false, &s.sysctls, &sysctls);
         if (spec_pod_users(p->request->config, &users)) {
                 s.uid_maps = one_map(&uids, users.uid, users.size);
                 s.gid_maps = one_map(&gids, users.gid, users.size);
@@ -347,6 +350,27 @@ static int run_network(Op *op, Err *err)
 static int run_network_undo(Op *op, Err *err)
 {
         return pod_step_network_down(op, op->data, err);
+}
+
+/* The others have been set with the namespaces. */
+static int run_sysctls(Op *op, Err *err)
+{
+        Pod *p = op->data;
+        Tare__Shim__V1__Request req = TARE__SHIM__V1__REQUEST__INIT;
+        Tare__Shim__V1__SetSysctlsRequest s = TARE__SHIM__V1__SET_SYSCTLS_REQUEST__INIT;
+        _cleanup_free_ Tare__Shim__V1__Sysctl *items = NULL;
+        int r = 0;
+
+        s.n_sysctls = choose_sysctls(p->request->config->linux, true, &s.sysctls, &items);
+        if (s.n_sysctls > 0 && !p->supervisor)
+                r = err_set(err, ERR_UNAVAILABLE, "pod %.13s: its supervisor has ended", p->id);
+        else if (s.n_sysctls > 0) {
+                req.call_case = TARE__SHIM__V1__REQUEST__CALL_SET_SYSCTLS;
+                req.set_sysctls = &s;
+                r = step_call(op, p, &req, NULL, false, "set sysctls of interfaces");
+        }
+        free(s.sysctls);
+        return r;
 }
 
 static int run_infra(Op *op, Err *err)
@@ -396,6 +420,7 @@ static const OpStep run_steps[] = {
         { "shim", run_shim, run_shim_undo, 0 },
         { "sandbox", run_sandbox, NULL, 0 },
         { "network", run_network, run_network_undo, 600 },
+        { "sysctls", run_sysctls, NULL, 0 },
         { "infra", run_infra, NULL, 0 },
         { "nri", run_nri, run_nri_undo, NRI_DEADLINE_S },
         { "commit", run_commit, run_commit_undo, 0 },

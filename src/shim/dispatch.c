@@ -32,6 +32,7 @@ static const Handler handlers[] = {
         { CALL(KILL_EXEC), shim_kill_exec, true },
         { CALL(OPEN_STREAM), shim_open_stream, false },
         { CALL(CHECKPOINT_CONTAINER), shim_checkpoint_container, false },
+        { CALL(SET_SYSCTLS), shim_set_sysctls, false },
 };
 
 int shim_check_id(const char *what, const char *id, Err *err)

@@ -28,7 +28,6 @@
 #include "base/trace.h"
 #include "shim/pause.h"
 #include "shim/record.h"
-#include "shim/sysctl.h"
 #include "sys/cgroup.h"
 #include "sys/inroot.h"
 #include "sys/mount.h"
@@ -37,7 +36,6 @@
 #include "sys/pidfd.h"
 #include "sys/userns.h"
 
-#define SYSCTLS_MAX       256
 #define HOSTNAME_BYTES    64
 #define SHM_DEFAULT_BYTES ((uint64_t)64 << 20)
 #define PAUSE_USER        65535 /* not one that images use; its files would be nobody's */
@@ -100,8 +98,6 @@ static int check_users(const CreateRequest *req, Err *err)
 
 int sandbox_check(const CreateRequest *req, Err *err)
 {
-        char path[SYSCTL_NAME_MAX + 8];
-
         int r = check_path("netns_path", req->netns_path, !req->host_network, err);
         if (r >= 0)
                 r = check_path("pin_dir", req->pin_dir,
@@ -119,12 +115,9 @@ int sandbox_check(const CreateRequest *req, Err *err)
                             HOSTNAME_BYTES);
         if (r >= 0 && req->host_network && !str_empty(req->hostname))
                 r = err_set(err, ERR_INVALID, "a pod on the host's network keeps its hostname");
-        if (r >= 0 && req->n_sysctls > SYSCTLS_MAX)
-                r = err_set(err, ERR_TOO_LARGE, "%zu sysctls are over the limit of %d",
-                            req->n_sysctls, SYSCTLS_MAX);
-        for (size_t i = 0; r >= 0 && i < req->n_sysctls; i++)
-                r = sysctl_check(req->sysctls[i]->name, req->sysctls[i]->value, !req->host_network,
-                                 !req->host_ipc, path, err);
+        if (r >= 0)
+                r = sandbox_check_sysctls(req->sysctls, req->n_sysctls, !req->host_network,
+                                          !req->host_ipc, err);
         return r;
 }
 
@@ -260,45 +253,13 @@ static uint32_t root_outside(Tare__Shim__V1__IdMap *const *maps, size_t n)
         return 0;
 }
 
-/* Settings of an IPC namespace are for the root of its user namespace only, whatever rights another
- * one has; those of a network namespace are for who has rights there. */
-static int write_sysctl(const Making *m, int proc, const char *path, const char *value)
-{
-        uid_t owner = root_outside(m->req->uid_maps, m->req->n_uid_maps);
-        int r = procfs_write(proc, path, value);
-
-        if ((r != -EACCES && r != -EPERM) || m->userns_fd < 0)
-                return r;
-        if (seteuid(owner) < 0)
-                return -errno;
-        r = procfs_write(proc, path, value);
-        if (seteuid(0) < 0)
-                return -errno;
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user takes it away: see job.c */
-        return r;
-}
-
 static int step_sysctls(Making *m, Err *err)
 {
-        char path[SYSCTL_NAME_MAX + 8];
+        const CreateRequest *req = m->req;
+        uid_t owner = root_outside(req->uid_maps, req->n_uid_maps);
 
-        if (m->req->n_sysctls == 0)
-                return 0;
-        _cleanup_close_ int proc = procfs_open();
-        if (proc < 0)
-                return err_sys(err, -proc, "open a procfs");
-        for (size_t i = 0; i < m->req->n_sysctls; i++) {
-                const Tare__Shim__V1__Sysctl *s = m->req->sysctls[i];
-                /* again: this is where it counts */
-                int r = sysctl_check(s->name, s->value, !m->req->host_network, !m->req->host_ipc,
-                                     path, err);
-                if (r < 0)
-                        return r;
-                r = write_sysctl(m, proc, path, s->value);
-                if (r < 0)
-                        return err_sys(err, -r, "set sysctl '%s' to '%.100s'", s->name, s->value);
-        }
-        return 0;
+        return sandbox_set_sysctls(req->sysctls, req->n_sysctls, !req->host_network, !req->host_ipc,
+                                   m->userns_fd < 0 ? NULL : &owner, err);
 }
 
 static int pin_fd(Making *m, PinKind kind, int fd, Err *err)

@@ -27,4 +27,11 @@ int sandbox_make(JobChild *jc, void *arg, Err *err);
 /* JobSpec.fn; arg: int *state_fd. Undoes by the record; nothing to undo is success. */
 int sandbox_undo(JobChild *jc, void *arg, Err *err);
 
+/* Of the caller's namespaces, which have to be the pod's. own_*: not the host's. owner: root's id
+ * of the user namespace that owns them; NULL: the host's. */
+int sandbox_set_sysctls(Tare__Shim__V1__Sysctl *const *list, size_t n, bool own_net, bool own_ipc,
+                        const uid_t *owner, Err *err);
+int sandbox_check_sysctls(Tare__Shim__V1__Sysctl *const *list, size_t n, bool own_net, bool own_ipc,
+                          Err *err);
+
 #endif

@@ -168,9 +168,9 @@ void server_send_event(Server *s, Reply *event)
 
 static int say_hello(Conn *c, Call call, const Tare__Shim__V1__HelloRequest *req, Err *err)
 {
-        static char *features[] = { "sandbox",       "log",         "exec",      "update",
-                                    "exec-terminal", "stream",      "userns",    "cdi",
-                                    "image-mount",   "oci-runtime", "checkpoint" };
+        static char *features[] = { "sandbox",       "log",         "exec",       "update",
+                                    "exec-terminal", "stream",      "userns",     "cdi",
+                                    "image-mount",   "oci-runtime", "checkpoint", "sysctls" };
         Reply reply = TARE__SHIM__V1__REPLY__INIT;
         Tare__Shim__V1__HelloReply hello = TARE__SHIM__V1__HELLO_REPLY__INIT;
 

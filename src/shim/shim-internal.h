@@ -75,8 +75,9 @@ void shim_dispatch(void *userdata, Call call, const Request *req, Frame *frame);
 /* container ids: what the runtime takes, and short enough for a file name */
 int shim_check_id(const char *what, const char *id, Err *err);
 
-/* sandbox-call.c */
+/* sandbox-call.c, sandbox-sysctl.c */
 int shim_create_sandbox(Shim *s, Call call, const Request *req, Frame *frame, Err *err);
+int shim_set_sysctls(Shim *s, Call call, const Request *req, Frame *frame, Err *err);
 void shim_undo_sandbox(Shim *s, void (*done)(Shim *s, const Err *err));
 void sandbox_fill_reply(const Sandbox *sb, Tare__Shim__V1__CreateSandboxReply *ret);
 void sandbox_done(Sandbox *sb);

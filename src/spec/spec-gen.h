@@ -209,6 +209,8 @@ int spec_stop_signal(const Runtime__V1__ContainerConfig *c, const ImageConfig *i
  */
 int spec_check_sysctl(const char *name, const char *value, bool host_network, bool host_ipc,
                       Err *err);
+/* Whether it is of one interface, which is there only when the network has been set up. */
+bool spec_sysctl_is_of_interface(const char *name);
 
 /* Default seccomp profile with its conditions resolved for these capabilities and this kernel. */
 int spec_default_seccomp(const SpecNode *node, char *const *capabilities, OciSeccomp **ret,

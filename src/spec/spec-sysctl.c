@@ -11,7 +11,7 @@
 
 typedef struct SysctlOwner {
         const char *name; /* ending in '.': everything below */
-        enum { OWNER_NET, OWNER_IPC, OWNER_UTS } owner;
+        enum { OWNER_NET, OWNER_IPC } owner;
 } SysctlOwner;
 
 static const SysctlOwner sysctl_owners[] = {
@@ -28,7 +28,6 @@ static const SysctlOwner sysctl_owners[] = {
         { "kernel.msg_next_id", OWNER_IPC },
         { "kernel.sem_next_id", OWNER_IPC },
         { "kernel.shm_next_id", OWNER_IPC },
-        { "kernel.domainname", OWNER_UTS },
 };
 
 static bool name_is_well_formed(const char *name)
@@ -114,4 +113,15 @@ int spec_check_sysctl(const char *name, const char *value, bool host_network, bo
                                 "line",
                                 name);
         return 0;
+}
+
+/* net.ipv4.conf.NAME.KEY, net.ipv6.neigh.NAME.KEY; the names "all" and "default" are none's. */
+bool spec_sysctl_is_of_interface(const char *name)
+{
+        _cleanup_free_ char *dotted = name_with_dots(name);
+        _cleanup_strv_ char **parts = strv_split(dotted, ".");
+
+        return strv_len(parts) == 5 && str_eq(parts[0], "net") &&
+               (str_eq(parts[2], "conf") || str_eq(parts[2], "neigh")) &&
+               !str_eq(parts[3], "all") && !str_eq(parts[3], "default");
 }

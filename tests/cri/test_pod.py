@@ -179,6 +179,28 @@ def test_sysctls(node):
         assert value.read() == "0\n"
 
 
+@pytest.mark.parametrize("users", [False, True])
+def test_sysctls_of_interfaces(node, users):
+    """They are set when the network's plugins have made the interface."""
+    config = {"sysctls": {"net.ipv4.conf.eth0.rp_filter": "2",
+                          "net.ipv4.neigh.eth0.base_reachable_time_ms": "4000",
+                          "net.ipv4.conf.default.rp_filter": "1"}}
+    if users:
+        mapping = [{"host_id": 1 << 20, "container_id": 0, "length": 65536}]
+        config["security_context"] = {"namespace_options": {"userns_options": {
+            "mode": "POD", "uids": mapping, "gids": mapping}}}
+    pod = node.run_pod(linux=config)
+    assert pod.shell("cd /proc/sys/net/ipv4; cat conf/eth0/rp_filter conf/default/rp_filter "
+                     "neigh/eth0/base_reachable_time_ms") == "2\n1\n4000\n"
+
+
+def test_sysctl_of_an_interface_that_is_not_there(node):
+    with pytest.raises(CriError) as error:
+        node.run_pod(linux={"sysctls": {"net.ipv4.conf.eth7.rp_filter": "2"}})
+    assert "net.ipv4.conf.eth7.rp_filter" in error.value.details()
+    node.assert_nothing_left()
+
+
 @pytest.mark.parametrize(
     "name, text", [("kernel.panic", "kernel.panic"), ("net.core.no_such", "no_such")]
 )

@@ -103,6 +103,25 @@ def test_refused(make_pod, fields, part):
     pod.sandbox()
 
 
+def test_sysctls_afterwards(make_pod):
+    """Of interfaces that have come since; of nothing but the pod's network."""
+    pod = make_pod()
+    request = pb.SetSysctlsRequest()
+    request.sysctls.add(name="net.ipv4.conf.later.rp_filter", value="2")
+    with pytest.raises(ShimError, match="no network namespace"):
+        pod.client.call("set_sysctls", request)
+    pod.sandbox()
+    with pytest.raises(ShimError, match="net.ipv4.conf.later.rp_filter"):
+        pod.client.call("set_sysctls", request)
+    inside(pod, "ip", "link", "add", "later", "type", "veth", "peer", "name", "other")
+    pod.client.call("set_sysctls", request)
+    assert inside(pod, "cat", "/proc/sys/net/ipv4/conf/later/rp_filter") == "2"
+    other = pb.SetSysctlsRequest()
+    other.sysctls.add(name="kernel.sem", value="1 2 3 4")
+    with pytest.raises(ShimError, match="IPC"):
+        pod.client.call("set_sysctls", other)
+
+
 def test_sysctl_that_the_kernel_refuses(make_pod):
     pod = make_pod()
     with pytest.raises(ShimError, match="create sandbox: sysctls.*net.ipv4.nosuchthing"):

@@ -227,6 +227,27 @@ TEST(spec_cgroup, paths)
         }
 }
 
+TEST(spec_sysctl, of_an_interface)
+{
+        static const struct {
+                const char *name;
+                bool yes;
+        } rows[] = {
+                { "net.ipv4.conf.eth0.rp_filter", true },
+                { "net/ipv6/conf/eth0.100/accept_ra", true },
+                { "net.ipv6.neigh.eth0/100.retrans_time_ms", true },
+                { "net.ipv4.conf.all.rp_filter", false },
+                { "net.ipv4.conf.default.rp_filter", false },
+                { "net.ipv4.ip_forward", false },
+                { "net.ipv4.route.eth0.x", false },
+                { "net.ipv4.conf", false },
+                { "kernel.sem", false },
+        };
+
+        for (size_t i = 0; i < array_len(rows); i++)
+                ASSERT_EQ(spec_sysctl_is_of_interface(rows[i].name), rows[i].yes);
+}
+
 TEST(spec_sysctl, names)
 {
         static const struct {
@@ -241,10 +262,9 @@ TEST(spec_sysctl, names)
                 { "kernel/shmmax", "1", true, false, NULL },
                 { "kernel.sem", "250 32000\t32 128", false, false, NULL },
                 { "fs.mqueue.msg_max", "100", false, false, NULL },
-                { "kernel.domainname", "x", false, false, NULL },
                 { "net.ipv4.ip_forward", "1", true, false, "shares its network namespace" },
                 { "net/ipv4/ip_forward", "1", true, false, "shares its network namespace" },
-                { "kernel.domainname", "x", true, false, "shares its network namespace" },
+                { "kernel.domainname", "x", false, false, "belongs to the whole node" },
                 { "fs.mqueue.msg_max", "100", false, true, "shares its IPC namespace" },
                 { "kernel.hostname", "x", false, false, "hostname field" },
                 { "kernel.panic", "1", false, false, "belongs to the whole node" },
