@@ -49,7 +49,7 @@ def test_the_pod_cidr_is_not_ours(node):
     folder = node.path("cni")
     before = {name: os.stat(os.path.join(folder, name)).st_mtime_ns for name in os.listdir(folder)}
     for cidr in ("10.1.0.0/16,fd00::/64", ""):
-        node.client.UpdateRuntimeConfig(runtime_config={"network_config": {"pod_cidr": cidr}})
+        node.crictl("update-runtime-config", "--pod-cidr", cidr)
     assert node.run_pod().status().status.network.ip.startswith("10.88.")
     assert before == {name: os.stat(os.path.join(folder, name)).st_mtime_ns
                       for name in os.listdir(folder)}

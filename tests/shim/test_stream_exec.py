@@ -58,8 +58,7 @@ def test_hello_names_the_feature(pod):
 def test_output_and_exit_code(session):
     s = sh(session, "echo out; echo err >&2; exit 42").start()
     assert (s.terminal, s.exit_code()) == (None, 42)
-    assert s.read_now("stdout") == (b"out\n", True)
-    assert s.read_now("stderr") == (b"err\n", True)
+    assert (s.read_all(), s.read_all("stderr")) == (b"out\n", b"err\n")
     s = sh(session, "kill -9 $$", stdin=False, stderr=False).start()
     assert (s.stdin, s.stderr, s.exit_code()) == (None, None, 137)
 
@@ -230,7 +229,7 @@ def test_many_at_once(running, session):
         s.opened().write(b"hello\n")
     for i, s in enumerate(sessions):
         assert s.exit_code(timeout=60) == i
-        assert s.read_now() == (b"hello %d\n" % i, True)
+        assert s.read_all() == b"hello %d\n" % i
 
 
 def test_not_more_than_a_thousand(running):
