@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attach.c - ADD and DEL of one interface, as tables of steps. Runs as tare-net.
  *
- *     ADD: loopback, bridge, veth, lease, addresses, port, gateway, masquerade, ports, tuning
- *     DEL: tuning, ports, veth, lease, masquerade, loopback
+ *     ADD: loopback, bridge, veth, lease, addresses, port, gateway, masquerade, ports, tuning,
+ *          bandwidth
+ *     DEL: bandwidth, tuning, ports, veth, lease, masquerade, loopback
  *
  * The process may die anywhere: every step of DEL looks for itself what is there. An ADD that fails
  * does the DEL at once and reports the failure. */
@@ -211,8 +212,10 @@ static const Step add_steps[] = {
         { "net.add.masquerade", add_masquerade },
         { "net.add.ports", add_ports },
         { "net.add.tuning", attach_tune },
+        { "net.add.bandwidth", attach_shape },
 };
 static const Step del_steps[] = {
+        { "net.del.bandwidth", attach_remove_shape },
         { "net.del.tuning", attach_forget_tuning },
         { "net.del.ports", remove_ports },
         { "net.del.veth", remove_veth },

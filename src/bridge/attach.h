@@ -15,6 +15,7 @@ typedef struct Attach {
         Netlink host, pod, filter; /* of the host's namespace, the pod's, the host's rules */
 
         Link bridge, veth, eth; /* eth: the pod's */
+        Link ifb;               /* without a name: there is none */
         Lease *leases;          /* plan->n_sets */
         PlanRoute *routes;
         size_t n_routes;
@@ -38,6 +39,10 @@ int attach_gateway(Attach *a, Err *err);
 /* tuning.c */
 int attach_tune(Attach *a, Err *err);
 int attach_forget_tuning(Attach *a, Err *err);
+
+/* shape.c */
+int attach_shape(Attach *a, Err *err);
+int attach_remove_shape(Attach *a, Err *err);
 
 char *attach_result(const Attach *a); /* as text */
 

@@ -57,6 +57,7 @@ static int check_plugins(const Plan *plan, char *const *folders, Err *err)
                 { "portmap", plan->portmap },
                 { "loopback", plan->loopback },
                 { "tuning", plan->tuning.data_dir },
+                { "bandwidth", plan->bandwidth },
         };
         int r = 0;
 

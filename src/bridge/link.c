@@ -115,7 +115,7 @@ int link_add_bridge(Netlink *nl, const char *name, uint32_t mtu)
         return talk(nl, &b, m);
 }
 
-/* The plugin's libraries give both ends a queue of length 0. */
+/* The plugins' libraries give new interfaces a queue of length 0. */
 static void put_end(StrBuf *b, const char *name, uint32_t mtu)
 {
         netlink_put_str(b, IFLA_IFNAME, name);
@@ -140,6 +140,19 @@ int link_add_veth(Netlink *nl, const char *name, const char *peer, int peer_ns, 
         netlink_put_u32(&b, IFLA_NET_NS_FD, (uint32_t)peer_ns);
         netlink_nest_end(&b, other);
         netlink_nest_end(&b, data);
+        netlink_nest_end(&b, info);
+        return talk(nl, &b, m);
+}
+
+int link_add_ifb(Netlink *nl, const char *name, uint32_t mtu)
+{
+        _cleanup_strbuf_ StrBuf b = {};
+        struct ifinfomsg head = { .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+        size_t m = begin_link(&b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &head);
+
+        put_end(&b, name, mtu);
+        size_t info = netlink_nest(&b, IFLA_LINKINFO);
+        netlink_put_str(&b, IFLA_INFO_KIND, "ifb");
         netlink_nest_end(&b, info);
         return talk(nl, &b, m);
 }

@@ -25,6 +25,7 @@ const char *link_mac_text(const Link *l, char buf[static LINK_MAC_MAX]);
 int link_add_bridge(Netlink *nl, const char *name, uint32_t mtu); /* -EEXIST */
 /* The pair's one end in the socket's namespace, its peer in another. */
 int link_add_veth(Netlink *nl, const char *name, const char *peer, int peer_ns, uint32_t mtu);
+int link_add_ifb(Netlink *nl, const char *name, uint32_t mtu); /* and up; -EEXIST */
 int link_delete(Netlink *nl, int index);
 int link_set_up(Netlink *nl, int index, uint32_t more_flags);
 int link_set_down(Netlink *nl, int index);

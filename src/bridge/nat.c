@@ -8,10 +8,9 @@
 #include "bridge/nat.h"
 
 #include <errno.h>
-#include <nettle/sha2.h>
-#include <stdio.h>
 
 #include "base/fault.h"
+#include "bridge/name.h"
 #include "bridge/rules.h"
 
 #define PREROUTING  "PREROUTING"
@@ -29,22 +28,9 @@
 
 static const int families[] = { AF_INET, AF_INET6 };
 
-/* The plugins' name for a chain of a pod's own. */
 static const char *chain_name(const Nat *n, const char *prefix, char name[static RULES_CHAIN_MAX])
 {
-        struct sha512_ctx sha;
-        uint8_t digest[SHA512_DIGEST_SIZE];
-        char hex[RULES_CHAIN_MAX];
-
-        sha512_init(&sha);
-        sha512_update(&sha, strlen(n->plan->network), (const uint8_t *)n->plan->network);
-        sha512_update(&sha, strlen(n->container), (const uint8_t *)n->container);
-        sha512_digest(&sha, sizeof(digest), digest);
-        for (size_t i = 0; i < sizeof(hex) / 2; i++)
-                (void)snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-        (void)snprintf(name, RULES_CHAIN_MAX, "%s%.*s", prefix,
-                       (int)(RULES_CHAIN_MAX - 1 - strlen(prefix)), hex);
-        return name;
+        return name_of_pod(n->plan, n->container, prefix, name, RULES_CHAIN_MAX);
 }
 
 static int commit(const Nat *n, RuleBatch *t, const char *what, Err *err)

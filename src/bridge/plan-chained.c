@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plan-chained.c - the plugin tuning, as plan.c reads the others. Pure. */
+/* plan-chained.c - the plugins tuning and bandwidth, as plan.c reads the others. Pure. */
 #include <ctype.h>
 
 #include "base/path.h"
@@ -155,4 +155,85 @@ int plan_read_tuning(Plan *p, Json *plugin, const char *path, Err *err)
         if (r >= 0 && str_empty(p->tuning.data_dir))
                 str_assign(&p->tuning.data_dir, TUNING_FOLDER);
         return r;
+}
+
+/* --- bandwidth --- */
+
+/* What is less than a byte, or more than the plugin's burst, it says itself that it cannot do. */
+static int read_rate(Json *j, const char *path, const char *rate, const char *burst, PlanRate *ret,
+                     Err *err)
+{
+        PlanRate limit = {};
+        int r = json_get_u64(j, rate, path, &limit.rate, err);
+
+        if (r >= 0)
+                r = json_get_u64(j, burst, path, &limit.burst, err);
+        if (r < 0)
+                return r;
+        if ((limit.rate != 0 || limit.burst != 0) &&
+            (limit.rate < 8 || limit.burst < 8 || limit.burst / 8 >= UINT32_MAX))
+                return err_set(err, ERR_UNSUPPORTED, "%s.%s and %s are no limit", path, rate,
+                               burst);
+        *ret = limit;
+        return 0;
+}
+
+static int read_rates(Plan *p, Json *j, const char *path, Err *err)
+{
+        int r = read_rate(j, path, "ingressRate", "ingressBurst", &p->to_pod, err);
+
+        return r < 0 ? r : read_rate(j, path, "egressRate", "egressBurst", &p->from_pod, err);
+}
+
+static int read_runtime_rates(Plan *p, Json *object, const char *key, const char *path, Err *err)
+{
+        static const Key keys[] = {
+                { "ingressRate", NULL },
+                { "ingressBurst", NULL },
+                { "egressRate", NULL },
+                { "egressBurst", NULL },
+                {},
+        };
+        _cleanup_free_ char *inner = xasprintf("%s.%s", path, key);
+        Json *j = NULL;
+        int r = json_get_obj(object, key, path, &j, err);
+
+        if (r <= 0)
+                return r;
+        r = plan_read_keys(p, j, inner, keys, err);
+        return r < 0 ? r : read_rates(p, j, inner, err);
+}
+
+static int read_rate_config(Plan *p, Json *object, const char *key, const char *path, Err *err)
+{
+        static const Key keys[] = {
+                { "bandwidth", read_runtime_rates },
+                {},
+        };
+        _cleanup_free_ char *inner = xasprintf("%s.%s", path, key);
+        Json *config = NULL;
+        int r = json_get_obj(object, key, path, &config, err);
+
+        return r <= 0 ? r : plan_read_keys(p, config, inner, keys, err);
+}
+
+/* One rate of its own, even none, and what the runtime says counts no more. */
+int plan_read_bandwidth(Plan *p, Json *plugin, const char *path, Err *err)
+{
+        static const Key keys[] = {
+                { "type", NULL },          { "capabilities", NULL },
+                { "runtimeConfig", NULL }, { "cniVersion", NULL },
+                { "name", NULL },          { "ingressRate", NULL },
+                { "ingressBurst", NULL },  { "egressRate", NULL },
+                { "egressBurst", NULL },   {},
+        };
+        static const char *const own[] = { "ingressRate", "ingressBurst", "egressRate",
+                                           "egressBurst" };
+        int r = plan_read_keys(p, plugin, path, keys, err);
+
+        p->bandwidth = true;
+        for (size_t i = 0; i < array_len(own) && r >= 0; i++)
+                if (json_object_object_get_ex(plugin, own[i], NULL))
+                        return read_rates(p, plugin, path, err);
+        return r < 0 ? r : read_rate_config(p, plugin, "runtimeConfig", path, err);
 }

@@ -396,10 +396,9 @@ static const struct Plugin {
         bool chained;
         int (*read)(Plan *p, Json *plugin, const char *path, Err *err);
 } plugins[] = {
-        { "loopback", false, read_loopback },
-        { "bridge", false, read_bridge },
-        { "portmap", true, read_portmap },
-        { "tuning", true, plan_read_tuning },
+        { "loopback", false, read_loopback },       { "bridge", false, read_bridge },
+        { "portmap", true, read_portmap },          { "tuning", true, plan_read_tuning },
+        { "bandwidth", true, plan_read_bandwidth },
 };
 
 static int read_plugin(Plan *p, Json *plugin, size_t index, unsigned *seen, Err *err)

@@ -55,6 +55,10 @@ typedef struct PlanTuning {
         bool all_multi;
 } PlanTuning;
 
+typedef struct PlanRate {
+        uint64_t rate, burst; /* bits a second, bits; 0: no limit */
+} PlanRate;
+
 typedef struct Plan {
         char *version, *network;
         bool has_bridge, loopback, portmap;
@@ -75,6 +79,9 @@ typedef struct Plan {
         size_t n_ports;
 
         PlanTuning tuning;
+
+        bool bandwidth; /* the plugin is there, with or without limits */
+        PlanRate to_pod, from_pod;
 } Plan;
 
 /* document: {"cniVersion","name","plugins":[..]}, a list as configured or a request, whose plugins

@@ -48,6 +48,8 @@ char *attach_result(const Attach *a)
         add_interface(list, &a->bridge, NULL, NULL);
         add_interface(list, &a->veth, NULL, NULL);
         add_interface(list, &a->eth, a->call->netns, a->plan->tuning.mac_text);
+        if (a->ifb.name[0])
+                add_interface(list, &a->ifb, NULL, NULL);
         list = json_add_array(j, "ips");
         for (size_t i = 0; i < a->plan->n_sets; i++)
                 add_ip(list, &a->leases[i], a->plan->version);

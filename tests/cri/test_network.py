@@ -495,7 +495,7 @@ def test_host_ports_of_both_families(make_node):
 
 
 def test_bandwidth(make_node):
-    """Debian's plugin limits what a pod may receive and send, by its annotations."""
+    """What a pod may receive and send has limits, by its annotations."""
     node = make_node(image=False)
     write_bridge(node, {"type": "bandwidth", "capabilities": {"bandwidth": True}})
     pod = node.run_pod(annotations={"kubernetes.io/ingress-bandwidth": "10M",

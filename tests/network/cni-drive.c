@@ -5,7 +5,8 @@
  *
  * NETNS "-": it is gone. Options: port=HOST:CONTAINER, timeout_ms=N, config=none (DEL and CHECK by
  * the record alone), builtin=PROGRAM (in place of the plugins; fails when it cannot),
- * udp=HOST:CONTAINER, ip=ADDRESS (of the host, of the port before it), time. Prints an object:
+ * udp=HOST:CONTAINER, ip=ADDRESS (of the host, of the port before it), in=RATE, out=RATE, time.
+ * Prints an object:
  * {"ran":[..]} and "ips", "mac", "us" (of the programs) or "error", "kind". Exit status 0 or 1; 2:
  * wrong usage. */
 #include <errno.h>
@@ -137,12 +138,16 @@ static int take_option(Drive *d, const char *arg)
         const char *tcp = str_skip_prefix(arg, "port="), *udp = str_skip_prefix(arg, "udp=");
         const char *port = str_or(tcp, udp), *ms = str_skip_prefix(arg, "timeout_ms=");
         const char *ip = str_skip_prefix(arg, "ip=");
+        const char *in = str_skip_prefix(arg, "in="), *out = str_skip_prefix(arg, "out=");
         CniPortMapping *m = &d->ports[d->att.n_ports];
 
         if (ip && d->att.n_ports > 0) {
                 m[-1].host_ip = ip;
                 return 0;
         }
+        if (in || out)
+                return cni_bandwidth_parse(str_or(in, out),
+                                           in ? &d->att.ingress_rate : &d->att.egress_rate, NULL);
         if (str_eq(arg, "time")) {
                 d->timed = true;
                 return 0;

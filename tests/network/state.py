@@ -11,6 +11,7 @@ import struct
 import subprocess
 
 NFT = {"table": 1, "chain": 4, "rule": 7}
+NETLINK_ROUTE, RTM_GETQDISC, TCA_KIND, TCA_OPTIONS = 0, 38, 1, 2
 NETLINK_NETFILTER, NFNL_SUBSYS_NFTABLES = 12, 10
 NLMSG_ERROR, NLMSG_DONE, NLM_F_REQUEST, NLM_F_DUMP = 2, 3, 1, 0x300
 # attributes that count or number things
@@ -28,11 +29,12 @@ def attributes(data):
         at += (length + 3) & ~3
 
 
-def dump(message, family):
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as nl:
+def answers(protocol, message, head):
+    """What follows the header of each message of a dump."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as nl:
         nl.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        nl.send(struct.pack("IHHIIBBH", 20, NFNL_SUBSYS_NFTABLES << 8 | message,
-                            NLM_F_REQUEST | NLM_F_DUMP, 1, 0, family, 0, 0))
+        nl.send(struct.pack("IHHII", 16 + len(head), message, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) +
+                head)
         while True:
             data, at = nl.recv(1 << 20), 0
             while at + 16 <= len(data):
@@ -40,9 +42,15 @@ def dump(message, family):
                 if kind == NLMSG_DONE:
                     return
                 if kind == NLMSG_ERROR:
-                    raise OSError(-struct.unpack_from("i", data, at + 16)[0], "nftables")
-                yield dict(attributes(data[at + 20:at + length]))
+                    raise OSError(-struct.unpack_from("i", data, at + 16)[0], "netlink")
+                yield data[at + 16:at + length]
                 at += (length + 3) & ~3
+
+
+def dump(message, family):
+    for answer in answers(NETLINK_NETFILTER, NFNL_SUBSYS_NFTABLES << 8 | message,
+                          struct.pack("BBH", family, 0, 0)):
+        yield dict(attributes(answer[4:]))
 
 
 def text(data):
@@ -71,6 +79,21 @@ def rules():
                 [sorted(set(rule) - {RULE_HANDLE, RULE_POSITION})] +
                 [expression(e) for _, e in attributes(rule[EXPRESSIONS])])
     return found
+
+
+def qdiscs():
+    found = []
+    for answer in answers(NETLINK_ROUTE, RTM_GETQDISC, bytes(20)):
+        parts = dict(attributes(answer[20:]))
+        found.append([*struct.unpack_from("iII", answer, 4), text(parts[TCA_KIND]),
+                      parts.get(TCA_OPTIONS, b"").hex()])
+    return found
+
+
+def filters():
+    return {name: subprocess.run(["tc", "-d", "filter", "show", "dev", name, "parent", "ffff:"],
+                                 stdout=subprocess.PIPE, text=True, check=True).stdout
+            for _, name in socket.if_nameindex()}
 
 
 def settings():
@@ -127,6 +150,8 @@ def main():
         listed("-6", "-d", "route", "show", "table", "all"),
         "rules": rules(),
         "settings": settings(),
+        "qdiscs": qdiscs(),
+        "filters": filters(),
     })
     state["routes"] = ordered(state["routes"])
     for link in state["addresses"]:

@@ -73,7 +73,8 @@ class Host(Node):
                  if "CNI-DN-" in line or ("CNI-" in line and "CNI-HOSTPORT" not in line)]
         files = [name for name in self.files() if not name.endswith("/lock")
                  and "last_reserved_ip" not in name and name not in ("tare", "tuning")]
-        return owned + files + self.veths() + self.records()
+        shaped = self.run("ip", "-o", "link", "show", "type", "ifb").stdout.splitlines()
+        return owned + files + self.veths() + shaped + self.records()
 
 
 @pytest.fixture
@@ -153,6 +154,11 @@ def tuning(**members):
     return {"isGateway": True, "ipam": ipam(V4, V6), "chained": [{"type": "tuning", **members}]}
 
 
+def shaped(**members):
+    return {"isGateway": True, "ipam": ipam(V4, V6), "chained": [
+        {"type": "bandwidth", "capabilities": {"bandwidth": True}, **members}]}
+
+
 # Of plugins that follow bridge; compared with the plugins of Debian and those of today.
 CHAINED = {
     "sysctl": tuning(sysctl={
@@ -170,13 +176,26 @@ CHAINED = {
     "tuning before ports": {"ports": PORTS, "ipMasq": True, **tuning(mtu=1400)},
     "queue": {**tuning(txQLen=100), "today": True},
     "no queue": {**tuning(txQLen=0), "today": True},
+    "both rates": {**shaped(), "options": ("in=10M", "out=1.5Mi")},
+    "what a pod receives": {**shaped(), "mtu": 1400, "options": ("in=1k",)},
+    "what a pod sends": {**shaped(), "mtu": 1400, "options": ("out=80G",)},
+    "no rates": shaped(),
+    "rates of the network": {**shaped(ingressRate=123456789, ingressBurst=8000000, egressRate=80,
+                                      egressBurst=12000), "options": ("in=10M",)},
+    "a network without rates": {**shaped(ingressRate=0), "options": ("in=10M",)},
+    "rates and tuning": {**tuning(mtu=1300, mac=TUNED_MAC), "options": ("in=10M", "out=1P"),
+                         "chained": [*tuning(mtu=1300, mac=TUNED_MAC)["chained"],
+                                     *shaped()["chained"]]},
 }
+
+
+NOT_OF_BRIDGE = {"ports", "portmap", "loopback", "undo", "before", "chained", "today", "options"}
 
 
 def configure(host, case, version="1.0.0"):
     """The case as a network of the host; the options of an ADD or DEL."""
     bridge = {key: value for key, value in case.items()
-              if key not in ("ports", "portmap", "loopback", "undo", "before", "chained", "today")}
+              if key not in NOT_OF_BRIDGE}
     if "before" in case:
         host.run("ip", "link", "add", "cni0", "type", "bridge")
         host.run("ip", "addr", "add", case["before"], "dev", "cni0")
@@ -190,7 +209,7 @@ def configure(host, case, version="1.0.0"):
     if case.get("loopback"):
         plugins.append({"type": "loopback"})
     host.network(*plugins, cniVersion=version)
-    return case.get("ports", ())
+    return (*case.get("ports", ()), *case.get("options", ()))
 
 
 def differences(a, b, path=""):
@@ -248,7 +267,8 @@ def test_chained_plugins(two, name, age):
         pytest.skip("only the plugins of today have it")
     for host in two:
         if age == "today":
-            (host.bin / "tuning").symlink_to(pathlib.Path(TODAYS) / "tuning")
+            for plugin in ("tuning", "bandwidth"):
+                (host.bin / plugin).symlink_to(pathlib.Path(TODAYS) / plugin)
     compare(two, CHAINED[name])
 
 
@@ -297,12 +317,13 @@ def test_after_the_namespace_is_gone(host):
 
 POINTS = [f"net.add.{step}" for step in (
     "loopback", "bridge", "veth", "lease", "addresses", "port", "gateway", "masquerade", "ports",
-    "tuning")
+    "tuning", "bandwidth")
 ] + ["net.lease.file", "net.ports.shared"]
 
 
-EVERYTHING = {**CASES["ports of both families"], "chained": tuning(
-    mac=TUNED_MAC, mtu=1400, sysctl={"net.core.somaxconn": "500"})["chained"]}
+EVERYTHING = {**CASES["ports of both families"], "options": ("in=10M", "out=10M"), "chained": [
+    *tuning(mac=TUNED_MAC, mtu=1400, sysctl={"net.core.somaxconn": "500"})["chained"],
+    *shaped()["chained"]]}
 
 
 def test_a_death_leaves_nothing(host, monkeypatch):
@@ -324,7 +345,7 @@ def test_a_death_leaves_nothing(host, monkeypatch):
 
 def test_a_death_of_del_leaves_it_to_the_next(host, monkeypatch):
     options = configure(host, EVERYTHING)
-    for step in ("tuning", "ports", "veth", "lease", "masquerade", "loopback"):
+    for step in ("bandwidth", "tuning", "ports", "veth", "lease", "masquerade", "loopback"):
         assert "error" not in host.builtin("add", *options)
         monkeypatch.setenv("TARE_FAULT", f"net.del.{step}=kill")
         assert "killed by signal 9" in host.builtin("del", *options)["error"]
@@ -376,6 +397,8 @@ REFUSED = {
     "a setting elsewhere": ({}, [{"type": "tuning", "sysctl": {"kernel.domainname": "x"}}],
                             "is no setting below net."),
     "a key of tuning": ({}, [{"type": "tuning", "Mtu": 1400}], "plugin tuning.Mtu is not known"),
+    "half a rate": ({}, [{"type": "bandwidth", "ingressRate": 8000}],
+                    "ingressRate and ingressBurst are no limit"),
     "a text as a number": ({"mtu": "1400"}, [], "mtu"),
 }
 

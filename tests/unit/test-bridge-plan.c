@@ -189,6 +189,60 @@ TEST(plan, refuses_what_tuning_refuses)
         }
 }
 
+static int with_bandwidth(const char *members, Plan **ret, Err *err)
+{
+        static const char whole[] =
+                "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"bridge\","
+                "\"ipam\":{\"type\":\"host-local\",\"subnet\":\"10.1.0.0/24\"}},{}]}";
+        _cleanup_json_ Json *j = NULL, *inner = NULL;
+
+        assert_int_equal(json_parse(whole, strlen(whole), JSON_CONFIG_MAX, &j, err), 0);
+        assert_int_equal(json_parse(members, strlen(members), JSON_CONFIG_MAX, &inner, err), 0);
+        json_object_object_add(inner, "type", json_object_new_string("bandwidth"));
+        json_object_array_put_idx(json_object_object_get(j, "plugins"), 1, take_ptr(inner));
+        return plan_new(j, ret, err);
+}
+
+TEST(plan, bandwidth)
+{
+        static const struct {
+                const char *members;
+                int r;
+                uint64_t to_pod, from_pod;
+        } cases[] = {
+                { "{}", 0, 0, 0 },
+                { "{\"runtimeConfig\":{}}", 0, 0, 0 },
+                { "{\"runtimeConfig\":{\"bandwidth\":null}}", 0, 0, 0 },
+                { "{\"runtimeConfig\":{\"bandwidth\":{\"ingressRate\":9,\"ingressBurst\":8}}}", 0,
+                  9, 0 },
+                { "{\"egressRate\":8000,\"egressBurst\":8,"
+                  "\"runtimeConfig\":{\"bandwidth\":{\"ingressRate\":9,\"ingressBurst\":8}}}",
+                  0, 0, 8000 },
+                { "{\"egressRate\":null,"
+                  "\"runtimeConfig\":{\"bandwidth\":{\"ingressRate\":9,\"ingressBurst\":8}}}",
+                  0, 0, 0 },
+                { "{\"ingressRate\":9}", -EOPNOTSUPP, 0, 0 },
+                { "{\"ingressBurst\":9}", -EOPNOTSUPP, 0, 0 },
+                { "{\"ingressRate\":7,\"ingressBurst\":8}", -EOPNOTSUPP, 0, 0 },
+                { "{\"ingressRate\":9,\"ingressBurst\":34359738360}", -EOPNOTSUPP, 0, 0 },
+                { "{\"ingressRate\":-9,\"ingressBurst\":8}", -EOPNOTSUPP, 0, 0 },
+                { "{\"ingressrate\":9}", -EOPNOTSUPP, 0, 0 },
+                { "{\"runtimeConfig\":{\"bandwidth\":{\"x\":1}}}", -EOPNOTSUPP, 0, 0 },
+                { "{\"runtimeConfig\":{\"mac\":\"\"}}", -EOPNOTSUPP, 0, 0 },
+        };
+
+        for (size_t i = 0; i < array_len(cases); i++) {
+                _cleanup_(plan_freep) Plan *p = NULL;
+                Err err = {};
+                assert_int_equal(with_bandwidth(cases[i].members, &p, &err), cases[i].r);
+                if (cases[i].r < 0)
+                        continue;
+                assert_true(p->bandwidth);
+                assert_int_equal(p->to_pod.rate, cases[i].to_pod);
+                assert_int_equal(p->from_pod.rate, cases[i].from_pod);
+        }
+}
+
 TEST(allow, matches_what_both_understand)
 {
         static const struct {
