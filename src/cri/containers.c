@@ -99,7 +99,9 @@ static void exec_output(Arena *a, const EngineExecResult *result, Runtime__V1__E
 {
         static const char note[] = "\ntare: output over the limit of 16 MiB was dropped\n";
         const size_t room = WIRE_MESSAGE_MAX - EXEC_OVERHEAD - sizeof(note);
-        size_t err_len = result->err_len < room ? result->err_len : room;
+        /* half of it is each stream's; what one does not need is the other's */
+        size_t err_room = result->out_len < room / 2 ? room - result->out_len : room / 2;
+        size_t err_len = result->err_len < err_room ? result->err_len : err_room;
         size_t out_len = result->out_len < room - err_len ? result->out_len : room - err_len;
         char *text;
 

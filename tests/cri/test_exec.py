@@ -67,6 +67,8 @@ def test_output_is_capped(node, pod, out, err):
     done = pod.run().exec("sh", "-c", script)
     assert done.exit_code == 7
     assert MAX - 2000 < len(done.stdout) + len(done.stderr) <= MAX
+    for data, wanted in ((done.stdout, out), (done.stderr, err)):
+        assert len(data) >= min(wanted, MAX // 2 - 2000), "neither takes the other's half"
     assert b"over the limit" in done.stderr[-100:]
 
 
