@@ -103,12 +103,15 @@ static int check_read_only(const SpecNode *node, const CriMount *m, size_t i, Er
                         "mounts[%zu].recursive_read_only needs propagation PRIVATE: mounts that "
                         "arrive later could be written to",
                         i);
-        if (!node->recursive_read_only)
-                return err_set(
-                        err, ERR_UNSUPPORTED,
-                        "mounts[%zu].recursive_read_only: this node's kernel cannot do it (it "
-                        "needs 5.12); use readonly",
-                        i);
+        if (!node->recursive_read_only) {
+                bool kernel = node->kernel_major > 5 ||
+                              (node->kernel_major == 5 && node->kernel_minor >= 12);
+                return err_set(err, ERR_UNSUPPORTED, "mounts[%zu].recursive_read_only: %s", i,
+                               kernel ? "the pod's runtime handler does not say that it can do it; "
+                                        "use readonly, or another RuntimeClass"
+                                      : "this node's kernel cannot do it (it needs 5.12); use "
+                                        "readonly");
+        }
         return 0;
 }
 

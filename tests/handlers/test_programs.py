@@ -207,6 +207,12 @@ def test_features(make_node, runtimes):
     found = wait_until(learnt, 30, "the features of the handlers")
     assert set(found) == {"", "tare", "runc", "crun", "runc-new"}
     assert found["runc-new"].recursive_read_only_mounts
+    assert not found["crun"].recursive_read_only_mounts
+    with pytest.raises(CriError) as error:
+        node.run_pod(handler="crun").create(mounts=[
+            {"container_path": "/m", "host_path": node.path("logs"), "readonly": True,
+             "recursive_read_only": True}])
+    assert "mounts[0].recursive_read_only: the pod's runtime handler" in error.value.details()
     assert not found["runc"].user_namespaces, "1.1 cannot id-map mounts"
 
 

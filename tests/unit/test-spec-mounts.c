@@ -137,7 +137,7 @@ TEST(spec_mounts, refused)
                                 "'PROPAGATION_BIDIRECTIONAL'"),
                   0, ERR_INVALID, "needs propagation PRIVATE" },
                 { NULL, MOUNT(BIND("/x") ", 'readonly': true, 'recursive_read_only': true"),
-                  NODE_NO_RRO, ERR_UNSUPPORTED, "kernel cannot do it" },
+                  NODE_NO_RRO, ERR_UNSUPPORTED, "the pod's runtime handler" },
                 { NULL, MOUNT(BIND("/x") ", 'readonly': true, 'image': {'image': 'i'}"), 0,
                   ERR_INVALID, "are both set" },
                 { NULL, MOUNT("'container_path': '/x', 'image': {'image': 'i'}"), 0, ERR_INVALID,
