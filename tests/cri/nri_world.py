@@ -110,7 +110,7 @@ class World:
             json.dump({"script": files.script_path, "log": files.log_path}, file)
         return files
 
-    def start(self, name="10-one", ready=True, validate=False, old=False, **actions):
+    def start(self, name="10-one", ready=True, validate=None, old=False, **actions):
         files = Files(self.folder, name)
         files.script(**actions)
         idx, _, base = name.partition("-")
@@ -121,7 +121,7 @@ class World:
         with open(self.path(f"{name}.err"), "ab") as err:
             files.process = subprocess.Popen(
                 [tool("nri-old-plugin") if old else self.program, *words,
-                 *(["-validate"] if validate else [])],
+                 *(["-validate", json.dumps(validate)] if validate is not None else [])],
                 stdin=subprocess.PIPE, stdout=err, stderr=err, text=True)
         self.plugins.append(files)
         if ready:
@@ -138,12 +138,16 @@ class World:
         with open(self.path(name), "w", encoding="utf-8"):
             pass
 
-    def end_plugins(self):
-        for plugin in self.plugins:
+    def end_plugins(self, name=None):
+        for plugin in [p for p in self.plugins if name in (None, p.name)]:
             plugin.process.kill()
             plugin.process.wait()
             plugin.process.stdin.close()
-        self.plugins = []
+            self.plugins.remove(plugin)
+
+    def end_plugin(self, name):
+        self.end_plugins(name)
+        wait_until(lambda: self.state(name) is None, PATIENCE, f"{name} to be gone")
 
     def clear(self):
         self.end_plugins()

@@ -178,6 +178,32 @@ def test_who_agreed_hears_that_another_refused(world):
     assert first.events(made) == ["CreateContainer", "StopContainer", "RemoveContainer"]
 
 
+def test_what_has_happened_is_not_refused(world):
+    """An error of a plugin about it is logged."""
+    told = ("PostUpdatePodSandbox", "StopPodSandbox", "RemovePodSandbox", "PostCreateContainer",
+            "PostStartContainer", "PostUpdateContainer", "StopContainer", "RemoveContainer")
+    plugin = world.start(**{event: {"error": f"too late for {event}"} for event in told})
+    pod = world.node.run_pod()
+    world.node.client.UpdatePodSandboxResources(pod_sandbox_id=pod.id,
+                                                resources={"cpu_shares": 512})
+    container = pod.run()
+    world.node.client.UpdateContainerResources(container_id=container.id,
+                                               linux={"cpu_shares": 500})
+    container.stop()
+    container.remove()
+    pod.stop()
+    pod.remove()
+    plugin.wait("RemovePodSandbox", pod.id)
+    wait_until(lambda: "too late for RemovePodSandbox" in world.node.log(), PATIENCE)
+    for event in told:
+        assert f"too late for {event}" in world.node.log()
+    assert world.state("10-one") == "ready"
+    plugin.script(UpdatePodSandbox={"error": "no"})
+    pod = world.node.run_pod()
+    refused(lambda: world.node.client.UpdatePodSandboxResources(
+        pod_sandbox_id=pod.id, resources={"cpu_shares": 512}), "10-one", "no")
+
+
 # --- plugins that come late ---
 
 def test_synchronization(make_world):

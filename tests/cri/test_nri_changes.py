@@ -264,7 +264,7 @@ def test_what_is_wrong_is_refused(world):
 
 def test_a_validator(world):
     world.start("10-first", CreateContainer={"adjust": {"env": [{"key": "X", "value": "1"}]}})
-    validator = world.start("90-judge", validate=True,
+    validator = world.start("90-judge", validate={},
                             ValidateContainerAdjustment={"error": "not this"})
     pod = world.node.run_pod()
     refused(pod.create, "not this")
@@ -278,7 +278,7 @@ def test_a_validator(world):
 
 def test_a_validator_is_asked_of_what_nobody_changes(world):
     """It may want a plugin to be there."""
-    validator = world.start("90-judge", validate=True, Configure={
+    validator = world.start("90-judge", validate={}, Configure={
         "events": "ValidateContainerAdjustment"})
     pod = world.node.run_pod(labels={"a": "b"})
     container = pod.create(["true"], linux={"security_context": {"seccomp": {
@@ -293,12 +293,39 @@ def test_a_validator_is_asked_of_what_nobody_changes(world):
 
 
 def test_nothing_is_let_through_without_its_validator(world):
-    validator = world.start("90-judge", validate=True)
+    validator = world.start("90-judge", validate={})
     pod = world.node.run_pod()
     validator.script(ValidateContainerAdjustment={"exit": True})
     refused(pod.create, "90-judge", "validates")
     assert not world.node.client.ListContainers().containers
     assert pod.shell("echo fine") == "fine\n"  # it is gone now, as if it had never come
+
+
+def test_the_validator_of_the_library(world):
+    """It looks at owners, hooks, the profile that was asked for, and which plugins are there."""
+    plugin = world.start()
+    pod = world.node.run_pod()
+    policy = {"defaultAction": "SCMP_ACT_ALLOW"}
+    cases = [
+        ({"RejectOCIHookAdjustment": True},
+         {"hooks": {"poststop": [{"path": "/bin/true"}]}}, "hook", ["one"]),
+        ({"RejectNamespaceAdjustment": True},
+         {"linux": {"namespaces": [{"type": "cgroup"}]}}, "namespace", ["one"]),
+        ({"RejectSysctlAdjustment": True},
+         {"linux": {"sysctl": {"net.ipv4.ip_default_ttl": "99"}}}, "sysctl", ["one"]),
+        ({"RejectRuntimeDefaultSeccompAdjustment": True},
+         {"linux": {"seccompPolicy": policy}}, "runtime default seccomp", ["one"]),
+        ({"RequiredPlugins": ["missing"]}, {}, "missing", []),
+    ]
+    for config, adjust, why, names in cases:
+        world.start("90-judge", validate=config)
+        plugin.script(CreateContainer={"adjust": adjust})
+        linux = {"security_context": {"seccomp": {"profile_type": "RuntimeDefault"}}}
+        refused(lambda: pod.create(["true"], linux=linux), "90-judge", why, *names)
+        plugin.script(CreateContainer={"adjust": {"env": [{"key": "A", "value": "b"}]}})
+        if names:
+            pod.create(["true"], linux=linux)
+        world.end_plugin("90-judge")
 
 
 # --- updates ---
@@ -349,6 +376,28 @@ def test_unsolicited_updates(world):
     assert plugin.wait("updated")["failed"] == ["0" * 64]
     assert shares(container) == "700"
     assert not plugin.noted("UpdateContainer")
+
+
+def test_updates_of_two(world):
+    pod = world.node.run_pod()
+    one, other = pod.run(), pod.run()
+    first, second = world.start("10-first"), world.start("20-second")
+    first.script(UpdateContainer={"update": [update(one, 600)]})
+    second.script(UpdateContainer={"update": [update(one, 700)]})
+
+    def change():
+        world.node.client.UpdateContainerResources(container_id=one.id, linux={"cpu_shares": 500})
+
+    refused(change, "10-first", "20-second", "both set")
+    assert shares(one) != "500"
+    second.script(UpdateContainer={"update": [dict(update(one, 700), ignoreFailure=True),
+                                              update(other, 800)]})
+    change()
+    assert shares(one) == "600"
+    wait_until(lambda: shares(other) == "800", PATIENCE)
+    first.script(UpdateContainer={"error": "not now"})
+    refused(change, "10-first", "not now")
+    assert shares(one) == "600"
 
 
 def test_updates_at_synchronization(world):

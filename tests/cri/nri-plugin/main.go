@@ -22,6 +22,7 @@ import (
 
 	"github.com/containerd/nri/pkg/api"
 	"github.com/containerd/nri/pkg/stub"
+	defaultvalidator "github.com/containerd/nri/plugins/default-validator"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 )
@@ -207,14 +208,20 @@ func (p *plugin) RemoveContainer(ctx context.Context, pod *api.PodSandbox, c *ap
 	return err
 }
 
-// A validator is one that has a script for it.
-type validator struct{ plugin }
+// A validator does what the script says, and then what NRI's own one does with its configuration.
+type validator struct {
+	plugin
+	standard *defaultvalidator.DefaultValidator
+}
 
 func (v *validator) ValidateContainerAdjustment(ctx context.Context,
 	req *api.ValidateContainerAdjustmentRequest) error {
 	_, err := v.act(ctx, "ValidateContainerAdjustment", map[string]any{"pod": text(req.Pod),
 		"container": text(req.Container), "adjust": text(req.Adjust), "owners": text(req.Owners)})
-	return err
+	if err != nil {
+		return err
+	}
+	return v.standard.ValidateContainerAdjustment(ctx, req)
 }
 
 func (p *plugin) listen(s stub.Stub) {
@@ -242,12 +249,15 @@ func main() {
 	path := flag.String("socket", "", "socket")
 	script := flag.String("script", "", "what to do")
 	log := flag.String("log", "/dev/null", "what was heard")
-	validate := flag.Bool("validate", false, "also validate adjustments")
+	validate := flag.String("validate", "", "also validate adjustments: what NRI's own validator is to"+
+		" reject, as JSON")
 	flag.Parse()
 	p := &plugin{script: *script, log: *log}
 	var each any = p
-	if *validate {
-		v := &validator{plugin{script: *script, log: *log}}
+	if *validate != "" {
+		config := &defaultvalidator.DefaultValidatorConfig{}
+		fatal(json.Unmarshal([]byte(*validate), config))
+		v := &validator{plugin{script: *script, log: *log}, defaultvalidator.NewDefaultValidator(config)}
 		each, p = v, &v.plugin
 	}
 	options := []stub.Option{stub.WithOnClose(func() {})}
