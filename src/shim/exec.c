@@ -13,10 +13,8 @@
  * master comes through the creator's result. */
 #include "shim/exec.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,14 +37,11 @@
 #include "shim/job.h"
 #include "shim/oci-runtime.h"
 #include "shim/shim-internal.h"
+#include "shim/tree.h"
 #include "sys/pidfd.h"
 
-#define MAKING_MS    2000  /* of grace at the timeout for a process that is being made */
-#define PROGRAM_MS   25000 /* the same by another program, which leaves more behind */
-#define TREE_MAX     4096  /* processes of one exec that a timeout ends */
-#define TREE_ROUNDS  8     /* looks for new ones */
-#define TREE_END_MS  1000
-#define CHILDREN_MAX ((size_t)1 << 20) /* bytes of a list of children */
+#define MAKING_MS  2000  /* of grace at the timeout for a process that is being made */
+#define PROGRAM_MS 25000 /* the same by another program, which leaves more behind */
 
 struct Exec {
         Shim *shim;
@@ -207,88 +202,9 @@ static int exec_child(JobChild *jc, void *arg, Err *err)
 
 /* --- the end of a process tree, in a job --- */
 
-typedef struct Tree {
-        pid_t pids[TREE_MAX];
-        int pidfds[TREE_MAX];
-        size_t n;
-} Tree;
-
-static bool tree_has(const Tree *t, pid_t pid)
-{
-        for (size_t i = 0; i < t->n; i++)
-                if (t->pids[i] == pid)
-                        return true;
-        return false;
-}
-
-static bool has_ended(int pidfd)
-{
-        struct pollfd p = { .fd = pidfd, .events = POLLIN };
-
-        return poll(&p, 1, 0) != 0;
-}
-
-static void tree_add(Tree *t, pid_t pid, int pidfd)
-{
-        t->pids[t->n] = pid;
-        t->pidfds[t->n++] = pidfd;
-        (void)pidfd_kill(pidfd, SIGSTOP); /* so that it makes no more while we look */
-}
-
-/* A number that was in a list of children may be another process's by now: it is taken when its
- * parent is one of ours, and it has not ended since that was read. */
-static bool tree_add_child(Tree *t, pid_t pid)
-{
-        if (pid < 2 || t->n == TREE_MAX || tree_has(t, pid))
-                return false;
-        int pidfd = pidfd_open_pid(pid);
-        if (pidfd < 0)
-                return false;
-        if (!tree_has(t, process_parent(pid)) || has_ended(pidfd)) {
-                close(pidfd);
-                return false;
-        }
-        tree_add(t, pid, pidfd);
-        return true;
-}
-
-static void add_children(Tree *t, pid_t pid, bool *ret_new)
-{
-        char dir[32];
-        struct dirent *d;
-
-        snprintf(dir, sizeof(dir), "/proc/%d/task", pid);
-        _cleanup_closedir_ DIR *tasks = opendir(dir);
-        while (tasks && (d = readdir(tasks))) {
-                _cleanup_strbuf_ StrBuf list = {};
-                _cleanup_free_ char *file = xasprintf("%s/children", d->d_name);
-                if (d->d_name[0] == '.' ||
-                    io_read_file(dirfd(tasks), file, CHILDREN_MAX, &list) < 0)
-                        continue;
-                _cleanup_strv_ char **pids = strv_split(list.data, " \n");
-                for (size_t i = 0; pids && pids[i]; i++)
-                        *ret_new |= tree_add_child(t, (pid_t)strtol(pids[i], NULL, 10));
-        }
-}
-
-static void wait_for_tree(const Tree *t)
-{
-        uint64_t end = clock_mono_ns() + TREE_END_MS * NS_PER_MS;
-
-        for (size_t i = 0; i < t->n; i++) {
-                uint64_t now = clock_mono_ns();
-                struct pollfd p = { .fd = t->pidfds[i], .events = POLLIN };
-                if (now >= end || poll(&p, 1, (int)((end - now) / NS_PER_MS) + 1) <= 0)
-                        return; /* held by the kernel; killed it is */
-        }
-}
-
 static int kill_tree_child(JobChild *jc, void *arg, Err *err)
 {
         const Exec *e = arg;
-        pid_t pid = e->pid;
-        Tree *t = xnew(Tree);
-        bool more = true;
         int r = 0;
 
         if (e->inside) {
@@ -296,22 +212,8 @@ static int kill_tree_child(JobChild *jc, void *arg, Err *err)
                 job_step(jc, "kill in the sandbox");
                 r = oci_program_kill_exec(&target, e->inside, err);
         }
-        job_step(jc, "find the process's children");
-        tree_add(t, pid, proc_pidfd(e->proc));
-        for (int round = 0; more && round < TREE_ROUNDS; round++) {
-                more = false;
-                for (size_t i = 0; i < t->n; i++)
-                        add_children(t, t->pids[i], &more);
-        }
-        job_step(jc, "kill");
-        /* Also those whose parent ended before: they are in its session's group unless they left.
-         * While it is there, its number is no other's, nor is that group's. */
-        if (!has_ended(proc_pidfd(e->proc)) && getpgid(pid) == pid)
-                (void)kill(-pid, SIGKILL);
-        for (size_t i = 0; i < t->n; i++)
-                (void)pidfd_kill(t->pidfds[i], SIGKILL); /* ESRCH: gone */
-        job_step(jc, "wait");
-        wait_for_tree(t);
+        job_step(jc, "kill it and its children");
+        tree_kill(e->pid, proc_pidfd(e->proc));
         return r;
 }
 

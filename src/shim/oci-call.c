@@ -314,7 +314,7 @@ int oci_read_pid(const RuntimeTarget *t, const char *file, pid_t *ret, Err *err)
         return 0;
 }
 
-int oci_open_child(const RuntimeTarget *t, pid_t pid, Err *err)
+int oci_open_child(const RuntimeTarget *t, pid_t pid, pid_t parent, Err *err)
 {
         _cleanup_close_ int pidfd = pidfd_open_pid(pid);
 
@@ -322,12 +322,12 @@ int oci_open_child(const RuntimeTarget *t, pid_t pid, Err *err)
                 return -ESRCH;
         if (pidfd < 0)
                 return err_sys(err, -pidfd, "open process %d", pid);
-        pid_t parent = process_parent(pid);
-        if (!t->program->wait && parent != 0 && parent != getppid())
+        pid_t found = process_parent(pid);
+        if (!t->program->wait && found != 0 && found != parent)
                 return err_set(err, ERR_UNSUPPORTED,
                                "runtime \"%s\": process %d of its pid file is not the container's "
                                "own (its parent is %d): set `wait = true` for this handler",
-                               t->program->name, pid, parent);
+                               t->program->name, pid, found);
         return take_fd(pidfd);
 }
 

@@ -26,8 +26,9 @@ int oci_call_with_stdio(const RuntimeTarget *t, const OciStdio *io, const char *
 int oci_call_with_socket(const RuntimeTarget *t, const char **words, size_t n, int *ret_fd,
                          Err *err);
 int oci_read_pid(const RuntimeTarget *t, const char *file, pid_t *ret, Err *err);
-/* A pidfd of what the shim can wait for; -ESRCH (err is not set): it has ended and been reaped. */
-int oci_open_child(const RuntimeTarget *t, pid_t pid, Err *err);
+/* A pidfd of a process that the program has left to `parent`, who can wait for it; -ESRCH (err is
+ * not set): it has ended and been reaped. */
+int oci_open_child(const RuntimeTarget *t, pid_t pid, pid_t parent, Err *err);
 /* `wait ID`, which outlives the job; it writes its answer to *ret_answer. */
 int oci_start_waiter(const RuntimeTarget *t, pid_t *ret_pid, int *ret_pidfd, int *ret_answer,
                      Err *err);

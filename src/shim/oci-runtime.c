@@ -5,10 +5,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +21,9 @@
 #include "base/str.h"
 #include "shim/oci-call.h"
 #include "shim/oci-record.h"
+#include "shim/tree.h"
 #include "sys/mount.h"
+#include "sys/ns.h"
 #include "sys/pidfd.h"
 
 #define ANSWER_MAX 4096 /* bytes of what `wait` prints */
@@ -202,7 +207,7 @@ static int run_create(JobChild *jc, const RuntimeTarget *t, const RuntimeCreate 
         r = oci_read_pid(t, pid_file, ret, err);
         if (r < 0)
                 return r;
-        *ret_pidfd = oci_open_child(t, *ret, err);
+        *ret_pidfd = oci_open_child(t, *ret, getppid(), err);
         if (*ret_pidfd == -ESRCH)
                 return err_set(err, ERR_INTERNAL,
                                "runtime \"%s\": process %d ended before it was started",
@@ -254,8 +259,21 @@ static int program_create(JobChild *jc, const RuntimeTarget *t, const RuntimeCre
         return 0;
 }
 
-static int program_exec(JobChild *jc, const RuntimeTarget *t, const RuntimeExec *opt,
-                        RuntimeExeced *ret, Err *err)
+/* --- exec ---
+ *
+ * The program leaves the process to the nearest subreaper. That is a helper of ours, so that what
+ * the program has begun and not told of (it failed, it hung, its pid file is missing) is among the
+ * helper's children, and nothing else is. When all went well the helper ends, and the process
+ * becomes the shim's child. */
+
+typedef struct ExecHelp {
+        int r;
+        Err err;
+        pid_t pid, inside;
+        int pidfd; /* the table of descriptors is shared */
+} ExecHelp;
+
+static int call_exec(const RuntimeTarget *t, const RuntimeExec *opt, ExecHelp *ret, Err *err)
 {
         _cleanup_free_ char *file = xasprintf("%s/exec-%d.json", t->bundle, getpid());
         _cleanup_free_ char *pid_file = xasprintf("%s/exec-%d.pid", t->bundle, getpid());
@@ -266,7 +284,6 @@ static int program_exec(JobChild *jc, const RuntimeTarget *t, const RuntimeExec 
                         .console_fd = opt->console_fd };
         size_t n = 6;
 
-        step(jc, "exec");
         if (t->program->wait) {
                 words[n++] = "--internal-pid-file";
                 words[n++] = inside;
@@ -275,18 +292,64 @@ static int program_exec(JobChild *jc, const RuntimeTarget *t, const RuntimeExec 
         if (r >= 0)
                 r = oci_call_with_stdio(t, &io, words, n, err);
         if (r >= 0)
-                r = oci_read_pid(t, pid_file, &ret->process.pid, err);
+                r = oci_read_pid(t, pid_file, &ret->pid, err);
         if (r >= 0 && t->program->wait)
                 r = oci_read_pid(t, inside, &ret->inside, err);
         (void)unlink(file);
         (void)unlink(pid_file);
         (void)unlink(inside);
+        if (r >= 0)
+                r = ret->pidfd = oci_open_child(t, ret->pid, getpid(), err);
+        if (r == -ESRCH && ret->inside)
+                return 0; /* a sandbox's: its helper on the host has ended, and was nobody's */
+        return r == -ESRCH ? err_set(err, ERR_INTERNAL,
+                                     "runtime \"%s\": there is no process %d of its pid file",
+                                     t->program->name, ret->pid)
+                           : r;
+}
+
+_Noreturn static void help_exec(const RuntimeTarget *t, const RuntimeExec *opt, pid_t parent,
+                                ExecHelp *ret)
+{
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+                _exit(EXIT_FAILURE);
+        if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+                ret->r = err_sys(&ret->err, errno, "become a subreaper");
+        else
+                ret->r = call_exec(t, opt, ret, &ret->err);
+        if (ret->r < 0)
+                tree_kill_children();
+        _exit(EXIT_SUCCESS);
+}
+
+static int program_exec(JobChild *jc, const RuntimeTarget *t, const RuntimeExec *opt,
+                        RuntimeExeced *ret, Err *err)
+{
+        _cleanup_close_ int helper = -EBADF;
+        int status = 0;
+
+        step(jc, "exec");
+        ExecHelp *help = mmap(NULL, sizeof(*help), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0); /* ends with the job */
+        if (help == MAP_FAILED)
+                return err_sys(err, errno, "map a page");
+        *help = (ExecHelp){ .r = -EIO, .pidfd = -EBADF };
+        err_set(&help->err, ERR_INTERNAL, "runtime \"%s\": exec: its helper ended early",
+                t->program->name);
+        pid_t parent = getpid(), pid = ns_clone(CLONE_FILES, SIGCHLD, -EBADF, &helper);
+        if (pid == 0)
+                help_exec(t, opt, parent, help);
+        if (pid < 0)
+                return err_sys(err, -pid, "start a helper");
+        int r = pidfd_reap(helper, true, &status);
         if (r < 0)
-                return r;
-        int pidfd = oci_open_child(t, ret->process.pid, err);
-        if (pidfd < 0 && pidfd != -ESRCH)
-                return pidfd;
-        ret->process.pidfd = pidfd < 0 ? -EBADF : pidfd;
+                return err_sys(err, -r, "wait for a helper");
+        if (help->r < 0)
+                return err_copy(err, &help->err);
+        ret->process.pid = help->pid;
+        ret->process.pidfd = help->pidfd;
+        ret->inside = help->inside;
         return 0;
 }
 

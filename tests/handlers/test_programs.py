@@ -62,6 +62,39 @@ def test_exec(node):
     assert not glob.glob(node.path("state/pods/*/containers/*/exec-*"))
 
 
+FAILURES = {"no pid file": "", "an empty pid file": ': >"$pid_file"', "an exit code": "exit 1"}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_failed_exec_leaves_no_process(make_node, tmp_path, layout, failure):
+    """The program has begun it, and does not say which one it is."""
+    program = tmp_path / "runtime"
+    program.write_text(f"""#!/bin/sh
+{find("runc", "TARE_RUNC", "runc")} "$@" || exit
+case "$*" in *" exec --process "*) ;; *) exit 0;; esac
+while [ "$1" != exec ]; do shift; done
+process=$3 pid_file=$5
+grep -q "sleep 3003" "$process" || exit 0
+rm "$pid_file"
+{FAILURES[failure]}
+""")
+    program.chmod(0o755)
+    node = make_node(config=table("failing", program))
+    node.load_image(layout)
+    container = node.run_pod(handler="failing").run()
+    script = "touch /begun; until [ -e /end ]; do sleep 0.05; done; exit 3"
+    fine = node.client.start("ExecSync", container_id=container.id, cmd=["sh", "-c", script])
+    wait_until(lambda: os.path.exists(f"/proc/{container.pid}/root/begun"), 30, "the first exec")
+    with pytest.raises(CriError) as error:
+        container.exec("sh", "-c", "sleep 3002 & exec sleep 3003")
+    assert 'runtime "failing"' in error.value.details()
+    seen = container.exec("ps").stdout
+    assert b"sleep 3002" not in seen and b"sleep 3003" not in seen, seen
+    assert not fine.done(), "another exec is not touched"
+    assert container.exec("touch", "/end").exit_code == 0
+    assert fine.result().exit_code == 3
+
+
 def test_terminal(node):
     """crictl's exec with a terminal is tests/streams'; here the container's own."""
     container = node.run_pod(handler=node.handler).run(
