@@ -182,11 +182,10 @@ static int make_dirs(const Pod *p, Err *err)
 {
         static const char *const below[] = { "", "/shm", "/ns", "/exits", "/containers" };
         SpecPodUsers users;
-        /* By the mapped root alone, when a program finds the container's root by its path: to
-         * others on the node the programs of an image, also those with the set-user-ID bit, are
-         * not to be there. */
-        bool crossed =
-                runtime_is_program(pod_runtime(p)) && spec_pod_users(p->request->config, &users);
+        /* By the mapped root alone: a handler's program, or a createContainer hook, finds the
+         * container's root by its path. To others on the node the programs of an image, also those
+         * with the set-user-ID bit, are not to be there. */
+        bool crossed = spec_pod_users(p->request->config, &users);
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < array_len(below); i++) {

@@ -162,6 +162,8 @@ int hooks_runtime(Setup *s, Err *err)
         const OciHooks *h = &s->spec->hooks;
         _cleanup_json_ Json *state = setup_state(s, RUNTIME_CREATING, s->pid);
 
+        if (h->create_container.n > 0)
+                rootfs_make_place(s);
         int r = hooks_run(&h->prestart, "prestart", state, environ, err);
         return r < 0 ? r : hooks_run(&h->create_runtime, "createRuntime", state, environ, err);
 }

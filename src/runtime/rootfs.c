@@ -71,16 +71,27 @@ int rootfs_attach(Setup *s, Err *err)
 
 /* Hooks find the root by the bundle and config.json's root.path, with all that is mounted in it; a
  * root that came as a descriptor is at no path. In our mount namespace it is put there: the pivot
- * takes it away with the host's tree. Who may not go there, as a mapped root in a bundle of tared,
- * has hooks that may not, either: they say so. */
+ * takes it away with the host's tree. Who may not go there, as a mapped root in a bundle below a
+ * folder that is the host's alone, has hooks that may not, either: they say so. */
+static char *shown_path(const Setup *s)
+{
+        return path_is_absolute(s->spec->root_path) ? xstrdup(s->spec->root_path)
+                                                    : path_join(s->bundle, s->spec->root_path);
+}
+
+void rootfs_make_place(const Setup *s)
+{
+        _cleanup_free_ char *path = shown_path(s);
+
+        if (setup_has_new_ns(s, OCI_NS_MOUNT))
+                (void)mkdir(path, 0755); /* it is there, or the mount fails as well */
+}
+
 void rootfs_show(Setup *s)
 {
         if (!setup_has_new_ns(s, OCI_NS_MOUNT))
                 return;
-        _cleanup_free_ char *path = path_is_absolute(s->spec->root_path)
-                                            ? xstrdup(s->spec->root_path)
-                                            : path_join(s->bundle, s->spec->root_path);
-        (void)mkdir(path, 0700); /* it is there, or the mount fails as well */
+        _cleanup_free_ char *path = shown_path(s);
         _cleanup_close_ int clone = mount_clone_detached(s->root_mount, "", true);
         if (clone >= 0)
                 (void)mount_move(clone, AT_FDCWD, path);

@@ -178,7 +178,8 @@ int filter_notify_init(Setup *s, Err *err);
 
 /* rootfs.c, mounts.c, devices.c, masks.c, terminal.c: the init */
 int rootfs_attach(Setup *s, Err *err);
-void rootfs_show(Setup *s); /* at its path, for hooks */
+void rootfs_show(Setup *s);             /* at its path, for hooks */
+void rootfs_make_place(const Setup *s); /* for that, by the parent: a mapped root may not */
 int rootfs_pivot(Setup *s, Err *err);
 int mounts_init(Setup *s, Err *err);
 int mounts_readonly_dev(Setup *s, Err *err);
@@ -240,8 +241,7 @@ const char *mempolicy_word(size_t i); /* modes, and flags ("MPOL_F_..."); NULL: 
 #define GATE_NAME "gate"
 int gate_listen(Setup *s, Err *err);
 int gate_wait(Setup *s, Err *err);
-/* Init: to whoever asked for the start. */
-void gate_send_error(Setup *s, const Err *err);
+void gate_send_error(Setup *s, const Err *err); /* init: to whoever asked for the start */
 int gate_send_exec(Setup *s);
 void gate_report_last(Setup *s, const char *what, ExeFinal *f);
 /* The caller of start: until the program runs, or why it does not. */

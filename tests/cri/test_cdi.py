@@ -92,6 +92,32 @@ def test_a_hook_finds_the_root_by_the_bundle(node, folders, pod):
     assert container.text() == "linked\n0\n"
 
 
+def test_a_hook_in_a_user_namespace(node, folders):
+    """As the container's root: it finds the container's root file system there, too."""
+    mapping = [{"host_id": 200000, "container_id": 0, "length": 65536}]
+    users = {"mode": "POD", "uids": mapping, "gids": mapping}
+    pod = node.run_pod(linux={"security_context": {"namespace_options": {
+        "pid": 1, "userns_options": users}}})
+    script = ("b=$(sed 's/.*\"bundle\": *\"\\([^\"]*\\)\".*/\\1/'); "
+              "r=$b/rootfs; (id -u; ls $r; ls -d $r/proc/self/fd) > $r/from-hook")
+    hook = {"hookName": "createContainer", "path": "/bin/sh", "args": ["sh", "-c", script]}
+    ran = {"hookName": "createRuntime", "path": "/bin/sh",
+           "args": ["sh", "-c", f"id -u > {node.path('as')}"]}
+    write(folders[0], "a.json", {"a": {"hooks": [hook, ran]}})
+    container = pod.run(["sh", "-c", "cat /from-hook; stat -c %u /from-hook; "
+                                     "grep -c rootfs /proc/self/mountinfo; true"], **named("a"))
+    assert container.wait().exit_code == 0
+    seen = container.text().split()
+    assert seen[0] == "0" and "bin" in seen and seen[-2:] == ["0", "0"], seen
+    with open(node.path("as"), encoding="utf-8") as file:
+        assert file.read() == "0\n"
+    root = node.path("state/pods", pod.id, "containers", container.id, "rootfs")
+    for ids in ("--reuid=65534", "--reuid=1000"):
+        assert node.inside("setpriv", ids, f"--regid={ids[8:]}", "--clear-groups", "test", "-e",
+                           root).returncode != 0, "others on the node have no business there"
+    container.remove()
+
+
 def test_annotations_of_the_container(node, folders, pod):
     write(folders[1], "thing.json", {"a": {"env": ["A=1"]}, "b": {"env": ["B=2"]}})
     shown = pod.output(["env"], annotations={
