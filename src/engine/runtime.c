@@ -85,7 +85,9 @@ static EngineFeatures features_of(const Engine *e, const EngineRuntime *r)
         const EngineFeatures *own = &e->runtimes[r - e->config->runtimes].features;
         return (EngineFeatures){
                 .recursive_read_only = all.recursive_read_only && own->recursive_read_only,
-                .user_namespaces = all.user_namespaces && own->user_namespaces,
+                /* what a sandbox can do is not what its host's program can: runsc's do not enter
+                 * the one that the pod has */
+                .user_namespaces = all.user_namespaces && own->user_namespaces && !r->infra,
         };
 }
 
@@ -121,8 +123,8 @@ SpecNode runtime_node(const Engine *e, const EngineRuntime *r)
         node.recursive_read_only = features.recursive_read_only;
         if (!features.user_namespaces && !node.no_user_namespaces)
                 node.no_user_namespaces =
-                        "the pod's runtime handler does not say that it can id-map mounts; use "
-                        "another RuntimeClass, or mode NODE (in a pod: hostUsers: true)";
+                        "the pod's runtime handler does not have them; use another RuntimeClass, "
+                        "or mode NODE (in a pod: hostUsers: true)";
         return node;
 }
 

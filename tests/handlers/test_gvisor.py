@@ -139,6 +139,25 @@ def test_overhead(node):
     assert container.status().state == 1
 
 
+def test_user_namespaces_are_not_announced(make_node):
+    """`runsc features` has what they need; a sandbox does not enter the one of its pod."""
+    node = make_node(image=False,
+                     config=table("runsc", find("runsc", "TARE_RUNSC", "runsc"), OPTIONS))
+    users = [{"host_id": 200000, "container_id": 0, "length": 65536}]
+
+    def refused():
+        with pytest.raises(CriError) as error:
+            node.run_pod(handler="runsc", linux={"security_context": {"namespace_options": {
+                "userns_options": {"mode": "POD", "uids": users, "gids": users}}}})
+        # until `runsc features` has answered
+        return error.value if error.value.code() != Code.UNAVAILABLE else None
+
+    error = wait_until(refused, SECONDS, "an answer for good")
+    assert "the pod's runtime handler" in error.details(), error.details()
+    features = {h.name: h.features for h in node.client.Status().runtime_handlers}
+    assert features[""].user_namespaces and not features["runsc"].user_namespaces
+
+
 def test_image_volume(node, data_image):
     pod = run_pod(node)
     mounts = [{"container_path": "/data", "image": {"image": data_image}, "readonly": True}]
