@@ -308,7 +308,7 @@ int spec_check_container(const SpecNode *node, const CriPod *pod, const CriConta
                                "config is missing; a container needs a ContainerConfig");
         int r = check_container_fields(c, err);
         if (r == 0)
-                r = spec_mounts_check(node, c, err);
+                r = spec_mounts_check(node, pod, c, err);
         if (r == 0)
                 r = spec_devices_check(c, err);
         if (r == 0) {

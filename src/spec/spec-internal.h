@@ -61,7 +61,7 @@ int spec_request_apparmor(const CriContainer *c, SpecProfile *ret, Err *err);
 
 /* --- checks of one subject, each in the file that builds it --- */
 int spec_caps_check(const SpecNode *node, const CriSecurity *s, Err *err);
-int spec_mounts_check(const SpecNode *node, const CriContainer *c, Err *err);
+int spec_mounts_check(const SpecNode *node, const CriPod *pod, const CriContainer *c, Err *err);
 int spec_devices_check(const CriContainer *c, Err *err);
 int spec_resources_check(const SpecNode *node, const CriResources *r, const char *field, Err *err);
 int spec_security_check(const SpecNode *node, const CriContainer *c, Err *err);
@@ -71,6 +71,7 @@ int spec_userns_check_pod(const SpecNode *node, const CriNamespaces *n, Err *err
 int spec_userns_check_container(const CriPod *pod, const CriNamespaces *n, Err *err);
 /* Two lists of a mount, both or none. */
 int spec_userns_check_maps(const CriMount *m, size_t i, Err *err);
+bool spec_userns_maps_are_of_pod(const CriPod *pod, const CriMount *m);
 
 /* --- steps of spec_generate() --- */
 int spec_process_build(SpecBuild *b, Err *err);

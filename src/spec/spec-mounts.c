@@ -58,7 +58,7 @@ static bool sub_path_escapes(const char *path)
 }
 
 /* A mount of an image's tree: read-only, and its source is nothing of the host's. */
-static int check_image_mount(const CriMount *m, size_t i, Err *err)
+static int check_image_mount(const CriPod *pod, const CriMount *m, size_t i, Err *err)
 {
         if (!str_empty(m->host_path))
                 return err_set(
@@ -66,10 +66,11 @@ static int check_image_mount(const CriMount *m, size_t i, Err *err)
                         "mounts[%zu]: host_path \"%.200s\" and image \"%.200s\" are both set; set "
                         "one of them",
                         i, m->host_path, m->image->image);
-        if (m->n_uidmappings + m->n_gidmappings > 0)
+        /* the kubelet gives every mount of such a pod the pod's */
+        if (m->n_uidmappings + m->n_gidmappings > 0 && !spec_userns_maps_are_of_pod(pod, m))
                 return err_set(err, ERR_INVALID,
-                               "mounts[%zu]: an image has the owners of the pod's users already; "
-                               "leave uidMappings and gidMappings out",
+                               "mounts[%zu]: an image has the owners of the pod's users; give it "
+                               "the pod's uidMappings and gidMappings, or none",
                                i);
         if (m->propagation != RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE)
                 return err_set(
@@ -115,7 +116,8 @@ static int check_read_only(const SpecNode *node, const CriMount *m, size_t i, Er
         return 0;
 }
 
-static int check_mount(const SpecNode *node, const CriMount *m, size_t i, Err *err)
+static int check_mount(const SpecNode *node, const CriPod *pod, const CriMount *m, size_t i,
+                       Err *err)
 {
         int r = check_path(m->container_path, "container_path", i, err);
         if (r < 0)
@@ -134,7 +136,7 @@ static int check_mount(const SpecNode *node, const CriMount *m, size_t i, Err *e
         if (r < 0)
                 return r;
         if (spec_request_mount_is_image(m))
-                r = check_image_mount(m, i, err);
+                r = check_image_mount(pod, m, i, err);
         else if (!str_empty(m->image_sub_path))
                 r = err_set(err, ERR_INVALID,
                             "mounts[%zu].image_sub_path is set without an image; leave it out", i);
@@ -143,14 +145,14 @@ static int check_mount(const SpecNode *node, const CriMount *m, size_t i, Err *e
         return r < 0 ? r : check_read_only(node, m, i, err);
 }
 
-int spec_mounts_check(const SpecNode *node, const CriContainer *c, Err *err)
+int spec_mounts_check(const SpecNode *node, const CriPod *pod, const CriContainer *c, Err *err)
 {
         if (c->n_mounts > SPEC_MOUNTS_MAX)
                 return err_set(err, ERR_TOO_LARGE, "mounts: %zu of them; at most %d", c->n_mounts,
                                SPEC_MOUNTS_MAX);
         size_t images = 0;
         for (size_t i = 0; i < c->n_mounts; i++) {
-                int r = check_mount(node, c->mounts[i], i, err);
+                int r = check_mount(node, pod, c->mounts[i], i, err);
                 if (r < 0)
                         return r;
                 images += spec_request_mount_is_image(c->mounts[i]);
@@ -394,6 +396,8 @@ static void add_bind(SpecBuild *b, const Bind *bind)
                 oci_spec_add_mount(b->spec, bind->destination, "bind", bind->source, bind->options);
 
         if (!request || request->n_uidmappings == 0)
+                return;
+        if (spec_request_mount_is_image(request)) /* it was mounted with them */
                 return;
         m->uid_maps = copy_maps(request->uidmappings, request->n_uidmappings);
         m->n_uid_maps = request->n_uidmappings;

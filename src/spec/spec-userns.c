@@ -143,6 +143,15 @@ int spec_userns_check_maps(const CriMount *m, size_t i, Err *err)
         return r < 0 ? r : check_list(m->gidmappings, m->n_gidmappings, "gidMappings", i, err);
 }
 
+bool spec_userns_maps_are_of_pod(const CriPod *pod, const CriMount *m)
+{
+        const CriUsers *u = pod_options(pod);
+
+        return u && u->mode == CRI_POD &&
+               maps_are_same(m->uidmappings, m->n_uidmappings, u->uids, u->n_uids) &&
+               maps_are_same(m->gidmappings, m->n_gidmappings, u->gids, u->n_gids);
+}
+
 /* The namespace itself is there: its maps are. */
 int spec_userns_build(SpecBuild *b, Err *err)
 {

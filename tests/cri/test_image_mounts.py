@@ -97,12 +97,17 @@ def test_after_a_restart(own_node, data_layout):
 
 
 def test_several_and_in_a_user_namespace(node, data):
+    """With the mappings that a kubelet gives to all mounts of such a pod, and without."""
     mapping = [{"host_id": 200000, "container_id": 0, "length": 65536}]
     pod = node.run_pod(linux={"security_context": {"namespace_options": {
         "pid": 1, "userns_options": {"mode": "POD", "uids": mapping, "gids": mapping}}}})
-    more = {"mounts": mount()["mounts"] + mount(path="/again", image_sub_path="models")["mounts"]}
+    mapped = {"uidMappings": mapping, "gidMappings": mapping}
+    again = mount(path="/again", image_sub_path="models", **mapped)
+    more = {"mounts": mount()["mounts"] + again["mounts"]}
     script = "stat -c %u /data/top /again/one/weights; cat /data/top /again/one/weights"
     assert pod.shell(script, **more).split() == ["0", "0", "t", "high"]
+    mapping[0]["host_id"] = 300000
+    refused(lambda: pod.create(**mount(**mapped)), Code.INVALID_ARGUMENT, "the pod's uidMappings")
 
 
 def test_the_hosts_mount_table_does_not_grow(node, pod, data):

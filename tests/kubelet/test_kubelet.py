@@ -138,6 +138,52 @@ def test_runtime_class(cluster, handler):
     delete(cluster, name)
 
 
+def test_fields_that_reach_the_runtime(cluster):
+    """Of a pod with a user namespace; the pod's status says what the runtime tells of them."""
+    config = pod_of("fields", securityContext={"readOnlyRootFilesystem": True,
+                                               "capabilities": {"drop": ["ALL"]}},
+                    volumeMounts=[{"name": "tmp", "mountPath": "/tmp"},
+                                  {"name": "read", "mountPath": "/read", "readOnly": True,
+                                   "recursiveReadOnly": "Enabled"},
+                                  {"name": "image", "mountPath": "/image", "subPath": "etc"}])
+    config["spec"].update(
+        hostUsers=False,
+        securityContext={"runAsUser": 1000, "supplementalGroups": [7],
+                         "supplementalGroupsPolicy": "Strict",
+                         "seccompProfile": {"type": "RuntimeDefault"},
+                         "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start",
+                                      "value": "80"}]},
+        volumes=[{"name": "tmp", "emptyDir": {}}, {"name": "read", "emptyDir": {}},
+                 {"name": "image", "image": {"reference": images.NAME,
+                                             "pullPolicy": "IfNotPresent"}}])
+    cluster.run_pod(config)
+    script = ("id -u; id -G; grep -c . /image/passwd; (touch /read/x || touch /x) 2>&1 | wc -l;"
+              "cat /proc/sys/net/ipv4/ip_unprivileged_port_start; cut -c1-10 /proc/self/uid_map;"
+              "grep -E 'Seccomp:|CapBnd' /proc/self/status")
+    shown = cluster.kubectl("exec", "fields", "-c", "main", "--", "sh", "-c", script).out.split()
+    assert shown == ["1000", "1000", "7", "3", "2", "80", "0", "CapBnd:", "0" * 16, "Seccomp:", "2"]
+    status = containers_of(cluster, "fields")["main"]
+    assert status["user"]["linux"] == {"uid": 1000, "gid": 1000, "supplementalGroups": [1000, 7]}
+    mounts = {each["name"]: each for each in status["volumeMounts"]}
+    assert mounts["read"]["recursiveReadOnly"] == "Enabled"
+    delete(cluster, "fields")
+
+
+def test_resize_in_place(cluster, pod):
+    before = containers_of(cluster, pod)["main"]
+    limits = {"memory": "96Mi", "cpu": "300m"}
+    cluster.kubectl("patch", "pod", pod, "--subresource", "resize", "--patch", json.dumps(
+        {"spec": {"containers": [{"name": "main", "resources": {"limits": limits}}]}}))
+    after = wait_until(lambda: [c for c in [containers_of(cluster, pod)["main"]]
+                                if c["resources"]["limits"] == limits], 60, "the new limits")[0]
+    assert (after["containerID"], after["restartCount"]) == (before["containerID"], 0)
+    shown = cluster.kubectl("exec", pod, "-c", "main", "--", "cat", "/proc/self/cgroup").out
+    path = re.search(r"^\d+:memory:(.*)$", shown, re.M)
+    if path:  # with cgroup v1 a container sees the host's path
+        with open(cgroup_path(path[1]) + "/memory.limit_in_bytes", encoding="utf-8") as file:
+            assert int(file.read()) == 96 << 20
+
+
 def test_logs_follow(cluster):
     cluster.run_pod(pod_of("talks", "touch /tmp/ok; i=0; while true; do i=$((i+1)); echo line $i; "
                                     "sleep 0.2; done"))
