@@ -59,8 +59,9 @@ static bool drain(Output *o)
         return true;
 }
 
-/* Until the process has ended. What holds the pipe open after it is not waited for. */
-static int wait_hook(int pidfd, Output *o, uint32_t timeout_s, int *ret_status, Err *err)
+/* Until the process has ended. What holds the pipe open after it is not waited for. At the timeout
+ * its group ends with it; a daemon that it made leaves that. */
+static int wait_hook(pid_t pid, int pidfd, Output *o, uint32_t timeout_s, int *ret_status, Err *err)
 {
         uint64_t end = timeout_s ? clock_mono_ns() + timeout_s * NS_PER_S : 0;
 
@@ -76,6 +77,7 @@ static int wait_hook(int pidfd, Output *o, uint32_t timeout_s, int *ret_status, 
                 if (n < 0 && errno != EINTR)
                         return err_sys(err, errno, "wait for the hook");
                 if (n == 0) {
+                        (void)kill(-pid, SIGKILL); /* not reaped: the number is its own */
                         (void)pidfd_kill(pidfd, SIGKILL);
                         (void)pidfd_reap(pidfd, true, NULL);
                         return err_set(err, ERR_TIMEOUT, "ran into its timeout of %u s", timeout_s);
@@ -116,14 +118,16 @@ static int run_hook(const OciHook *h, int in, char *const *env, Err *err)
         spawn.stdio[1] = spawn.stdio[2] = out;
         /* who waits for it has a deadline of its own */
         spawn.death_signal = SIGKILL;
+        spawn.new_group = true;
+        pid_t pid;
         int r = lseek(in, 0, SEEK_SET) < 0 ? -errno : io_set_nonblock(o.fd, true);
         if (r == 0)
-                r = spawn_program(&spawn, NULL, &pidfd);
+                r = spawn_program(&spawn, &pid, &pidfd);
         if (r < 0)
                 r = err_sys(err, -r, "cannot be run");
         out = fd_close(out);
         if (r == 0)
-                r = wait_hook(pidfd, &o, h->timeout_s, &status, err);
+                r = wait_hook(pid, pidfd, &o, h->timeout_s, &status, err);
         o.fd = fd_close(o.fd);
         if (r < 0 || status == 0)
                 return r;

@@ -154,6 +154,17 @@ int container_read_spec(const Container *c, OciSpec **ret, Err *err)
         return oci_spec_read(AT_FDCWD, path, ret, err);
 }
 
+void container_limit_hooks(OciHookList *list, uint64_t seconds)
+{
+        uint32_t limit = seconds > 0 ? (uint32_t)seconds : 1;
+
+        for (size_t i = 0; i < list->n; i++) {
+                OciHook *h = &list->items[i];
+                if (h->timeout_s == 0 || h->timeout_s > limit)
+                        h->timeout_s = limit;
+        }
+}
+
 bool container_kill_init(Container *c)
 {
         return c->init && pidfd_kill(proc_pidfd(c->init), SIGKILL) == 0;

@@ -115,5 +115,7 @@ int container_receive_master(int sock, Err *err);
 /* What jobs on a started container need. */
 RuntimeTarget container_target(const Container *c);
 int container_read_spec(const Container *c, OciSpec **ret, Err *err);
+/* Hooks with a longer timeout than this, or none, get it; at least a second. */
+void container_limit_hooks(OciHookList *list, uint64_t seconds);
 
 #endif

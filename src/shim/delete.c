@@ -79,6 +79,9 @@ static int delete_child(JobChild *jc, void *arg, Err *err)
                 return 0;
         job_step(jc, "read config.json");
         int r = container_read_spec(c, &spec, err);
+        if (r >= 0 && spec->hooks.poststop.n > 0) /* all may hang, and the delete goes on */
+                container_limit_hooks(&spec->hooks.poststop,
+                                      c->shim->deadline_ms * 2 / 3 / 1000 / spec->hooks.poststop.n);
         if (r >= 0 && fault_point("shim.delete.remove"))
                 r = err_set(err, ERR_INTERNAL, "fault at shim.delete.remove");
         if (r >= 0)

@@ -18,6 +18,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "shim/container.h"
+#include "shim/tree.h"
 #include "sys/pidfd.h"
 #include "sys/spawn.h"
 
@@ -148,13 +149,14 @@ static int call(const RuntimeTarget *t, const char *const *words, const int stdi
         _cleanup_close_ int pidfd = -EBADF;
         int status = 0;
 
-        int r = spawn(t, log, words, stdio, SIGKILL, NULL, &pidfd, err);
+        pid_t pid;
+        int r = spawn(t, log, words, stdio, SIGKILL, &pid, &pidfd, err);
         if (r < 0)
                 return r;
         struct pollfd end = { .fd = pidfd, .events = POLLIN };
         bool late = poll(&end, 1, deadline_ms) == 0;
         if (late)
-                (void)pidfd_kill(pidfd, SIGKILL); /* ESRCH: it has just ended */
+                tree_kill(pid, pidfd); /* with what it ran: hooks */
         r = pidfd_reap(pidfd, true, &status);
         if (r < 0)
                 r = err_sys(err, -r, "wait for '%s'", t->program->path);

@@ -120,6 +120,18 @@ static int undo_made(JobChild *jc, const Container *c, const OciSpec *spec, int 
         return r;
 }
 
+/* A hook that hangs is ended, and named, before the job is. */
+static void limit_hooks(OciSpec *spec, uint64_t deadline_ms)
+{
+        OciHookList *const lists[] = { &spec->hooks.prestart, &spec->hooks.create_runtime,
+                                       &spec->hooks.create_container, &spec->hooks.start_container,
+                                       &spec->hooks.poststart };
+        uint64_t limit = deadline_ms * 5 / 6 / 1000;
+
+        for (size_t i = 0; i < array_len(lists); i++)
+                container_limit_hooks(lists[i], limit);
+}
+
 static int start_child(JobChild *jc, void *arg, Err *err)
 {
         const StartArg *a = arg;
@@ -137,6 +149,7 @@ static int start_child(JobChild *jc, void *arg, Err *err)
                 return err_set(err, ERR_INVALID,
                                "'%s/config.json': process.terminal differs from the request's tty",
                                c->bundle);
+        limit_hooks(spec, c->shim->deadline_ms);
         const OciNamespace *pid_ns = &spec->linux.namespaces[OCI_NS_PID];
         made.shares_pid = !pid_ns->present || pid_ns->path;
         /* of a cgroup that is there already; a new one counts from 0 */

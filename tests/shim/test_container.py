@@ -389,6 +389,49 @@ def test_creator_that_dies_leaves_nothing(make_pod):
     pod.shutdown()
 
 
+def processes_named(words):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as line:
+                if line.read().rstrip(b"\0").split(b"\0") == words:
+                    found.append(int(pid))
+        except OSError:
+            pass
+    return found
+
+
+HOOKS = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
+
+
+@pytest.mark.parametrize("kind", HOOKS)
+def test_hook_that_hangs(make_pod, kind):
+    """One without a timeout is ended with what it runs; the container can be deleted."""
+    pod = make_pod(deadline_ms=6000)
+    pod.sandbox()
+    pod.prepare("a")
+    asleep = [b"sleep", str(900000 + os.getpid()).encode()]
+    spec = pod.spec("a", ["sleep", "1000"])
+    script = " ".join(word.decode() for word in asleep) + " & wait"
+    spec["hooks"] = {kind: [{"path": "/bin/sh", "args": ["sh", "-c", script],
+                             "env": ["PATH=/usr/bin:/bin"]}]}
+    bundle = pod.bundle("a", spec)
+    try:
+        if kind == "poststop":
+            pod.client.start("a", bundle, log_path=pod.log_path("a"))
+        else:
+            with pytest.raises(ShimError, match=f"{kind} hook #0 '/bin/sh'.*its timeout of"):
+                pod.client.start("a", bundle, log_path=pod.log_path("a"))
+            assert pod.cgroup_pids("a") == set()
+        pod.client.delete("a")
+        wait_until(lambda: processes_named(asleep) == [], what="the end of what the hook ran")
+    finally:
+        for pid in processes_named(asleep):
+            os.kill(pid, signal.SIGKILL)
+    assert pod.cgroup_pids("a") == set()
+    pod.shutdown()
+
+
 def test_start_that_cannot_be_told_leaves_nothing(make_pod):
     """The init runs when its creator fails."""
     pod = make_pod(env={"TARE_FAULT": "shim.start.made=fail"})
