@@ -88,6 +88,10 @@ int adjust_linux(const Adjustment *a, const Nri__LinuxContainerAdjustment *with,
 int resources_claim(Owners *o, const char *container, const char *plugin,
                     const Nri__LinuxResources *r, Err *err);
 
+/* --- whole.c --- */
+/* Adds a plugin's adjustment to those of the plugins before it; *whole is NULL at first. */
+void whole_add(Nri__ContainerAdjustment **whole, const Nri__ContainerAdjustment *with);
+
 /* --- queue.c --- */
 typedef struct Applying Applying;
 
@@ -100,8 +104,8 @@ struct NriRequest {
         char at_index[3];
         uint64_t at_serial; /* who was asked last; 0: nobody */
         Owners owners;
-        StrBuf adjusted;          /* all adjustments, packed one after the other */
-        Nri__Container *original; /* before them */
+        Nri__ContainerAdjustment *adjusted; /* of all plugins; NULL: none */
+        Nri__Container *original;           /* before them */
         Nri__LinuxResources *resources;
         Nri__UpdateContainersRequest *others;
         char **cdi;

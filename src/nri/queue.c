@@ -25,7 +25,8 @@ static void request_free(NriRequest *q)
         if (q->state)
                 nri__synchronize_request__free_unpacked(q->state, NULL);
         owners_done(&q->owners);
-        strbuf_done(&q->adjusted);
+        if (q->adjusted)
+                nri__container_adjustment__free_unpacked(q->adjusted, NULL);
         strv_free(q->cdi);
         free(q);
 }

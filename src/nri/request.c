@@ -84,8 +84,7 @@ static void send_validate(NriRequest *q, Plugin *p, PluginDone done)
                 NRI__VALIDATE_CONTAINER_ADJUSTMENT_REQUEST__INIT;
         _cleanup_free_ Nri__PluginInstance *list = NULL;
         _cleanup_free_ Nri__PluginInstance **pointers = NULL;
-        Nri__ContainerAdjustment *adjust = nri__container_adjustment__unpack(
-                NULL, q->adjusted.len, (const uint8_t *)q->adjusted.data);
+        Nri__ContainerAdjustment nothing = NRI__CONTAINER_ADJUSTMENT__INIT;
 
         list = xnew_array(Nri__PluginInstance, q->nri->n_plugins);
         pointers = xnew_array(Nri__PluginInstance *, q->nri->n_plugins);
@@ -101,7 +100,7 @@ static void send_validate(NriRequest *q, Plugin *p, PluginDone done)
         }
         m.pod = q->ask.pod;
         m.container = q->original;
-        m.adjust = adjust;
+        m.adjust = q->adjusted ? q->adjusted : &nothing;
         m.owners = owners_message(&q->owners);
         if (q->others) {
                 m.update = q->others->update;
@@ -109,8 +108,6 @@ static void send_validate(NriRequest *q, Plugin *p, PluginDone done)
         }
         plugin_call(p, "ValidateContainerAdjustment", &m.base, done);
         nri__owning_plugins__free_unpacked(m.owners, NULL);
-        if (adjust)
-                nri__container_adjustment__free_unpacked(adjust, NULL);
 }
 
 void request_send(NriRequest *q, Plugin *p, PluginDone done)
@@ -212,11 +209,7 @@ static int take_create(NriRequest *q, const Plugin *p, const Nri__CreateContaine
         int r = 0;
 
         if (res->adjust) {
-                size_t len = nri__container_adjustment__get_packed_size(res->adjust);
-                strbuf_reserve(&q->adjusted, len + 1);
-                nri__container_adjustment__pack(res->adjust,
-                                                (uint8_t *)q->adjusted.data + q->adjusted.len);
-                q->adjusted.len += len;
+                whole_add(&q->adjusted, res->adjust);
                 r = adjust_spec(&a, res->adjust, err);
         }
         for (size_t i = 0; r == 0 && i < res->n_update; i++)

@@ -276,6 +276,28 @@ def test_a_validator(world):
     assert pod.shell("echo $X") == "1\n"
 
 
+def test_a_validator_sees_what_comes_of_it(world):
+    """Not what a later plugin has taken away."""
+    world.start("10-first", CreateContainer={"adjust": {
+        "args": ["false"], "env": [{"key": "X", "value": "1"}, {"key": "Y", "value": "1"}],
+        "mounts": [{"destination": "/given", "source": "/tmp", "type": "bind",
+                    "options": ["rbind"]}]}})
+    world.start("20-second", CreateContainer={"adjust": {
+        "args": ["", "sh", "-c", "echo $X$Y"], "env": [{"key": "-X"}, {"key": "X", "value": "2"}],
+        "mounts": [{"destination": "-/given"}]}})
+    validator = world.start("90-judge", validate={})
+    pod = world.node.run_pod()
+    assert pod.output(["true"]) == "21\n"
+    seen = validator.noted("ValidateContainerAdjustment")[0]
+    adjust, owners = seen["adjust"], next(iter(seen["owners"]["owners"].values()))
+    assert adjust["args"] == ["sh", "-c", "echo $X$Y"]
+    assert {"key": "X", "value": "2"} in adjust["env"] and {"key": "Y", "value": "1"} in adjust["env"]
+    assert {"key": "X", "value": "1"} not in adjust["env"]
+    assert [m["destination"] for m in adjust["mounts"]] == ["-/given"]
+    assert owners["simple"]["7"] == "20-second"  # arguments
+    assert owners["compound"]["6"]["owners"] == {"X": "20-second", "Y": "10-first"}
+
+
 def test_a_validator_is_asked_of_what_nobody_changes(world):
     """It may want a plugin to be there."""
     validator = world.start("90-judge", validate={}, Configure={
