@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attach.c - ADD and DEL of one interface, as tables of steps. Runs as tare-net.
  *
- *     ADD: loopback, bridge, veth, lease, addresses, port, gateway, masquerade, ports, tuning,
- *          bandwidth
- *     DEL: bandwidth, tuning, ports, veth, lease, masquerade, loopback
+ *     ADD: loopback, bridge, veth, lease, addresses, port, gateway, masquerade, ports, firewall,
+ *          tuning, bandwidth
+ *     DEL: bandwidth, tuning, firewall, ports, veth, lease, masquerade, loopback
  *
  * The process may die anywhere: every step of DEL looks for itself what is there. An ADD that fails
  * does the DEL at once and reports the failure. */
@@ -19,6 +19,7 @@
 #include <linux/magic.h>
 
 #include "base/fault.h"
+#include "bridge/firewall.h"
 #include "bridge/nat.h"
 
 /* --- where --- */
@@ -176,6 +177,27 @@ static int remove_ports(Attach *a, Err *err)
         return a->plan->n_ports > 0 ? nat_remove_ports(&n, err) : 0;
 }
 
+static int let_through(Attach *a, Err *err)
+{
+        return a->plan->firewall
+                       ? firewall_add(&a->filter, a->plan, a->leases, a->plan->n_sets, err)
+                       : 0;
+}
+
+/* Of the addresses that it has: those of its record may be another pod's by now. */
+static int stop_letting_through(Attach *a, Err *err)
+{
+        _cleanup_free_ Ip *given = NULL;
+        int n = a->plan->firewall
+                        ? lease_list(a->plan, a->call->container, a->call->ifname, &given, err)
+                        : 0;
+        int r = n < 0 ? n : 0;
+
+        for (int i = 0; i < n && r >= 0; i++)
+                r = firewall_remove(&a->filter, &given[i], err);
+        return r;
+}
+
 static int remove_veth(Attach *a, Err *err)
 {
         Link eth;
@@ -211,12 +233,14 @@ static const Step add_steps[] = {
         { "net.add.gateway", attach_gateway },
         { "net.add.masquerade", add_masquerade },
         { "net.add.ports", add_ports },
+        { "net.add.firewall", let_through },
         { "net.add.tuning", attach_tune },
         { "net.add.bandwidth", attach_shape },
 };
 static const Step del_steps[] = {
         { "net.del.bandwidth", attach_remove_shape },
         { "net.del.tuning", attach_forget_tuning },
+        { "net.del.firewall", stop_letting_through },
         { "net.del.ports", remove_ports },
         { "net.del.veth", remove_veth },
         { "net.del.lease", release_lease },

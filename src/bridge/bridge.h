@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bridge.h - the built-in network: what the reference CNI plugins loopback, bridge, host-local,
- * portmap, bandwidth and tuning do for a pod, in one process instead of a dozen, with the same
- * state: interfaces, addresses, routes, settings, packet filter rules, limits, leases, results.
- * Either can undo what the other did, so a node can change between them at any time.
+ * portmap, firewall, bandwidth and tuning do for a pod, in one process instead of a dozen, with the
+ * same state: interfaces, addresses, routes, settings, packet filter rules, limits, leases,
+ * results. Either can undo what the other did, so a node can change between them at any time.
  *
  * Two halves: the decision (bridge_check, pure but for a look at the programs) is made in tared;
  * the deed (bridge_run) is the program tare-net, one process an ADD or DEL, which dies with nothing

@@ -13,7 +13,8 @@
 #include "bridge/bridge.h"
 #include "bridge/plan.h"
 
-#define PROGRAM "xtables-nft-multi" /* what all names of the newer one lead to */
+#define SYSTEM_BUS "/run/dbus/system_bus_socket"
+#define PROGRAM    "xtables-nft-multi" /* what all names of the newer one lead to */
 
 static int check_program(const char *name, char *const *folders, Err *err)
 {
@@ -58,6 +59,7 @@ static int check_plugins(const Plan *plan, char *const *folders, Err *err)
                 { "loopback", plan->loopback },
                 { "tuning", plan->tuning.data_dir },
                 { "bandwidth", plan->bandwidth },
+                { "firewall", plan->firewall },
         };
         int r = 0;
 
@@ -88,6 +90,24 @@ static int check_settings(const PlanTuning *t, Err *err)
         return r < 0 ? err_wrap(err, r, "%s", ALLOW_FILE) : 0;
 }
 
+/* The plugin asks the system bus whether firewalld runs. That is sure not to without a bus, or
+ * without its program; in between, the plugin is to find out. */
+static int check_firewalld(const Plan *plan, char *const *folders, Err *err)
+{
+        if (!plan->may_be_firewalld ||
+            (!getenv("DBUS_SYSTEM_BUS_ADDRESS") && access(SYSTEM_BUS, F_OK) < 0))
+                return 0;
+        for (char *const *folder = folders; folder && *folder; folder++) {
+                _cleanup_free_ char *file = path_join(*folder, "firewalld");
+                if (access(file, F_OK) == 0)
+                        return err_set(err, ERR_UNSUPPORTED,
+                                       "plugin firewall: %s may be running (backend \"iptables\" "
+                                       "would say that it is not asked)",
+                                       file);
+        }
+        return 0;
+}
+
 int bridge_check(Json *document, char *const *bin_dirs, const char *path, Err *err)
 {
         _cleanup_(plan_freep) Plan *plan = NULL;
@@ -101,6 +121,8 @@ int bridge_check(Json *document, char *const *bin_dirs, const char *path, Err *e
         if (r < 0 || !plan_has_rules(plan))
                 return r;
         folders = strv_split(str_or(path, ""), ":");
-        r = check_program("iptables", folders, err);
+        r = check_firewalld(plan, folders, err);
+        if (r >= 0)
+                r = check_program("iptables", folders, err);
         return r < 0 ? r : check_program("ip6tables", folders, err);
 }

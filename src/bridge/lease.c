@@ -237,6 +237,47 @@ int lease_take(const Plan *p, const char *container, const char *ifname, Lease *
         return 0;
 }
 
+/* --- what is given --- */
+
+typedef struct Given {
+        Ip *items;
+        size_t n;
+} Given;
+
+static int see_given(void *data, int dir, const char *name)
+{
+        Given *g = data;
+        Ip ip;
+
+        (void)dir; /* the name says it all */
+        if (ip_parse(name, &ip) < 0)
+                return 0;
+        g->items = xrealloc(g->items, (g->n + 1) * sizeof(*g->items));
+        g->items[g->n++] = ip;
+        return 0;
+}
+
+int lease_list(const Plan *p, const char *container, const char *ifname, Ip **ret, Err *err)
+{
+        _cleanup_close_ int dir = -EBADF;
+        _cleanup_free_ char *path = NULL, *text = owner_text(container, ifname);
+        Given given = {};
+        Err e = {};
+        int r = open_folder(p, false, &dir, &path, &e);
+
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0)
+                return err_copy(err, &e);
+        r = each_file(dir, text, see_given, &given);
+        if (r < 0) {
+                free(given.items);
+                return err_sys(err, -r, "read leases in %s", path);
+        }
+        *ret = given.items;
+        return (int)given.n;
+}
+
 /* --- giving back --- */
 
 static int remove_file(void *data, int dir, const char *name)

@@ -19,6 +19,8 @@ typedef struct Lease {
 /* One address of each set, in an array of p->n_sets that the caller frees. Nothing is kept when it
  * fails. */
 int lease_take(const Plan *p, const char *container, const char *ifname, Lease **ret, Err *err);
+/* The addresses that the interface has, in an array that the caller frees; their number. */
+int lease_list(const Plan *p, const char *container, const char *ifname, Ip **ret, Err *err);
 /* All leases of the interface; none is fine. */
 int lease_release(const Plan *p, const char *container, const char *ifname, Err *err);
 

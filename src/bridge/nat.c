@@ -13,6 +13,7 @@
 #include "bridge/name.h"
 #include "bridge/rules.h"
 
+#define TABLE       "nat"
 #define PREROUTING  "PREROUTING"
 #define OUTPUT      "OUTPUT"
 #define POSTROUTING "POSTROUTING"
@@ -47,10 +48,10 @@ static int remove_chain(const Nat *n, RuleBatch *t, int family, const char *chai
                         const char *entry)
 {
         RuleHandles jumps = {};
-        int r = rules_has_chain(n->nl, family, chain);
+        int r = rules_has_chain(n->nl, TABLE, family, chain);
 
         if (r > 0)
-                r = rules_find_jumps(n->nl, family, entry, chain, &jumps) < 0 ? -EIO : 1;
+                r = rules_find_jumps(n->nl, TABLE, family, entry, chain, &jumps) < 0 ? -EIO : 1;
         if (r <= 0)
                 return r;
         for (size_t i = 0; i < jumps.n; i++)
@@ -69,7 +70,7 @@ static int remove_chains(const Nat *n, const char *prefix, const char *entry, co
         int r = 0;
 
         (void)chain_name(n, prefix, chain);
-        rules_begin(&t, 0);
+        rules_begin(&t, TABLE, 0);
         for (size_t i = 0; i < array_len(families) && r >= 0; i++)
                 r = remove_chain(n, &t, families[i], chain, entry);
         if (r < 0) {
@@ -147,12 +148,13 @@ int nat_add_masquerade(const Nat *n, const Lease *leases, size_t n_leases, Err *
         (void)chain_name(n, "CNI-", chain);
         for (size_t i = 0; i < array_len(families); i++) {
                 /* an ADD that nobody undid has left it */
-                r = rules_has_chain(n->nl, families[i], chain) > 0 ? nat_remove_masquerade(n, err)
-                                                                   : 0;
+                r = rules_has_chain(n->nl, TABLE, families[i], chain) > 0
+                            ? nat_remove_masquerade(n, err)
+                            : 0;
                 if (r < 0)
                         return r;
         }
-        rules_begin(&t, 0);
+        rules_begin(&t, TABLE, 0);
         for (size_t i = 0; i < n_leases; i++)
                 add_masquerade(&t, chain, comment, leases, i);
         return commit(n, &t, "add masquerading", err);
@@ -224,11 +226,11 @@ static const struct Shared {
 static int is_there(const Nat *n, int family, const struct Shared *s)
 {
         RuleHandles found = {};
-        int r = rules_has_chain(n->nl, family, s->chain);
+        int r = rules_has_chain(n->nl, TABLE, family, s->chain);
 
         if (r <= 0 || s->may_be_empty)
                 return r;
-        r = rules_find_jumps(n->nl, family, s->chain, str_or(s->jump, ""), &found);
+        r = rules_find_jumps(n->nl, TABLE, family, s->chain, str_or(s->jump, ""), &found);
         free(found.items);
         return r < 0 ? r : s->jump ? found.n > 0 : found.rules > 0;
 }
@@ -241,7 +243,7 @@ static int make_shared(const Nat *n, int family)
                 RuleBatch t;
                 uint32_t generation = 0;
                 r = rules_generation(n->nl, &generation);
-                rules_begin(&t, generation);
+                rules_begin(&t, TABLE, generation);
                 for (size_t k = 0; k < array_len(shared) && r >= 0; k++) {
                         if (shared[k].snat_only && !n->plan->snat)
                                 continue;
@@ -326,7 +328,7 @@ int nat_add_ports(const Nat *n, const IpNet *address, Err *err)
         if (strlen(comment) > COMMENT_MAX)
                 return err_set(err, ERR_TOO_LARGE, TOO_LONG);
         (void)chain_name(n, "CNI-DN-", chain);
-        if (rules_has_chain(n->nl, family, chain) > 0) {
+        if (rules_has_chain(n->nl, TABLE, family, chain) > 0) {
                 r = nat_remove_ports(n, err);
                 if (r < 0)
                         return r;
@@ -335,7 +337,7 @@ int nat_add_ports(const Nat *n, const IpNet *address, Err *err)
         if (r < 0)
                 return err_sys(err, -r, "packet filter: make the chains of host ports");
         (void)fault_point("net.ports.shared"); /* a place to die at */
-        rules_begin(&t, 0);
+        rules_begin(&t, TABLE, 0);
         rules_add_chain(&t, family, chain);
         for (size_t i = 0; i < n->plan->n_ports; i++)
                 add_port(n, &t, chain, &n->plan->ports[i], address);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plan-chained.c - the plugins tuning and bandwidth, as plan.c reads the others. Pure. */
+/* plan-chained.c - the plugins tuning, bandwidth and firewall, as plan.c reads the others. Pure. */
 #include <ctype.h>
 
 #include "base/path.h"
 #include "bridge/plan-keys.h"
 
 #define TUNING_FOLDER "/run/cni/tuning"
+#define ADMIN_CHAIN   "CNI-ADMIN"
+#define CHAIN_LEN_MAX 28
 #define MTU_MAX       65535
 #define QUEUE_MAX     INT32_MAX
 
@@ -236,4 +238,70 @@ int plan_read_bandwidth(Plan *p, Json *plugin, const char *path, Err *err)
                 if (json_object_object_get_ex(plugin, own[i], NULL))
                         return read_rates(p, plugin, path, err);
         return r < 0 ? r : read_rate_config(p, plugin, "runtimeConfig", path, err);
+}
+
+/* --- firewall --- */
+
+static int read_backend(Plan *p, Json *object, const char *key, const char *path, Err *err)
+{
+        _cleanup_free_ char *backend = NULL;
+        int r = json_get_str(object, key, path, &backend, err);
+
+        if (r < 0)
+                return r;
+        p->may_be_firewalld = str_empty(backend);
+        if (!str_empty(backend) && !str_eq(backend, "iptables"))
+                return err_set(err, ERR_UNSUPPORTED, "%s.%s %s is not done by it", path, key,
+                               backend);
+        return 0;
+}
+
+static int read_admin_chain(Plan *p, Json *object, const char *key, const char *path, Err *err)
+{
+        int r = json_get_str(object, key, path, &p->admin_chain, err);
+
+        if (r < 0 || str_empty(p->admin_chain))
+                return r;
+        for (const char *c = p->admin_chain; *c; c++)
+                if (!isalnum((unsigned char)*c) && !(c > p->admin_chain && strchr("-_", *c)))
+                        r = -EINVAL;
+        if (r < 0 || strlen(p->admin_chain) > CHAIN_LEN_MAX ||
+            str_eq(p->admin_chain, "CNI-FORWARD") || str_eq(p->admin_chain, "FORWARD"))
+                return err_set(err, ERR_UNSUPPORTED, "%s.%s: \"%s\" is no name of a chain", path,
+                               key, p->admin_chain);
+        return 0;
+}
+
+static int read_policy(Plan *p, Json *object, const char *key, const char *path, Err *err)
+{
+        _cleanup_free_ char *policy = NULL;
+        int r = json_get_str(object, key, path, &policy, err);
+
+        if (r >= 0 && !str_empty(policy) && !str_eq(policy, "open"))
+                return err_set(err, ERR_UNSUPPORTED, "%s.%s %s is not done by it", path, key,
+                               policy);
+        return r;
+}
+
+int plan_read_firewall(Plan *p, Json *plugin, const char *path, Err *err)
+{
+        static const Key keys[] = {
+                { "type", NULL },
+                { "capabilities", NULL },
+                { "runtimeConfig", plan_read_other_config },
+                { "cniVersion", NULL },
+                { "name", NULL },
+                { "backend", read_backend },
+                { "iptablesAdminChainName", read_admin_chain },
+                { "ingressPolicy", read_policy },
+                {},
+        };
+
+        if (str_skip_prefix(p->version, "0.3."))
+                return err_set(err, ERR_UNSUPPORTED, "%s is not for version %s", path, p->version);
+        p->firewall = p->may_be_firewalld = true;
+        int r = plan_read_keys(p, plugin, path, keys, err);
+        if (r >= 0 && str_empty(p->admin_chain))
+                str_assign(&p->admin_chain, ADMIN_CHAIN);
+        return r;
 }

@@ -19,6 +19,7 @@ int plan_read_other_config(Plan *p, Json *object, const char *key, const char *p
 
 /* plan-chained.c: plugins that change what bridge has made. */
 int plan_read_tuning(Plan *p, Json *plugin, const char *path, Err *err);
+int plan_read_firewall(Plan *p, Json *plugin, const char *path, Err *err);
 int plan_read_bandwidth(Plan *p, Json *plugin, const char *path, Err *err);
 
 #endif

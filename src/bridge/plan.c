@@ -36,13 +36,14 @@ void plan_free(Plan *p)
         }
         free(p->tuning.settings);
         free(p->tuning.mac_text);
+        free(p->admin_chain);
         free(p->tuning.data_dir);
         free(p);
 }
 
 bool plan_has_rules(const Plan *p)
 {
-        return p->masquerade || p->portmap;
+        return p->masquerade || p->portmap || p->firewall;
 }
 
 bool plan_tunes_link(const Plan *p)
@@ -398,7 +399,7 @@ static const struct Plugin {
 } plugins[] = {
         { "loopback", false, read_loopback },       { "bridge", false, read_bridge },
         { "portmap", true, read_portmap },          { "tuning", true, plan_read_tuning },
-        { "bandwidth", true, plan_read_bandwidth },
+        { "bandwidth", true, plan_read_bandwidth }, { "firewall", true, plan_read_firewall },
 };
 
 static int read_plugin(Plan *p, Json *plugin, size_t index, unsigned *seen, Err *err)

@@ -80,6 +80,10 @@ typedef struct Plan {
 
         PlanTuning tuning;
 
+        bool firewall;
+        bool may_be_firewalld; /* where that is running, it is asked, and not iptables */
+        char *admin_chain;
+
         bool bandwidth; /* the plugin is there, with or without limits */
         PlanRate to_pod, from_pod;
 } Plan;

@@ -10,6 +10,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/xt_addrtype.h>
 #include <linux/netfilter/xt_comment.h>
+#include <linux/netfilter/xt_conntrack.h>
 #include <linux/netfilter/xt_mark.h>
 #include <linux/netfilter/xt_multiport.h>
 #include <linux/netlink.h>
@@ -18,16 +19,14 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#define TABLE      "nat"
-#define LIST_TRIES 1000 /* while others change the rules */
 /* Parameters of a match or target are padded to this. */
 #define PADDED(n) (((n) + 7) & ~(size_t)7)
 
-enum { SOURCE_4 = 12, DESTINATION_4 = 16, SOURCE_6 = 8, DESTINATION_6 = 24, DESTINATION_PORT = 2 };
+enum { DESTINATION_PORT = 2 };
 
 /* --- transactions --- */
 
-static size_t begin_message(StrBuf *b, uint16_t type, uint16_t flags, int family, uint16_t subject)
+size_t rules_begin_message(StrBuf *b, uint16_t type, uint16_t flags, int family, uint16_t subject)
 {
         struct nfgenmsg head = { .nfgen_family = (uint8_t)family,
                                  .version = NFNETLINK_V0,
@@ -39,15 +38,16 @@ static size_t begin_message(StrBuf *b, uint16_t type, uint16_t flags, int family
 static size_t begin(RuleBatch *t, uint16_t type, uint16_t flags, int family)
 {
         t->empty = false;
-        t->last = begin_message(&t->b, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags, family,
-                                0);
+        t->last = rules_begin_message(&t->b, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags,
+                                      family, 0);
         return t->last;
 }
 
-void rules_begin(RuleBatch *t, uint32_t generation)
+void rules_begin(RuleBatch *t, const char *table, uint32_t generation)
 {
-        *t = (RuleBatch){ .empty = true };
-        size_t m = begin_message(&t->b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+        *t = (RuleBatch){ .table = table, .empty = true };
+        size_t m = rules_begin_message(&t->b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC,
+                                       NFNL_SUBSYS_NFTABLES);
         if (generation)
                 netlink_put_be32(&t->b, NFNL_BATCH_GENID, generation);
         netlink_end(&t->b, m);
@@ -68,8 +68,8 @@ int rules_commit(RuleBatch *t, Netlink *nl)
                 memcpy(&head, t->b.data + t->last, sizeof(head));
                 head.nlmsg_flags |= NLM_F_ACK;
                 memcpy(t->b.data + t->last, &head, sizeof(head));
-                netlink_end(&t->b, begin_message(&t->b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC,
-                                                 NFNL_SUBSYS_NFTABLES));
+                netlink_end(&t->b, rules_begin_message(&t->b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC,
+                                                       NFNL_SUBSYS_NFTABLES));
                 r = netlink_talk(nl, &t->b, NULL, NULL);
         }
         rules_done(t);
@@ -82,7 +82,7 @@ static void add_table(RuleBatch *t, int family)
 {
         size_t m = begin(t, NFT_MSG_NEWTABLE, NLM_F_CREATE, family);
 
-        netlink_put_str(&t->b, NFTA_TABLE_NAME, TABLE);
+        netlink_put_str(&t->b, NFTA_TABLE_NAME, t->table);
         netlink_put_be32(&t->b, NFTA_TABLE_FLAGS, 0);
         netlink_end(&t->b, m);
 }
@@ -90,27 +90,28 @@ static void add_table(RuleBatch *t, int family)
 void rules_add_base(RuleBatch *t, int family, const char *chain)
 {
         static const struct {
-                const char *name;
+                const char *table, *name;
                 uint32_t hook;
                 int32_t priority;
         } bases[] = {
-                { "PREROUTING", NF_INET_PRE_ROUTING, -100 },
-                { "OUTPUT", NF_INET_LOCAL_OUT, -100 },
-                { "POSTROUTING", NF_INET_POST_ROUTING, 100 },
+                { "nat", "PREROUTING", NF_INET_PRE_ROUTING, -100 },
+                { "nat", "OUTPUT", NF_INET_LOCAL_OUT, -100 },
+                { "nat", "POSTROUTING", NF_INET_POST_ROUTING, 100 },
+                { "filter", "FORWARD", NF_INET_FORWARD, 0 },
         };
 
         add_table(t, family);
         for (size_t i = 0; i < array_len(bases); i++) {
-                if (!str_eq(bases[i].name, chain))
+                if (!str_eq(bases[i].table, t->table) || !str_eq(bases[i].name, chain))
                         continue;
                 size_t m = begin(t, NFT_MSG_NEWCHAIN, NLM_F_CREATE, family);
-                netlink_put_str(&t->b, NFTA_CHAIN_TABLE, TABLE);
+                netlink_put_str(&t->b, NFTA_CHAIN_TABLE, t->table);
                 netlink_put_str(&t->b, NFTA_CHAIN_NAME, chain);
                 size_t hook = netlink_nest(&t->b, NFTA_CHAIN_HOOK);
                 netlink_put_be32(&t->b, NFTA_HOOK_HOOKNUM, bases[i].hook);
                 netlink_put_be32(&t->b, NFTA_HOOK_PRIORITY, (uint32_t)bases[i].priority);
                 netlink_nest_end(&t->b, hook);
-                netlink_put_str(&t->b, NFTA_CHAIN_TYPE, "nat");
+                netlink_put_str(&t->b, NFTA_CHAIN_TYPE, t->table); /* so it happens to be */
                 netlink_end(&t->b, m);
         }
 }
@@ -119,7 +120,7 @@ void rules_add_chain(RuleBatch *t, int family, const char *chain)
 {
         add_table(t, family);
         size_t m = begin(t, NFT_MSG_NEWCHAIN, NLM_F_CREATE, family);
-        netlink_put_str(&t->b, NFTA_CHAIN_TABLE, TABLE);
+        netlink_put_str(&t->b, NFTA_CHAIN_TABLE, t->table);
         netlink_put_str(&t->b, NFTA_CHAIN_NAME, chain);
         netlink_end(&t->b, m);
 }
@@ -128,7 +129,7 @@ void rules_delete_chain(RuleBatch *t, int family, const char *chain)
 {
         size_t m = begin(t, NFT_MSG_DELCHAIN, 0, family);
 
-        netlink_put_str(&t->b, NFTA_CHAIN_TABLE, TABLE);
+        netlink_put_str(&t->b, NFTA_CHAIN_TABLE, t->table);
         netlink_put_str(&t->b, NFTA_CHAIN_NAME, chain);
         netlink_end(&t->b, m);
 }
@@ -137,7 +138,7 @@ static void delete_rules(RuleBatch *t, int family, const char *chain, const uint
 {
         size_t m = begin(t, NFT_MSG_DELRULE, 0, family);
 
-        netlink_put_str(&t->b, NFTA_RULE_TABLE, TABLE);
+        netlink_put_str(&t->b, NFTA_RULE_TABLE, t->table);
         netlink_put_str(&t->b, NFTA_RULE_CHAIN, chain);
         if (handle) {
                 uint64_t wire = htobe64(*handle);
@@ -165,7 +166,7 @@ void rules_open(RuleBatch *t, int family, const char *chain, RulePlace place, ui
         t->family = family;
         t->rule = begin(t, NFT_MSG_NEWRULE,
                         (uint16_t)(NLM_F_CREATE | (place == RULE_LAST ? NLM_F_APPEND : 0)), family);
-        netlink_put_str(&t->b, NFTA_RULE_TABLE, TABLE);
+        netlink_put_str(&t->b, NFTA_RULE_TABLE, t->table);
         netlink_put_str(&t->b, NFTA_RULE_CHAIN, chain);
         if (protocol) { /* matches of iptables ask for it */
                 size_t compat = netlink_nest(&t->b, NFTA_RULE_COMPAT);
@@ -323,12 +324,13 @@ static void match_address(RuleBatch *t, uint32_t offset, const IpNet *net, bool 
 
 void rules_match_source(RuleBatch *t, const IpNet *net)
 {
-        match_address(t, t->family == AF_INET6 ? SOURCE_6 : SOURCE_4, net, false);
+        match_address(t, t->family == AF_INET6 ? RULES_SOURCE_6 : RULES_SOURCE_4, net, false);
 }
 
 void rules_match_destination(RuleBatch *t, const IpNet *net, bool negated)
 {
-        match_address(t, t->family == AF_INET6 ? DESTINATION_6 : DESTINATION_4, net, negated);
+        match_address(t, t->family == AF_INET6 ? RULES_DESTINATION_6 : RULES_DESTINATION_4, net,
+                      negated);
 }
 
 void rules_match_protocol(RuleBatch *t, uint8_t protocol)
@@ -359,6 +361,14 @@ void rules_match_local(RuleBatch *t)
         struct xt_addrtype_info_v1 info = { .dest = XT_ADDRTYPE_LOCAL };
 
         add_match(t, "addrtype", 1, &info, PADDED(sizeof(info)));
+}
+
+void rules_match_answers(RuleBatch *t)
+{
+        struct xt_conntrack_mtinfo3 info = { .match_flags = XT_CONNTRACK_STATE,
+                                             .state_mask = RULES_ANSWERS };
+
+        add_match(t, "conntrack", 3, &info, PADDED(sizeof(info)));
 }
 
 void rules_match_mark(RuleBatch *t, uint32_t mark)
@@ -419,126 +429,4 @@ void rules_end_dnat(RuleBatch *t, const Ip *to, uint16_t port)
         range.min_proto.all = range.max_proto.all = htons(port);
         memcpy(info, &range, sizeof(range));
         end_target(t, "DNAT", 2, info, sizeof(info));
-}
-
-/* --- what is there --- */
-
-static int see_generation(void *data, uint16_t type, const void *body, size_t n)
-{
-        uint32_t wire;
-        NetlinkAttr a;
-
-        (void)type; /* there is one only */
-        if (n < sizeof(struct nfgenmsg))
-                return -EBADMSG;
-        if (netlink_find((const char *)body + sizeof(struct nfgenmsg), n - sizeof(struct nfgenmsg),
-                         NFTA_GEN_ID, &a) &&
-            netlink_attr_u32(&a, &wire))
-                *(uint32_t *)data = ntohl(wire);
-        return 0;
-}
-
-int rules_generation(Netlink *nl, uint32_t *ret)
-{
-        _cleanup_strbuf_ StrBuf b = {};
-
-        *ret = 0;
-        netlink_end(&b, begin_message(&b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, NLM_F_ACK,
-                                      AF_UNSPEC, 0));
-        return netlink_talk(nl, &b, see_generation, ret);
-}
-
-int rules_has_chain(Netlink *nl, int family, const char *chain)
-{
-        _cleanup_strbuf_ StrBuf b = {};
-        size_t m = begin_message(&b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN, NLM_F_ACK,
-                                 family, 0);
-
-        netlink_put_str(&b, NFTA_CHAIN_TABLE, TABLE);
-        netlink_put_str(&b, NFTA_CHAIN_NAME, chain);
-        netlink_end(&b, m);
-        int r = netlink_talk(nl, &b, NULL, NULL);
-        return r == -ENOENT ? 0 : r < 0 ? r : 1;
-}
-
-typedef struct Search {
-        const char *target;
-        RuleHandles *found;
-} Search;
-
-static bool find_path(const NetlinkAttr *a, const uint16_t *types, size_t n, NetlinkAttr *ret)
-{
-        *ret = *a;
-        for (size_t i = 0; i < n; i++)
-                if (!netlink_find(ret->data, ret->len, types[i], ret))
-                        return false;
-        return true;
-}
-
-static bool jumps_to(const NetlinkAttr *expressions, const char *target)
-{
-        static const uint16_t path[] = { NFTA_EXPR_DATA, NFTA_IMMEDIATE_DATA, NFTA_DATA_VERDICT,
-                                         NFTA_VERDICT_CHAIN };
-        NetlinkAttr element, name, chain;
-
-        for (size_t at = 0; netlink_next(expressions->data, expressions->len, &at, &element);)
-                if (netlink_find(element.data, element.len, NFTA_EXPR_NAME, &name) &&
-                    name.len == sizeof("immediate") &&
-                    memcmp(name.data, "immediate", name.len) == 0 &&
-                    find_path(&element, path, array_len(path), &chain) &&
-                    chain.len == strlen(target) + 1 && memcmp(chain.data, target, chain.len) == 0)
-                        return true;
-        return false;
-}
-
-static int see_rule(void *data, uint16_t type, const void *body, size_t n)
-{
-        Search *s = data;
-        RuleHandles *found = s->found;
-        NetlinkAttr expressions, handle;
-        uint64_t wire;
-
-        if (type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE) || n < sizeof(struct nfgenmsg))
-                return 0;
-        const char *p = (const char *)body + sizeof(struct nfgenmsg);
-        n -= sizeof(struct nfgenmsg);
-        found->rules++;
-        if (!netlink_find(p, n, NFTA_RULE_EXPRESSIONS, &expressions) ||
-            !netlink_find(p, n, NFTA_RULE_HANDLE, &handle) || handle.len != sizeof(wire) ||
-            !jumps_to(&expressions, s->target))
-                return 0;
-        memcpy(&wire, handle.data, sizeof(wire));
-        found->items = xrealloc(found->items, (found->n + 1) * sizeof(*found->items));
-        found->items[found->n++] = be64toh(wire);
-        return 0;
-}
-
-static int find_jumps(Netlink *nl, int family, const char *chain, const char *target,
-                      RuleHandles *ret)
-{
-        _cleanup_strbuf_ StrBuf b = {};
-        Search s = { .target = target, .found = ret };
-        size_t m = begin_message(&b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE, NLM_F_DUMP,
-                                 family, 0);
-
-        *ret = (RuleHandles){};
-        netlink_put_str(&b, NFTA_RULE_TABLE, TABLE);
-        netlink_put_str(&b, NFTA_RULE_CHAIN, chain);
-        netlink_end(&b, m);
-        int r = netlink_talk(nl, &b, see_rule, &s);
-        if (r < 0) {
-                free(ret->items);
-                *ret = (RuleHandles){};
-        }
-        return r == -ENOENT ? 0 : r;
-}
-
-int rules_find_jumps(Netlink *nl, int family, const char *chain, const char *target,
-                     RuleHandles *ret)
-{
-        int r = -EINTR;
-
-        for (int i = 0; i < LIST_TRIES && r == -EINTR; i++)
-                r = find_jumps(nl, family, chain, target, ret);
-        return r;
 }

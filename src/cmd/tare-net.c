@@ -12,8 +12,8 @@
 static const char help[] =
         "Usage: CNI_COMMAND=ADD|DEL CNI_CONTAINERID=.. CNI_NETNS=.. CNI_IFNAME=.. tare-net <REQUEST\n"
         "\n"
-        "Does in one process what the CNI plugins loopback, bridge, host-local, portmap, bandwidth\n"
-        "and tuning do.\n"
+        "Does in one process what the CNI plugins loopback, bridge, host-local, portmap, firewall,\n"
+        "bandwidth and tuning do.\n"
         "tared starts it, with a network configuration whole as its request.\n"
         "  --help  this text        --version  the version\n";
 

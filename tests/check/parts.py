@@ -32,7 +32,7 @@ SANITIZERS = {
 }
 SEED = os.environ.get("TARE_SEED") or str(time.time_ns() % 1000000)  # of all that draws
 # Folders whose tests share nothing; elsewhere those of a file share what is slow to make.
-APART = ("fault", "streams")
+APART = ("fault", "network", "streams")
 # also run against the sanitizer build
 BEHAVIOUR = ("wire", "stream", "runtime", "shim", "image", "registry", "network", "cri")
 
@@ -312,7 +312,7 @@ TABLE = [
     behaviour("shim", 42, "the pod supervisor by its protocol"),
     behaviour("image", 38, "the image worker"),
     behaviour("registry", 28, "the registry client"),
-    behaviour("network", 45, "CNI"),
+    behaviour("network", 50, "CNI"),
     behaviour("cri", 155, "the daemon as its clients see it"),
     behaviour("stream", 15, "the stream worker by itself"),
     behaviour("handlers", 45, "pods by runc, crun and gVisor"),
