@@ -5,25 +5,15 @@
  * One table: name, help, labels and where the number is from. All have the labels pod, namespace,
  * container, id and image, then those of their own; a metric of a pod has no container and no
  * image. What this kernel does not count (pressure, huge pages) is left out. */
-#include <limits.h>
-#include <stdio.h>
-#include <sys/statvfs.h>
-#include <sys/sysmacros.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/path.h"
 #include "cri/cri-internal.h"
 
 #define BASE_LABELS  5
-#define DEVICES_KEPT 64
 #define EXTRA_LABELS 5 /* the most that a metric has, with room for the NULL */
 #define NS           NS_PER_S
 
 typedef Runtime__V1__Metric Metric;
-
-typedef enum FsNumber { FS_INODES_FREE, FS_INODES, FS_BYTES, _FS_MAX } FsNumber;
 
 /* What the metrics of one object are made from. */
 typedef struct Build {
@@ -34,9 +24,8 @@ typedef struct Build {
         const Sample *s;
         EngineUsage usage;
         const Runtime__V1__LinuxContainerResources *resources; /* may be NULL */
-        struct Devices *devices;
-        const char *fs_device; /* of the layers */
-        uint64_t fs[_FS_MAX];
+        const Sample *fs; /* of the layers' file system; NULL: not known, or it hangs */
+        const char *fs_device;
         char *base[BASE_LABELS];
         Metric **metrics;
         size_t n_metrics;
@@ -182,42 +171,6 @@ static void reservation(Build *b, const Row *row)
 
 /* --- devices --- */
 
-/* Names that this answer has looked up: each container has the same few. */
-typedef struct Device {
-        unsigned major, minor;
-        char *name;
-} Device;
-typedef struct Devices {
-        Device items[DEVICES_KEPT];
-        size_t n;
-} Devices;
-
-/* "/dev/sda1", or "0:45" of a file system without a device. */
-static char *look_up_device(Arena *a, unsigned maj, unsigned min)
-{
-        char link[PATH_MAX];
-        char *path = arena_printf(a, "/sys/dev/block/%u:%u", maj, min);
-        ssize_t n = readlink(path, link, sizeof(link) - 1);
-
-        if (n <= 0)
-                return arena_printf(a, "%u:%u", maj, min);
-        link[n] = 0;
-        return arena_printf(a, "/dev/%s", path_basename(link));
-}
-
-static char *device_name(Build *b, unsigned maj, unsigned min)
-{
-        Devices *d = b->devices;
-
-        for (size_t i = 0; i < d->n; i++)
-                if (d->items[i].major == maj && d->items[i].minor == min)
-                        return d->items[i].name;
-        char *name = look_up_device(b->a, maj, min);
-        if (d->n < DEVICES_KEPT)
-                d->items[d->n++] = (Device){ maj, min, name };
-        return name;
-}
-
 /* Without any traffic: zero, of the device that the layers are on. */
 static void disk_member(Build *b, const Row *row)
 {
@@ -225,10 +178,10 @@ static void disk_member(Build *b, const Row *row)
         char *device = (char *)b->fs_device;
 
         for (uint32_t i = 0; i < b->s->n_disks; i++) {
-                char *name = device_name(b, disks[i].major, disks[i].minor);
+                char *name = arena_printf(b->a, "%s", disks[i].name);
                 add(b, row, number_at(&disks[i], row), &name);
         }
-        if (b->s->n_disks == 0)
+        if (b->s->n_disks == 0 && b->fs)
                 add(b, row, 0, &device);
 }
 
@@ -238,14 +191,14 @@ static void disk_operations(Build *b, const Row *row)
         char *none[] = { (char *)b->fs_device, (char *)"0", (char *)"0", (char *)"Read" };
 
         for (uint32_t i = 0; i < b->s->n_disks; i++) {
-                char *labels[] = { device_name(b, disks[i].major, disks[i].minor),
+                char *labels[] = { arena_printf(b->a, "%s", disks[i].name),
                                    arena_printf(b->a, "%u", disks[i].major),
                                    arena_printf(b->a, "%u", disks[i].minor), (char *)"Read" };
                 add(b, row, disks[i].read_bytes, labels);
                 labels[3] = (char *)"Write";
                 add(b, row, disks[i].write_bytes, labels);
         }
-        if (b->s->n_disks == 0)
+        if (b->s->n_disks == 0 && b->fs)
                 add(b, row, 0, none);
 }
 
@@ -253,29 +206,22 @@ static void layer_bytes(Build *b, const Row *row)
 {
         char *device = (char *)b->fs_device;
 
-        add(b, row, b->usage.layer_bytes, &device);
+        if (b->fs)
+                add(b, row, b->usage.layer_bytes, &device);
 }
 
 static void file_system(Build *b, const Row *row)
 {
         char *device = (char *)b->fs_device;
 
-        add(b, row, b->fs[row->offset], &device);
+        if (b->fs)
+                add(b, row, number_at(b->fs, row), &device);
 }
 
-/* The file system is the one that tared keeps its own state on: it is there. */
 static void look_at_fs(Build *b)
 {
-        struct statvfs fs = {};
-        struct stat st = {};
-
-        if (stat(engine_layers_folder(b->engine), &st) == 0 &&
-            statvfs(engine_layers_folder(b->engine), &fs) == 0) {
-                b->fs[FS_INODES_FREE] = fs.f_ffree;
-                b->fs[FS_INODES] = fs.f_files;
-                b->fs[FS_BYTES] = (uint64_t)fs.f_blocks * fs.f_frsize;
-        }
-        b->fs_device = device_name(b, major(st.st_dev), minor(st.st_dev));
+        b->fs = engine_layers_fs(b->engine);
+        b->fs_device = b->fs && b->fs->n_disks > 0 ? sample_disks(b->fs)[0].name : "";
 }
 
 static void huge_pages(Build *b, const Row *row)
@@ -318,8 +264,8 @@ static void link_member(Build *b, const Row *row)
         }
 #define FS(name_, help_, number_)                                                                  \
         {                                                                                          \
-                .name = (name_), .help = (help_), .emit = file_system, .offset = (number_),        \
-                .labels = {                                                                        \
+                .name = (name_), .help = (help_), .emit = file_system,                             \
+                .offset = offsetof(Sample, number_), .labels = {                                   \
                         "device"                                                                   \
                 }                                                                                  \
         }
@@ -345,9 +291,9 @@ static const Row container_rows[] = {
                 cpu_user_ns, NS),
         GAUGE("container_file_descriptors", "Open file descriptors.", process_member, Sample,
               descriptors, 0),
-        FS("container_fs_inodes_free", "Free inodes of the layers' file system.", FS_INODES_FREE),
-        FS("container_fs_inodes_total", "Inodes of the layers' file system.", FS_INODES),
-        FS("container_fs_limit_bytes", "Size of the layers' file system.", FS_BYTES),
+        FS("container_fs_inodes_free", "Free inodes of the layers' file system.", fs_inodes_free),
+        FS("container_fs_inodes_total", "Inodes of the layers' file system.", fs_inodes),
+        FS("container_fs_limit_bytes", "Size of the layers' file system.", fs_bytes),
         COUNTER("container_fs_reads_bytes_total", "Bytes read.", disk_member, SampleDisk,
                 read_bytes, 0, "device"),
         COUNTER("container_fs_reads_total", "Reads.", disk_member, SampleDisk, reads, 0, "device"),
@@ -512,8 +458,7 @@ static Runtime__V1__PodSandboxMetrics *pod_metrics(Build b, const Pod *p)
 
 static void fill_pods(Arena *a, Engine *e, Runtime__V1__ListPodSandboxMetricsResponse *r)
 {
-        Devices devices = {};
-        Build b = { .a = a, .engine = e, .devices = &devices };
+        Build b = { .a = a, .engine = e };
         const Pod *p;
 
         look_at_fs(&b);

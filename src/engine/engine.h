@@ -76,6 +76,8 @@ void engine_container_usage(Engine *e, const Container *c, EngineUsage *ret);
 /* sum: room for the answer of a pod without a cgroup of its own. */
 void engine_pod_usage(Engine *e, const Pod *p, Sample *sum, EngineUsage *ret);
 const char *engine_layers_folder(const Engine *e); /* the file system of layers */
+/* Its size and its device; NULL: it has not been sampled, or hangs since it was asked for. */
+const Sample *engine_layers_fs(const Engine *e);
 void engine_fs_usage(Engine *e, FsUsage *ret);
 /* *ret is filled with heap data: tare__v1__list_operations_response__free_unpacked(). pod NULL:
  * all. */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
@@ -14,6 +15,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -54,6 +59,36 @@ static void sample_network(const char *netns, SampleDraft *d)
         d->s.n_links = n > 0 ? (uint32_t)n : 0;
 }
 
+static void sample_fs(const char *folder, SampleDraft *d)
+{
+        struct statvfs fs;
+        struct stat st;
+
+        if (stat(folder, &st) < 0 || statvfs(folder, &fs) < 0) {
+                d->s.error = errno;
+                return;
+        }
+        d->s.fs_bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
+        d->s.fs_inodes = fs.f_files;
+        d->s.fs_inodes_free = fs.f_ffree;
+        d->s.n_disks = 1;
+        d->disks[0] = (SampleDisk){ .major = major(st.st_dev), .minor = minor(st.st_dev) };
+}
+
+static void name_disk(SampleDisk *disk)
+{
+        char path[64], link[PATH_MAX];
+
+        snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", disk->major, disk->minor);
+        ssize_t n = readlink(path, link, sizeof(link) - 1);
+        if (n > 0) {
+                link[n] = 0;
+                snprintf(disk->name, sizeof(disk->name), "/dev/%.34s", path_basename(link));
+        } else {
+                snprintf(disk->name, sizeof(disk->name), "%u:%u", disk->major, disk->minor);
+        }
+}
+
 static void take(const SamplerRequest *q, SampleDraft *d)
 {
         _cleanup_free_ char *point = NULL;
@@ -68,6 +103,10 @@ static void take(const SamplerRequest *q, SampleDraft *d)
                 sample_cgroup(q->cgroup, q->want & SAMPLE_PROCESSES, d);
         if (q->want & SAMPLE_NETWORK)
                 sample_network(q->netns, d);
+        if (q->want & SAMPLE_FS)
+                sample_fs(q->folder, d);
+        for (uint32_t i = 0; i < d->s.n_disks; i++)
+                name_disk(&d->disks[i]);
         d->s.timestamp = clock_real_ns();
         d->s.mono_ns = clock_mono_ns();
         d->s.took_ns = d->s.mono_ns - start;

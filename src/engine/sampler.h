@@ -22,12 +22,17 @@ typedef enum SamplerWant {
         SAMPLE_CGROUP = 1,
         SAMPLE_NETWORK = 2,   /* of netns */
         SAMPLE_PROCESSES = 4, /* what only a look at each process tells; dear */
+        SAMPLE_FS = 8,        /* of the file system that `folder` is on */
 } SamplerWant;
 
 typedef struct SamplerRequest {
         uint64_t token; /* comes back */
         uint32_t want;
-        char cgroup[SAMPLER_PATH_MAX], netns[SAMPLER_PATH_MAX];
+        union {
+                char cgroup[SAMPLER_PATH_MAX];
+                char folder[SAMPLER_PATH_MAX]; /* SAMPLE_FS alone */
+        };
+        char netns[SAMPLER_PATH_MAX];
 } SamplerRequest;
 
 typedef struct SamplePsi {
@@ -38,6 +43,7 @@ typedef enum SamplePsiKind { PSI_CPU, PSI_MEMORY, PSI_IO, _PSI_MAX } SamplePsiKi
 
 typedef struct SampleDisk {
         uint32_t major, minor;
+        char name[40]; /* "/dev/sda1", or "0:45" of a file system without a device */
         uint64_t read_bytes, write_bytes, reads, writes;
 } SampleDisk;
 
@@ -64,7 +70,8 @@ typedef struct Sample {
         uint64_t pids, pids_max;
         SamplePsi some[_PSI_MAX], full[_PSI_MAX];
         uint64_t processes, nofile_soft;
-        uint64_t descriptors, sockets, threads; /* UINT64_MAX: to count them takes too long */
+        uint64_t descriptors, sockets, threads;       /* UINT64_MAX: to count them takes too long */
+        uint64_t fs_bytes, fs_inodes, fs_inodes_free; /* its device is the only one of the disks */
         uint32_t n_disks, n_pages, n_links;
 } Sample;
 

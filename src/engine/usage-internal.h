@@ -21,6 +21,7 @@ typedef struct UsageEntry {
         Usage *usage;
         char id[ID_LEN + 1];
         bool is_pod;
+        bool is_fs;      /* neither: the file system of the layers; no id */
         bool own_cgroup; /* of a pod: its parent cgroup is of this pod alone */
         bool busy;       /* queued or out in a lane */
         unsigned held;   /* samplers that hung in it, were killed and are not gone */
@@ -68,7 +69,8 @@ typedef struct UsageLayers {
 
 struct UsageSampler {
         Engine *engine;
-        Map *entries;  /* "c/" or "p/" and the id -> UsageEntry */
+        Map *entries; /* "c/" or "p/" and the id -> UsageEntry */
+        UsageEntry *fs;
         Lane lanes[2]; /* [1]: suspects */
         UsageLayers layers;
         UsageDying *dying; /* samplers that were killed and are not gone */

@@ -157,8 +157,11 @@ static void give_up(Lane *l, bool hung)
         arm(l);
         if (entry) {
                 log_warning("%s=%s statistics: the %s %s while it read them; a new one goes on",
-                            entry->is_pod ? "pod" : "container", entry->id, l->name,
-                            hung ? "hung" : "ended");
+                            entry->is_fs    ? "layers"
+                            : entry->is_pod ? "pod"
+                                            : "container",
+                            entry->is_fs ? engine_layers_folder(l->usage->engine) : entry->id,
+                            l->name, hung ? "hung" : "ended");
                 entry->busy = false;
                 usage_failed(entry, true);
         }

@@ -116,18 +116,26 @@ static char *parent_cgroup(Engine *e, const Pod *p)
         return path;
 }
 
+static bool wants_metrics(const Usage *u)
+{
+        return u->processes_asked_ns && now_of(u) - u->processes_asked_ns < ASKED_NS;
+}
+
 bool usage_request(const UsageEntry *entry, SamplerRequest *ret)
 {
         Usage *u = entry->usage;
         Engine *e = u->engine;
-        const Container *c = entry->is_pod ? NULL : engine_container(e, entry->id);
+        const Container *c = entry->is_pod || entry->is_fs ? NULL : engine_container(e, entry->id);
         const Pod *p = entry->is_pod ? engine_pod(e, entry->id) : NULL;
         _cleanup_free_ char *parent = NULL;
         const char *cgroup = NULL;
 
-        if (c && c->state == CONTAINER_RUNNING) {
+        if (entry->is_fs && strlen(engine_layers_folder(e)) < sizeof(ret->folder)) {
+                ret->want = SAMPLE_FS;
+                snprintf(ret->folder, sizeof(ret->folder), "%s", engine_layers_folder(e));
+        } else if (c && c->state == CONTAINER_RUNNING) {
                 cgroup = c->cgroups_path;
-                if (u->processes_asked_ns && now_of(u) - u->processes_asked_ns < ASKED_NS)
+                if (wants_metrics(u))
                         ret->want |= SAMPLE_PROCESSES;
         } else if (p && p->state == POD_READY) {
                 if (entry->own_cgroup)
@@ -206,6 +214,8 @@ static bool all_sampled(Usage *u, bool processes)
         const Container *c;
         const Pod *p;
 
+        if (processes && !has_sample(u->fs, false)) /* who wants the one wants the other */
+                return false;
         for (size_t i = 0; (c = engine_next_container(u->engine, &i));)
                 if (c->state == CONTAINER_RUNNING &&
                     !has_sample(entry_find(u, false, c->id), processes))
@@ -346,6 +356,8 @@ static void start_round(Usage *u)
         for (size_t i = 0; (p = engine_next_pod(e, &i));)
                 if (p->state == POD_READY)
                         push(entry_make(u, true, p->id), now);
+        if (wants_metrics(u))
+                push(u->fs, now);
         for (size_t i = 0; i < array_len(u->lanes); i++)
                 lane_go(&u->lanes[i]);
         push_layers(u, now);
@@ -385,6 +397,9 @@ static Usage *usage_of(Engine *e)
         u = e->usage = xnew(Usage);
         u->engine = e;
         u->entries = map_new();
+        u->fs = xnew(UsageEntry);
+        u->fs->usage = u;
+        u->fs->is_fs = true;
         lane_init(&u->lanes[0], u, "sampler", LANE_NS);
         lane_init(&u->lanes[1], u, "sampler of suspects", SUSPECT_NS);
         u->timer = loop_add_timer(e->world->loop, 0, on_timer, u);
@@ -451,6 +466,11 @@ void engine_container_usage(Engine *e, const Container *c, EngineUsage *ret)
         ret->layer_timestamp = entry->layer_timestamp;
         ret->layer_bytes = entry->layer_bytes;
         ret->layer_inodes = entry->layer_inodes;
+}
+
+const Sample *engine_layers_fs(const Engine *e)
+{
+        return e->usage ? e->usage->fs->last : NULL;
 }
 
 /* Its age is that of the oldest part. */
@@ -531,6 +551,7 @@ void usage_free(Engine *e)
                 wait_free(u->waits);
         for (size_t i = 0; map_next(u->entries, &i, &key, &value);)
                 entry_free(value);
+        entry_free(u->fs);
         for (size_t i = 0; i < array_len(u->lanes); i++)
                 lane_stop(&u->lanes[i]);
         lanes_forget_dying(u);

@@ -153,6 +153,21 @@ def test_what_cannot_be_sampled_is_not_asked_over_and_over(own_node):
     assert "the sampler ended while" not in node.log()
 
 
+def test_file_system_of_the_layers_that_hangs(own_node):
+    """As that of a network whose server is gone: it delays nobody, and its numbers are left out."""
+    node = own_node
+    pod = node.run_pod()
+    container = pod.run()
+    assert value(metrics_of(node, pod)[container.id], "container_fs_limit_bytes") > 0
+    node.restart(fault="sampler.root:0=stall")
+    own = metrics_of(node, pod)[container.id]
+    assert "container_memory_usage_bytes" in own
+    assert not [name for name in own if name.startswith("container_fs_")]
+    assert node.client.Version(deadline=5)
+    wait_until(lambda: "layers=" in node.log(), 30, "tared to say that it hangs")
+    assert pod.shell("echo works") == "works\n"
+
+
 def test_streams_say_what_lists_say(node, pod):
     created, run = pod.create(labels={"x": "1"}), pod.run()
     other = node.run_pod(labels={"y": "1"})
