@@ -4,6 +4,7 @@ change while pods are there. What it does to the byte is compared in tests/netwo
 import glob
 import json
 import os
+import re
 
 import pytest
 
@@ -26,16 +27,19 @@ def set_builtin(node, value):
 
 
 def use_full_network(node):
-    """Both families, masquerading and host ports."""
+    """Both families, masquerading, host ports, and all that may follow."""
     node.write_network([
         {"type": "bridge", "bridge": "tare0", "isDefaultGateway": True, "ipMasq": True, "ipam": {
             "type": "host-local", "dataDir": node.path("ipam"),
             "ranges": [[{"subnet": "10.88.0.0/16"}], [{"subnet": "fd88::/64"}]]}},
-        {"type": "portmap", "capabilities": {"portMappings": True}}])
+        {"type": "portmap", "capabilities": {"portMappings": True}},
+        {"type": "firewall", "backend": "iptables"},
+        {"type": "tuning", "dataDir": node.path("ipam"), "mtu": 1400},
+        {"type": "bandwidth", "capabilities": {"bandwidth": True}}])
 
 
 def pod_with_port(node, port):
-    pod = node.run_pod(port_mappings=[
+    pod = node.run_pod(annotations={"kubernetes.io/egress-bandwidth": "100M"}, port_mappings=[
         {"protocol": "TCP", "container_port": 80, "host_port": port},
         {"protocol": "UDP", "container_port": 53, "host_port": port}])
     pod.run(["sh", "-c", "while :; do echo mapped | nc -l -p 80; done"])
@@ -52,8 +56,11 @@ def assert_served(node, port):
 def leftovers(node):
     rules = node.inside("nft", "list", "ruleset").stdout
     return [line for line in rules.splitlines()
-            if "CNI-" in line and "CNI-HOSTPORT" not in line] + \
+            if "10.88.0." in line or
+            "CNI-" in line and not re.search("CNI-(HOSTPORT|FORWARD|ADMIN)", line)] + \
         node.inside("ip", "-o", "link", "show", "type", "veth").stdout.splitlines() + \
+        node.inside("ip", "-o", "link", "show", "type", "ifb").stdout.splitlines() + \
+        glob.glob(node.path("ipam/*.json")) + \
         glob.glob(node.path("ipam/test/*:*")) + glob.glob(node.path("ipam/test/10.*"))
 
 
