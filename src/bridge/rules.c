@@ -365,10 +365,12 @@ void rules_match_local(RuleBatch *t)
 
 void rules_match_answers(RuleBatch *t)
 {
-        struct xt_conntrack_mtinfo3 info = { .match_flags = XT_CONNTRACK_STATE,
-                                             .state_mask = RULES_ANSWERS };
+        struct xt_conntrack_mtinfo3 answers = { .match_flags = XT_CONNTRACK_STATE,
+                                                .state_mask = RULES_ANSWERS };
+        uint8_t info[PADDED(sizeof(answers))] = {};
 
-        add_match(t, "conntrack", 3, &info, PADDED(sizeof(info)));
+        memcpy(info, &answers, sizeof(answers));
+        add_match(t, "conntrack", 3, info, sizeof(info));
 }
 
 void rules_match_mark(RuleBatch *t, uint32_t mark)
