@@ -28,7 +28,8 @@ EXPECTED = (Code.UNAVAILABLE, Code.NOT_FOUND, Code.ALREADY_EXISTS, Code.FAILED_P
 PLUGIN_FAULTS = ("faulty-bridge (ADD): a fault", "faulty-bridge (DEL): a fault",
                  "faulty-bridge (ADD): it did not end in time and was killed")
 # "SIGKILL tare-shim" and "SIGKILL tare-image" may hit a child of the same name
-KILLED = re.compile("its process ended by signal 9 at step '|the image worker ended with 137")
+KILLED = re.compile("its process ended by signal 9 at step '|the image worker ended with 137|"
+                    "init ended without a word|tare-pause ended before it was executed")
 PROTOCOL = "v5.channel.k8s.io"
 STDIN, STDOUT = 0, 1
 

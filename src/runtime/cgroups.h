@@ -3,12 +3,9 @@
 #ifndef TARE_RUNTIME_CGROUPS_H
 #define TARE_RUNTIME_CGROUPS_H
 
-#include "base/cleanup.h"
 #include "oci/runtime-spec.h"
 #include "runtime/setup-internal.h"
 #include "sys/cgroup.h"
-
-DEFINE_CLEANUP(Cgroup, cgroup_free)
 
 /* linux.cgroupsPath as a path below each hierarchy's root; freed by the caller. */
 int cgroups_path(const OciSpec *spec, const char *id, bool systemd, char **ret, Err *err);

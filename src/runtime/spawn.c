@@ -154,9 +154,9 @@ static int clone_here(Setup *s, uint64_t more, int exit_signal, InitMain *init_m
                 pid = ns_clone(clone_flags(s) | more, exit_signal, -EBADF, &s->pidfd);
         }
         if (pid == -ENOMEM && (s->exec || s->ns_fds[OCI_NS_PID] >= 0)) /* pid_namespaces(7) */
-                return err_sys(err, ENOMEM,
-                               "start a process in a pid namespace that is there already; one "
-                               "whose first process has ended takes no other");
+                return err_set(err, ERR_PRECONDITION,
+                               "start a process in a pid namespace that is there already: Cannot "
+                               "allocate memory; one whose first process has ended takes no other");
         if (pid < 0)
                 return err_sys(err, -pid, "clone the container's init with its namespaces");
         if (pid == 0) {

@@ -243,6 +243,19 @@ static int open_state(const char *dir, Err *err)
         return take_fd(fd);
 }
 
+/* Another of us may be at it, too. */
+static int end_cgroup(const char *path, Err *err)
+{
+        _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(path);
+        Err failed = {};
+
+        if (!cg)
+                return 0;
+        if (cgroup_kill(cg, SIGKILL, &failed) < 0 && cgroup_exists(cg))
+                return err_copy(err, &failed);
+        return cgroup_remove(cg, KILL_WAIT_MS, err);
+}
+
 /* Goes on after a failure, so that one stuck container does not keep the others; the first is told.
  */
 static int undo_containers(const ShimOptions *opt, Err *err)
@@ -250,14 +263,9 @@ static int undo_containers(const ShimOptions *opt, Err *err)
         int first = 0;
 
         for (size_t i = 0; opt->kill_cgroups && opt->kill_cgroups[i]; i++) {
-                Cgroup *cg = cgroup_new(opt->kill_cgroups[i]);
-                int r = cg && cgroup_exists(cg) ? cgroup_kill(cg, SIGKILL, first == 0 ? err : NULL)
-                                                : 0;
-                if (cg && r >= 0)
-                        r = cgroup_remove(cg, KILL_WAIT_MS, first == 0 ? err : NULL);
+                int r = end_cgroup(opt->kill_cgroups[i], first == 0 ? err : NULL);
                 if (r < 0 && first == 0)
                         first = r;
-                cgroup_free(cg);
         }
         return first;
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/cleanup.h"
 #include "base/err.h"
 
 typedef enum CgroupMode { CGROUP_V1, CGROUP_V2, CGROUP_HYBRID } CgroupMode;
@@ -36,6 +37,7 @@ int cgroup_path_of(pid_t pid, const char *controller, char **ret);
 /* No system call yet. path absolute and normalised ("/a/b"). */
 Cgroup *cgroup_new(const char *path);
 void cgroup_free(Cgroup *cg);
+DEFINE_CLEANUP(Cgroup, cgroup_free)
 const char *cgroup_path(const Cgroup *cg);
 /* mkdir in every hierarchy with missing parents; fills cpuset of v1, enables controllers of v2.
  * What is there already is fine. On failure the folders that it made are gone, except parents. A
