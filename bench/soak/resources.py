@@ -6,7 +6,7 @@ import time
 from support.cri import CriError
 
 # What may grow by so much, in the unit of the row; everything else may not grow at all. Memory: the
-# high-water mark of many clients at once stays with the allocator. Files: the write-ahead log.
+# high-water mark of many clients at once stays with the allocator. Files: two write-ahead logs.
 ALLOWED = {
     "memory of tared, KiB (PSS)": 3072,
     "open files of tared": 4,

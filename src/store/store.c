@@ -165,8 +165,11 @@ int store_open(const char *path, bool durable, Store **ret, Err *err)
         if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
             SQLITE_OK)
                 return fail(s, "open", err);
-        /* A page cache of 256 KiB: rows are small and the daemon is to stay so too. */
-        r = run(s, "PRAGMA journal_mode=WAL; PRAGMA cache_size=-256; PRAGMA temp_store=MEMORY",
+        /* A page cache of 256 KiB, a log of 1 MiB, which /run keeps in memory: rows are small and
+         * the daemon is to stay so too. */
+        r = run(s,
+                "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=256; PRAGMA cache_size=-256;"
+                "PRAGMA temp_store=MEMORY",
                 err);
         if (r == 0)
                 r = run(s, durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF", err);

@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import socket
+import threading
 
 import pytest
 from worker import EXEC, PATIENCE, Command, pb, send_message, wait_until
@@ -167,16 +168,17 @@ def test_output_that_never_ends(worker):
     """A child left behind that writes on does not hold the session."""
     command = Command(worker, stdout=True)
     ends = command.open()
-    os.set_blocking(ends["stdout"], False)
+
+    def write_on():
+        with pytest.raises(BrokenPipeError):
+            while True:
+                os.write(ends["stdout"], b"y" * 4096)
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
     command.supervisor.exited(0)
-    while True:
-        try:
-            os.write(ends["stdout"], b"y" * 4096)
-        except BlockingIOError:
-            continue
-        except BrokenPipeError:
-            break
     assert command.finish() == SUCCESS
+    writer.join()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
