@@ -372,7 +372,7 @@ def test_updates_of_others(world):
     container.start()
     container.stop()
     wait_until(lambda: shares(other) == "444", PATIENCE)
-    assert other.status().resources.linux.cpu_shares == 444
+    wait_until(lambda: other.status().resources.linux.cpu_shares == 444, PATIENCE)
 
 
 def test_updates_of_what_is_updated(world):

@@ -461,6 +461,7 @@ class Node:
                 self.start()
             self.remove_everything()
             self.assert_nothing_left()
+            self.client.close()  # or tared waits: nobody reads its goodbye while this one is idle
             assert self.kill(signal.SIGTERM) == 0, self.log()
         finally:
             self.wipe()
