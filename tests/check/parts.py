@@ -298,7 +298,7 @@ TABLE = [
          isolated=False, tests=False),
     Part("build", 250, (), run_build, "gcc, gcc with sanitizers, clang; no warnings",
          isolated=False),
-    Part("lint", 40, ("release",), run_lint, "layers, sizes, banned calls, format, links"),
+    Part("lint", 50, ("release",), run_lint, "layers, sizes, banned calls, format, links"),
     Part("check", 15, (), run_check, "this harness and the rules of lint", folder="check"),
     Part("unit", 12, ("release",), run_unit, "tests/unit"),
     Part("unit-asan", 24, ("asan",), run_unit_asan, "tests/unit with sanitizers and leak checks"),
