@@ -444,10 +444,8 @@ static int remove_leftovers(Op *op, Err *err)
 
         if (!c || !c->cgroups_path || (s && !s->ended))
                 return 0;
-        Cgroup *cg = cgroup_new(c->cgroups_path);
-        bool left = cg && cgroup_exists(cg);
-        cgroup_free(cg);
-        return left ? pod_step_reap(op, c->pod, err) : 0;
+        _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(c->cgroups_path);
+        return cg && cgroup_exists(cg) ? pod_step_reap(op, c->pod, err) : 0;
 }
 
 static int remove_files(Op *op, Err *err)

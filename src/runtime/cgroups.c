@@ -234,15 +234,6 @@ int cgroups_update(const Cgroup *cg, bool systemd, const OciResources *res, Err 
         return r < 0 ? r : cgroups_apply(cg, res, true, err);
 }
 
-int cgroups_kill(const Cgroup *cg, int signo, Err *err)
-{
-        Err e = { 0 };
-
-        if (cgroup_kill(cg, signo, &e) == 0)
-                return 0;
-        return cgroup_exists(cg) ? err_copy(err, &e) : 0;
-}
-
 int cgroups_remove(const Cgroup *cg, bool systemd, unsigned timeout_ms, Err *err)
 {
         Err e = { 0 };
@@ -377,7 +368,7 @@ int runtime_cgroup_kill(const OciSpec *spec, const char *id, bool systemd, int s
         _cleanup_(cgroup_freep) Cgroup *cg = NULL;
         int r = by_spec(spec, id, systemd, &cg, err);
 
-        return r < 0 ? r : cgroups_kill(cg, signo, err);
+        return r < 0 ? r : cgroup_kill_if_there(cg, signo, err);
 }
 
 int runtime_cgroup_remove(const OciSpec *spec, const char *id, bool systemd, Err *err)

@@ -14,8 +14,6 @@ int cgroups_apply(const Cgroup *cg, const OciResources *r, bool update, Err *err
 
 /* Of a container that runs: by its driver, then as above. */
 int cgroups_update(const Cgroup *cg, bool systemd, const OciResources *r, Err *err);
-/* One that is gone is fine: systemd removes a scope as soon as nobody is in it. */
-int cgroups_kill(const Cgroup *cg, int signo, Err *err);
 /* By its driver, when no process is left in it. */
 int cgroups_remove(const Cgroup *cg, bool systemd, unsigned timeout_ms, Err *err);
 

@@ -146,7 +146,7 @@ static int remove_cgroup(const State *st, Err *err)
         _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(st->cgroup);
         if (!st->systemd_cgroup && cgroup_remove(cg, 0, &ignored) == 0)
                 return 0;
-        int r = cgroups_kill(cg, SIGKILL, err);
+        int r = cgroup_kill_if_there(cg, SIGKILL, err);
         return r < 0 ? r : cgroups_remove(cg, st->systemd_cgroup, CGROUP_REMOVE_MS, err);
 }
 

@@ -106,7 +106,7 @@ int members_kill(const State *st, int signo, Err *err)
 
         if (st->cgroup) {
                 Cgroup *cg = cgroup_new(st->cgroup);
-                int r = cgroups_kill(cg, signo, err);
+                int r = cgroup_kill_if_there(cg, signo, err);
                 cgroup_free(cg);
                 return r;
         }

@@ -302,7 +302,7 @@ static void undo(Restore *x)
         Err e;
 
         if (cg && !x->restored &&
-            (cgroups_kill(cg, SIGKILL, &e) < 0 ||
+            (cgroup_kill_if_there(cg, SIGKILL, &e) < 0 ||
              cgroups_remove(cg, systemd, CGROUP_REMOVE_MS, &e) < 0))
                 log_debug("id=%s %s, ignoring", x->s.id, e.msg);
         rdt_remove(RDT_ROOT, rdt);

@@ -247,13 +247,9 @@ static int open_state(const char *dir, Err *err)
 static int end_cgroup(const char *path, Err *err)
 {
         _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(path);
-        Err failed = {};
+        int r = cg ? cgroup_kill_if_there(cg, SIGKILL, err) : 0;
 
-        if (!cg)
-                return 0;
-        if (cgroup_kill(cg, SIGKILL, &failed) < 0 && cgroup_exists(cg))
-                return err_copy(err, &failed);
-        return cgroup_remove(cg, KILL_WAIT_MS, err);
+        return cg && r == 0 ? cgroup_remove(cg, KILL_WAIT_MS, err) : r;
 }
 
 /* Goes on after a failure, so that one stuck container does not keep the others; the first is told.

@@ -295,6 +295,15 @@ int cgroup_kill(const Cgroup *cg, int signo, Err *err)
         return 0;
 }
 
+int cgroup_kill_if_there(const Cgroup *cg, int signo, Err *err)
+{
+        Err e = {};
+
+        if (cgroup_kill(cg, signo, &e) == 0)
+                return 0;
+        return cgroup_exists(cg) ? err_copy(err, &e) : 0;
+}
+
 /* 1: frozen, 0: not (yet), or -errno */
 static int frozen_v2(int events)
 {

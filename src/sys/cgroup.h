@@ -76,6 +76,9 @@ int cgroup_read_key(const Cgroup *cg, const char *controller, const char *file, 
 int cgroup_pids(const Cgroup *cg, pid_t **ret, size_t *ret_n);
 /* signo to every process below; SIGKILL uses cgroup.kill or freezes first. */
 int cgroup_kill(const Cgroup *cg, int signo, Err *err);
+/* The same; one that is not there, or goes meanwhile, is fine: systemd removes a scope as soon as
+ * nobody is in it. */
+int cgroup_kill_if_there(const Cgroup *cg, int signo, Err *err);
 /* Waits until it is so. TIMEOUT: a process does not stop; then all are thawed again. */
 int cgroup_freeze(const Cgroup *cg, bool freeze, Err *err);
 bool cgroup_is_frozen(const Cgroup *cg);

@@ -262,6 +262,7 @@ TEST(cgroup, missing_one)
         ASSERT_ERR(cgroup_join(cg, 0, &err), ENOENT);
         ASSERT_ERR(cgroup_kill(cg, SIGKILL, &err), ENOENT);
         ASSERT_ERR(cgroup_kill(cg, SIGTERM, &err), ENOENT);
+        ASSERT_OK_ERR(cgroup_kill_if_there(cg, SIGKILL, &err), err);
         ASSERT_ERR(cgroup_freeze(cg, true, &err), ENOENT);
         ASSERT_FALSE(cgroup_is_frozen(cg));
         drop(cg); /* removing it is fine */
