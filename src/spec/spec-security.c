@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* spec-security.c - masked and read-only paths, AppArmor profile, SELinux label. Pure.
  *
- * AppArmor: a profile asked for by name on a node that has none is an error, since the container
- * would run unconfined. SELinux options on a node without SELinux are ignored, as the API says and
- * every engine does: manifests carry them for the nodes that have it. */
+ * A confinement that was asked for by name is an error on a node that has none, since the container
+ * would run without it: an AppArmor profile, SELinux options. The types of SELinux that confine
+ * nothing are left out there: the manifests of cluster networks carry them for all nodes. */
 #include "spec/spec-internal.h"
 
 #define PATHS "linux.security_context."
@@ -92,10 +92,28 @@ static bool level_is_valid(const char *s)
         }
 }
 
-static int check_selinux(const SpecNode *node, const CriSecurity *s, Err *err)
+static bool selinux_confines(const Runtime__V1__SELinuxOption *o)
 {
-        const Runtime__V1__SELinuxOption *o = s->selinux_options;
-        if (!o || !node->has_selinux)
+        if (str_eq(o->type, "spc_t") || str_eq(o->type, "unconfined_t"))
+                return false;
+        return !str_empty(o->user) || !str_empty(o->role) || !str_empty(o->type) ||
+               !str_empty(o->level);
+}
+
+static int check_selinux(const SpecNode *node, const CriContainer *c, Err *err)
+{
+        const Runtime__V1__SELinuxOption *o = spec_request_security(c)->selinux_options;
+        if (!o)
+                return 0;
+        if (!node->has_selinux && selinux_confines(o) && !spec_request_is_privileged(c))
+                return err_set(err, ERR_UNSUPPORTED,
+                               PATHS
+                               "selinux_options: \"%.64s:%.64s:%.64s:%.256s\" cannot be applied, "
+                               "since SELinux is off on this node; ask for none, for type spc_t, "
+                               "or use a node that has it",
+                               str_or(o->user, ""), str_or(o->role, ""), str_or(o->type, ""),
+                               str_or(o->level, ""));
+        if (!node->has_selinux)
                 return 0;
         const struct {
                 const char *name, *value;
@@ -126,7 +144,7 @@ int spec_security_check(const SpecNode *node, const CriContainer *c, Err *err)
         if (r == 0)
                 r = check_apparmor(node, c, err);
         if (r == 0)
-                r = check_selinux(node, s, err);
+                r = check_selinux(node, c, err);
         return r;
 }
 
@@ -167,7 +185,6 @@ static int build_apparmor(SpecBuild *b, Err *err)
 static void build_selinux(SpecBuild *b)
 {
         const Runtime__V1__SELinuxOption *o = b->security ? b->security->selinux_options : NULL;
-        /* Add-ons ask for a type on every node, also where it means nothing. */
         if (!b->in->node->has_selinux) {
                 if (o)
                         spec_note(&b->notes,

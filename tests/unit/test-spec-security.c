@@ -158,10 +158,14 @@ TEST(spec_selinux, labels)
                   NULL, NODE_SELINUX, LABEL, "'u:r:t:s0-s0:c0.c1023'" },
                 { PRIVILEGED, PRIVILEGED, NULL, NODE_SELINUX, LABEL,
                   "'system_u:system_r:spc_t:s0'" },
-                /* a node without it ignores them, as the manifests of cluster networks expect */
+                /* on a node without it: what confines nothing, as cluster networks ask for */
                 { NULL, SELINUX("'type': 'spc_t', 'level': 's0'"), NULL, 0, LABEL, "absent" },
                 { NULL, SELINUX("'type': 'spc_t', 'level': 's0'"), NULL, 0, "linux|mountLabel",
                   "absent" },
+                { NULL, SELINUX("'type': 'unconfined_t'"), NULL, 0, LABEL, "absent" },
+                { NULL, SELINUX(""), NULL, 0, LABEL, "absent" },
+                { PRIVILEGED, SECURITY("'privileged': true, 'selinux_options': {'level': 's0'}"),
+                  NULL, 0, LABEL, "absent" },
         };
         check_rows(rows, array_len(rows));
         static const RefusedRow refused[] = {
@@ -169,6 +173,10 @@ TEST(spec_selinux, labels)
                 { NULL, SELINUX("'level': 's0:'"), NODE_SELINUX, ERR_INVALID, "is not a level" },
                 { NULL, SELINUX("'type': 'a:b'"), NODE_SELINUX, ERR_INVALID,
                   "selinux_options.type" },
+                { NULL, SELINUX("'level': 's0:c1,c2'"), 0, ERR_UNSUPPORTED,
+                  "selinux_options: \":::s0:c1,c2\" cannot be applied, since SELinux is off" },
+                { NULL, SELINUX("'type': 'container_t'"), 0, ERR_UNSUPPORTED, "SELinux is off" },
+                { NULL, SELINUX("'user': 'u'"), 0, ERR_UNSUPPORTED, "SELinux is off" },
         };
         check_refused(refused, array_len(refused));
 }
