@@ -3,7 +3,7 @@
  * docs/protocol/shim.md.
  *
  *     tare-shim --pod-id ID --state-dir DIR --socket-fd N [--pause-fd N] [--log-fd N]
- *               [--cgroup PATH] [--deadline-ms N]
+ *               [--deadline-ms N]
  *     tare-shim --undo|--undo-containers --state-dir DIR [--kill-cgroup PATH]...
  *               what is left of a pod whose supervisor died */
 #include <stdio.h>

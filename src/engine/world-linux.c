@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "engine/stream-internal.h"
+#include "engine/world-spawn.h"
 #include "sys/pidfd.h"
 #include "sys/spawn.h"
 
@@ -270,22 +271,13 @@ static int start_supervisor(World *w, const EngineConfig *c, const char *pod_id,
                             const char *socket_path, pid_t *ret_pid, Err *err)
 {
         _cleanup_close_ int sock = io_unix_listen(socket_path, 64), pidfd = -EBADF, log = -EBADF;
-        bool in_cgroup = !str_empty(c->shim_cgroup);
-        char *argv[] = { (char *)"tare-shim",
-                         (char *)"--pod-id",
-                         (char *)pod_id,
-                         (char *)"--state-dir",
-                         (char *)dir,
-                         (char *)"--socket-fd",
-                         (char *)"3",
-                         (char *)"--pause-fd",
-                         (char *)"4",
-                         in_cgroup ? (char *)"--cgroup" : NULL,
-                         (char *)c->shim_cgroup,
-                         NULL };
+        char *argv[] = { (char *)"tare-shim", (char *)"--pod-id",
+                         (char *)pod_id,      (char *)"--state-dir",
+                         (char *)dir,         (char *)"--socket-fd",
+                         (char *)"3",         (char *)"--pause-fd",
+                         (char *)"4",         NULL };
         int fds[] = { sock, c->pause_fd };
         Spawn spawn = SPAWN_INIT;
-        int r;
 
         if (sock < 0)
                 return err_sys(err, -sock, "listen on '%s'", socket_path);
@@ -300,10 +292,8 @@ static int start_supervisor(World *w, const EngineConfig *c, const char *pod_id,
         spawn.fds = fds;
         spawn.n_fds = array_len(fds);
         spawn.new_session = true;
-        r = spawn_program(&spawn, ret_pid, &pidfd);
-        if (r < 0)
-                return err_sys(err, -r, "start the supervisor of pod %.12s", pod_id);
-        return 0;
+        int r = world_spawn(&spawn, c->shim_cgroup, ret_pid, &pidfd, err);
+        return r < 0 ? err_wrap(err, r, "start the supervisor of pod %.12s", pod_id) : 0;
 }
 
 /* This very program, whatever lies where it was started from. */

@@ -62,19 +62,30 @@ static int drop_privileges(uid_t user, Err *err)
         return 0;
 }
 
-_Noreturn static void run_pause(const PauseOptions *opt, int gate, int status)
+/* One of a user namespace's may not: the creator moves it, which takes longer (see cgroup_join()).
+ */
+static bool joins_itself(const PauseOptions *opt)
+{
+        return opt->cg && opt->userns_fd < 0;
+}
+
+_Noreturn static void run_pause(const PauseOptions *opt, int gate, int status, bool in_v2)
 {
         static char *const argv[] = { (char *)"tare-pause", NULL };
         static char *const envp[] = { NULL };
         Err err = {};
         char go;
+        int r = 0;
 
-        /* The creator moves us into our cgroup and records us first. */
+        /* The creator records us first. */
         ssize_t n = read(gate, &go, 1);
         if (n != 1)
                 _exit(1);
         (void)setsid();
-        int r = enter_empty_root(&err);
+        if (joins_itself(opt))
+                r = in_v2 ? cgroup_join_rest(opt->cg, 0, &err) : cgroup_join(opt->cg, 0, &err);
+        if (r >= 0)
+                r = enter_empty_root(&err);
         if (r >= 0)
                 r = drop_privileges(opt->user, &err);
         if (r >= 0) {
@@ -104,7 +115,7 @@ static int wait_for_exec(int status, int pidfd, Err *err)
 /* Places it, records it, lets it go. */
 static int release(const PauseOptions *opt, pid_t pid, int gate, Err *err)
 {
-        int r = opt->cg ? cgroup_join(opt->cg, pid, err) : 0;
+        int r = opt->cg && !joins_itself(opt) ? cgroup_join(opt->cg, pid, err) : 0;
 
         if (r >= 0)
                 r = opt->record(opt->userdata, pid, err);
@@ -121,11 +132,17 @@ typedef struct Pipes {
 /* The pid, or -errno; the pause process does not return. */
 static pid_t clone_pause(const PauseOptions *opt, const Pipes *p, int *ret_pidfd)
 {
-        pid_t pid = ns_clone(CLONE_NEWPID | CLONE_NEWNS | CLONE_PARENT, 0, -EBADF, ret_pidfd);
+        const uint64_t flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_PARENT;
+        _cleanup_close_ int v2 = joins_itself(opt) ? cgroup_open_dir(opt->cg, "") : -EBADF;
+        pid_t pid = ns_clone(flags, 0, v2, ret_pidfd);
 
+        if (pid < 0 && v2 >= 0) { /* by the rules of v2, or an old kernel: it joins later */
+                v2 = fd_close(v2);
+                pid = ns_clone(flags, 0, -EBADF, ret_pidfd);
+        }
         if (pid == 0) {
                 close(p->gate_w); /* else the gate would never end when the creator dies */
-                run_pause(opt, p->gate_r, p->status_w);
+                run_pause(opt, p->gate_r, p->status_w, v2 >= 0);
         }
         return pid;
 }

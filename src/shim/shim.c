@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -60,7 +59,6 @@ typedef enum Opt {
         OPT_DEADLINE,
         OPT_UNDO,
         OPT_UNDO_CONTAINERS,
-        OPT_CGROUP,
         OPT_KILL_CGROUP,
 } Opt;
 
@@ -94,11 +92,6 @@ static int take_option(int opt, const char *name, const char *arg, ShimOptions *
         case OPT_UNDO_CONTAINERS:
                 ret->undo_containers = true;
                 return 0;
-        case OPT_CGROUP:
-                ret->cgroup = arg;
-                return path_is_absolute(arg)
-                               ? 0
-                               : err_set(err, ERR_INVALID, "--cgroup '%s' is not absolute", arg);
         case OPT_KILL_CGROUP:
                 strv_push(&ret->kill_cgroups, arg);
                 return path_is_absolute(arg) && strcmp(arg, "/") != 0
@@ -119,7 +112,6 @@ int shim_options_parse(int argc, char **argv, ShimOptions *ret, Err *err)
                 { "deadline-ms", required_argument, NULL, OPT_DEADLINE },
                 { "undo", no_argument, NULL, OPT_UNDO },
                 { "undo-containers", no_argument, NULL, OPT_UNDO_CONTAINERS },
-                { "cgroup", required_argument, NULL, OPT_CGROUP },
                 { "kill-cgroup", required_argument, NULL, OPT_KILL_CGROUP },
                 {},
         };
@@ -180,34 +172,6 @@ static int make_process(Err *err)
                 return err_sys(err, errno, "become non-dumpable");
         (void)prctl(PR_SET_NAME, "tare-shim");
         tune_malloc();
-        return 0;
-}
-
-/* Outside of the pods' cgroups and of the daemon's service, so that neither's end takes it along.
- * By a child: what sys/cgroup.h keeps open stays with it, not with a supervisor that is to be
- * small. */
-static int join_cgroup(const ShimOptions *opt, Err *err)
-{
-        int status = 0;
-        pid_t supervisor = getpid(), child;
-
-        if (!opt->cgroup)
-                return 0;
-        child = fork();
-        if (child < 0)
-                return err_sys(err, errno, "fork");
-        if (child == 0) {
-                Err failed = {};
-                Cgroup *cg = cgroup_new(opt->cgroup);
-                if (!cg || cgroup_create(cg, &failed) < 0 ||
-                    cgroup_join(cg, supervisor, &failed) < 0)
-                        log_error("cgroup '%s': %s", opt->cgroup, failed.msg);
-                _exit(failed.num);
-        }
-        if (waitpid(child, &status, 0) < 0 || !WIFEXITED(status))
-                return err_set(err, ERR_INTERNAL, "join cgroup '%s': the child died", opt->cgroup);
-        if (WEXITSTATUS(status) != 0)
-                return err_sys(err, WEXITSTATUS(status), "join cgroup '%s'", opt->cgroup);
         return 0;
 }
 
@@ -309,9 +273,7 @@ int shim_run(const ShimOptions *opt, Err *err)
                 return undone < 0 ? undone : r;
         }
 
-        int r = join_cgroup(opt, err);
-        if (r >= 0)
-                r = make_process(err);
+        int r = make_process(err);
         if (r >= 0)
                 r = own_descriptors(opt, err);
         if (r < 0)

@@ -32,7 +32,6 @@ typedef struct ShimOptions {
         int pause_fd;          /* sealed memfd of tare-pause; -EBADF: none */
         int log_fd;            /* the shim's own log; -EBADF: stderr. Must not block. */
         uint64_t deadline_ms;  /* of everything that may block; 0: SHIM_DEADLINE_MS */
-        const char *cgroup;    /* where the supervisor is to live; NULL: where it was started */
         /* What is left of a pod whose supervisor died; then it returns. state_dir and: */
         bool undo;            /* the sandbox, by its record, and */
         bool undo_containers; /* these cgroups, with all that runs in them */
