@@ -84,7 +84,7 @@ int container_files_gone(Container *c, Err *err)
         Engine *e = c->pod->engine;
         _cleanup_free_ char *snapshot = snapshot_container_path(e->snapshots, c->id);
 
-        image_trash(e, snapshot);
+        trash_put(e, snapshot);
         return io_remove_tree(AT_FDCWD, c->bundle, err);
 }
 

@@ -40,7 +40,7 @@ struct Engine {
         bool records_unread;    /* of images or containers, when this daemon started */
         Map *layers_leaving;    /* the same of those that only a pull under way counts on */
         struct Pull *pulls;     /* under way */
-        struct Sweep *sweeps;   /* of the trash, under way */
+        struct Trash *trash;
         Content *content;
         Snapshots *snapshots;
         SpecNode node;
@@ -212,17 +212,23 @@ void image_free(Image *i);
 /* Drops layers and blobs that no image and no container needs; the deleting goes on in a process.
  */
 void images_collect(Engine *e, char *const *chain_ids, char *const *digests);
-void images_done(Engine *e);
 /* A pull has ended: what it alone counted on goes. */
 void images_collect_leaving(Engine *e);
 /* At the start, when all records are there: what no image and no container needs. */
 int images_collect_lost(Engine *e, Err *err);
 bool pull_counts_on(const Engine *e, const char *chain_id);
-/* Moves a folder to the trash and has it deleted. */
-void image_trash(Engine *e, const char *path);
-void image_sweep(Engine *e, char *const *paths);
 /* name moves from the image that had it. */
 void image_add_name(Engine *e, Image *i, const char *name, bool is_tag);
+
+/* --- trash.c --- */
+typedef struct Trash Trash;
+
+Trash *trash_new(Engine *e);
+void trash_free(Trash *t);
+/* Moves a folder to the trash, and has it deleted soon. */
+void trash_put(Engine *e, const char *path);
+/* Has folders deleted that are there already. */
+void trash_sweep(Engine *e, char *const *paths);
 
 /* --- recover.c, usage.c --- */
 int recover(Engine *e, Err *err);

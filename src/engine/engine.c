@@ -57,6 +57,7 @@ int engine_new(const EngineConfig *config, World *world, Engine **ret, Err *err)
         e->layers = map_new();
         e->layers_leaving = map_new();
         e->ops = ops_new(e, world);
+        e->trash = trash_new(e);
         r = make_folders(config, err);
         if (r == 0)
                 r = open_stores(e, err);
@@ -113,7 +114,7 @@ void engine_free(Engine *e)
         map_free(e->image_names);
         map_free(e->layers);
         map_free(e->layers_leaving);
-        images_done(e);
+        trash_free(e->trash);
         usage_free(e);
         runtimes_done(e);
         node_done(e);

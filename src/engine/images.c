@@ -9,9 +9,6 @@
 #include "base/log.h"
 #include "engine/engine-internal.h"
 
-#define SWEEP_DEADLINE_S 3600
-#define SWEEP_TRIES      3 /* a worker may be killed; what it cannot delete it never will */
-
 void image_free(Image *i)
 {
         if (!i)
@@ -128,106 +125,6 @@ void image_add_name(Engine *e, Image *i, const char *name, bool is_tag)
                 strv_push(list, name);
 }
 
-/* --- the trash --- */
-
-typedef struct Sweep {
-        struct Sweep *next; /* of the engine's */
-        Engine *engine;
-        char *request;
-        unsigned tries;
-} Sweep;
-
-static void sweep_free(Sweep *s)
-{
-        Sweep **at = &s->engine->sweeps;
-
-        while (*at != s)
-                at = &(*at)->next;
-        *at = s->next;
-        free(s->request);
-        free(s);
-}
-
-void images_done(Engine *e)
-{
-        while (e->sweeps)
-                sweep_free(e->sweeps);
-}
-
-static void sweep_run(Sweep *s);
-
-static void sweep_done(void *data, int code, const StrBuf *out, const StrBuf *err_out)
-{
-        Sweep *s = data;
-
-        if (code == 0) {
-                sweep_free(s);
-                return;
-        }
-        log_warning("deleting from the trash: %s, ignoring: %s tries again",
-                    str_or(err_out->data, "failed"),
-                    s->tries < SWEEP_TRIES ? "another worker" : "the next start");
-        if (s->tries < SWEEP_TRIES) {
-                sweep_run(s);
-                return;
-        }
-        s->engine->counters.sweep_failures++;
-        sweep_free(s);
-}
-
-static void sweep_run(Sweep *s)
-{
-        Engine *e = s->engine;
-        World *w = e->world;
-        Err err = {};
-        WorldExec x = {
-                .path = e->config->image_worker,
-                .argv = (char *[]){ (char *)"tare-image", (char *)"sweep", NULL },
-                .env = environ,
-                .input = s->request,
-                .input_len = strlen(s->request),
-                .output_max = 1 << 20,
-                .deadline_ns = w->now_mono(w) + SWEEP_DEADLINE_S * NS_PER_S,
-                .done = sweep_done,
-                .data = s,
-        };
-
-        s->tries++;
-        if (w->exec(w, &x, &err))
-                return;
-        log_warning("deleting from the trash: %s, ignoring: the next start tries again", err.msg);
-        sweep_free(s);
-}
-
-void image_sweep(Engine *e, char *const *paths)
-{
-        _cleanup_json_ Json *request = json_object_new_object();
-        Sweep *s;
-
-        if (strv_len(paths) == 0)
-                return;
-        json_add_strv(request, "paths", paths);
-        e->counters.swept_folders += strv_len(paths);
-        s = xnew(Sweep);
-        s->engine = e;
-        s->request = json_print(request);
-        s->next = e->sweeps;
-        e->sweeps = s;
-        sweep_run(s);
-}
-
-void image_trash(Engine *e, const char *path)
-{
-        char *moved = NULL;
-        Err err = {};
-
-        if (content_trash(e->content, path, &moved, &err) == 0)
-                image_sweep(e, (char *[]){ moved, NULL });
-        else if (err.kind != ERR_NOT_FOUND)
-                log_warning("%s, ignoring", err.msg);
-        free(moved);
-}
-
 static bool chain_needed(Engine *e, const char *chain_id)
 {
         const char *key;
@@ -291,7 +188,7 @@ void images_collect(Engine *e, char *const *chain_ids, char *const *digests)
         for (size_t i = 0; digests && digests[i]; i++)
                 if (!digest_needed(e, digests[i]))
                         (void)content_remove_blob(e->content, digests[i], NULL); /* gone is gone */
-        image_sweep(e, trash);
+        trash_sweep(e, trash);
 }
 
 /* A daemon that ended between an image's record and what it needed, either way round, has left that
@@ -329,7 +226,7 @@ void images_collect_leaving(Engine *e)
                 if (!map_get(e->layers, chains[i])) /* another pull has brought it again */
                         trash_layer(e, chains[i], &trash);
         }
-        image_sweep(e, trash);
+        trash_sweep(e, trash);
 }
 
 /* --- RemoveImage --- */

@@ -92,7 +92,7 @@ static int pull_ingest_undo(Op *op, Err *err)
         Pull *p = op->data;
 
         if (p->ingest)
-                image_trash(op->engine, p->ingest);
+                trash_put(op->engine, p->ingest);
         return 0;
 }
 
@@ -505,7 +505,7 @@ static void pull_finish(Op *op, const Err *err)
         leave_layers(op->engine, p);
         if (err)
                 return;
-        image_trash(op->engine, p->ingest); /* what was present already, and the empty folder */
+        trash_put(op->engine, p->ingest); /* what was present already, and the empty folder */
         log_info("image=%s reference=%s present", op->result_id, str_or(p->reference, p->path));
 }
 

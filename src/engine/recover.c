@@ -179,6 +179,6 @@ int recover(Engine *e, Err *err)
                 return r;
         pods_check_networks(e);
         pod_drop_own_cgroups(e);
-        image_sweep(e, trash);
+        trash_sweep(e, trash);
         return 0;
 }
