@@ -307,7 +307,7 @@ int cgroups_setup(Setup *s, Err *err)
         if (r < 0)
                 return err_copy(err, &e);
         r = cgroups_apply(s->cgroup, s->spec->linux.resources, false, err);
-        return r < 0 || cgroups_joins_itself(s) ? r : cgroups_join(s, err);
+        return r < 0 || s->helper_joins || cgroups_joins_itself(s) ? r : cgroups_join(s, err);
 }
 
 /* Who has a subtree of cgroups may move processes inside of it, but not into it: from a session of
@@ -342,7 +342,7 @@ bool cgroups_joins_itself(const Setup *s)
 
 int cgroups_enter(Setup *s, Err *err)
 {
-        if (s->in_cgroup || !cgroups_joins_itself(s))
+        if (s->in_cgroup || !(s->helper_joins || cgroups_joins_itself(s)))
                 return 0;
         int r = s->birth_fd >= 0 ? cgroup_join_rest(s->cgroup, 0, err)
                                  : cgroup_join(s->cgroup, 0, err);

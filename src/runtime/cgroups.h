@@ -25,7 +25,7 @@ bool cgroups_joins_itself(const Setup *s);
 int cgroups_setup(Setup *s, Err *err);
 /* Parent: moves s->pid. */
 int cgroups_join(const Setup *s, Err *err);
-/* Init: it joins, once, if it does so by itself. */
+/* Init, or its helper: it joins, once, if it does so by itself. */
 int cgroups_enter(Setup *s, Err *err);
 
 #endif

@@ -293,14 +293,32 @@ static int run_poststart(Setup *s, Err *err)
         return hooks_run(&s->spec->hooks.poststart, "poststart", state, environ, err);
 }
 
-/* An init that is born in its cgroup of v2 need not be moved there. */
+/* Who joins a user namespace may not join cgroups any more, but its helper may, before. */
+static bool helper_may_join(const Setup *s)
+{
+        return s->cgroup && s->ns_fds[OCI_NS_USER] >= 0 && !s->unprivileged && !s->ctx->rootless &&
+               !s->ctx->systemd_cgroup;
+}
+
+/* An init that is born in its cgroup need not be moved there, which takes milliseconds. */
 static int spawn_in_cgroup(Setup *s, Err *err)
 {
-        if (cgroups_joins_itself(s) && !s->ctx->systemd_cgroup)
+        Err e = { 0 };
+        int r = 0;
+
+        if (helper_may_join(s)) {
+                s->helper_joins = true;
+                r = cgroup_create(s->cgroup, err);
+                s->birth_fd = r == 0 ? cgroup_open_dir(s->cgroup, "") : -EBADF; /* < 0: no v2 */
+        } else if (cgroups_joins_itself(s) && !s->ctx->systemd_cgroup) {
                 s->birth_fd = cgroup_create_v2(s->cgroup); /* where not, it joins as in v1 */
+        }
         bool made = s->birth_fd >= 0;
-        int r = spawn_init(s, init_main, err);
-        if (made && s->pid <= 0)
+        if (r == 0)
+                r = spawn_init(s, init_main, err);
+        if (s->pid <= 0 && s->helper_joins) /* the helper may still be on its way out of it */
+                (void)cgroup_remove(s->cgroup, CGROUP_REMOVE_MS, &e);
+        else if (s->pid <= 0 && made)
                 cgroup_remove_empty(s->cgroup);
         return r;
 }

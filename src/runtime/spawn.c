@@ -29,6 +29,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/trace.h"
+#include "runtime/cgroups.h"
 #include "runtime/setup-internal.h"
 #include "sys/ns.h"
 #include "sys/pidfd.h"
@@ -239,6 +240,10 @@ _Noreturn static void helper_main(Setup *s, int out, InitMain *init_main)
         int old[_OCI_NS_MAX];
 
         int r = s->helper_leaves_exe ? exe_leave(&a.err) : 0;
+        if (r == 0 && s->helper_joins) {
+                r = cgroups_enter(s, &a.err); /* what it clones is born in them */
+                s->birth_fd = fd_close(s->birth_fd);
+        }
         /* Who has no rights of their own has them only inside. */
         if (r == 0 && s->unprivileged)
                 r = join_user(s, &a.err);
@@ -262,14 +267,15 @@ _Noreturn static void helper_main(Setup *s, int out, InitMain *init_main)
 }
 
 /* A sibling's helper is one too: what it clones is its parent's from the first moment. The parent
- * reaps it. No signal: nobody but we need wake up when it ends. An exec's is born in the cgroup of
- * v2: to move there costs as much as a grace period of RCU. */
+ * reaps it. No signal: nobody but we need wake up when it ends. One that joins the cgroups is born
+ * in that of v2: to move there costs as much as a grace period of RCU. */
 static pid_t clone_helper(Setup *s)
 {
         uint64_t flags = s->sibling ? CLONE_PARENT : 0;
-        pid_t pid = ns_clone(flags, 0, s->exec ? s->birth_fd : -EBADF, NULL);
+        bool joins = s->exec || s->helper_joins;
+        pid_t pid = ns_clone(flags, 0, joins ? s->birth_fd : -EBADF, NULL);
 
-        if (pid < 0 && s->exec && s->birth_fd >= 0) { /* see clone_here() */
+        if (pid < 0 && joins && s->birth_fd >= 0) { /* see clone_here() */
                 s->birth_fd = fd_close(s->birth_fd);
                 pid = ns_clone(flags, 0, -EBADF, NULL);
         }

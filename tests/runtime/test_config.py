@@ -580,6 +580,22 @@ def test_join_user_namespace(machine):
     first.stop()
 
 
+def test_cgroup_of_one_that_joins_a_user_namespace(machine):
+    """Its helper joins all of it, and clones it there; a limit is not met by the two of them."""
+    first = machine.bundle("wait").with_user_namespace().up()
+    b = machine.bundle("wait").with_user_namespace()
+    del b.linux["uidMappings"], b.linux["gidMappings"]
+    b.namespace("user", f"/proc/{first.state()['pid']}/ns/user")
+    b.linux["resources"]["pids"] = {"limit": 1}
+    b.up()
+    pids = b.cgroup_file("pids", "cgroup.procs").read_text().split()
+    assert pids == [str(b.state()["pid"])]
+    with open(f"/proc/{b.state()['pid']}/cgroup", encoding="ascii") as lines:
+        assert {line.rstrip().split(":")[2] for line in lines} == {b.cgroup}
+    b.stop()
+    first.stop()
+
+
 # -- cgroups ---------------------------------------------------------------------------------------
 
 

@@ -107,6 +107,38 @@ def test_failing_while_creating(machine, point):
     assert machine.ids() == []
 
 
+def in_the_users_of(machine, init):
+    """A container of the same user namespace, as those of a pod are."""
+    b = machine.bundle("wait").with_user_namespace()
+    del b.linux["uidMappings"], b.linux["gidMappings"]
+    b.namespace("user", f"/proc/{init}/ns/user")
+    return b
+
+
+@pytest.mark.parametrize("point", ["runtime.spawn.answered", "runtime.record", "runtime.cgroup",
+                                   "runtime.init.userns", "runtime.init.root", "runtime.ready"])
+@pytest.mark.parametrize("action", ["kill", "fail"])
+def test_dying_in_users_that_are_joined(machine, point, action):
+    """The helper, and the init that it clones, are in a cgroup that was made before them."""
+    first = machine.bundle("wait").with_user_namespace().up()
+    b = in_the_users_of(machine, first.state()["pid"])
+    assert b.create(env=dict(os.environ, TARE_FAULT=f"{point}={action}")) != 0
+    if action == "kill":
+        b.delete("--force").ok()
+    assert machine.ids() == [first.id]
+    first.stop()
+
+
+def test_users_that_cannot_be_joined(machine):
+    """The helper says so: nobody may enter the user namespace that he is in."""
+    b = machine.bundle("wait").with_user_namespace()
+    del b.linux["uidMappings"], b.linux["gidMappings"]
+    b.namespace("user", "/proc/self/ns/user")
+    assert b.create() == 1
+    assert "join user namespace" in b.output()
+    assert machine.ids() == []
+
+
 @pytest.mark.parametrize("point", ["runtime.record", "runtime.config", "runtime.init.identity",
                                    "runtime.init.exec", *points("create.c", alone=True)])
 @pytest.mark.parametrize("action", ["kill", "fail"])
