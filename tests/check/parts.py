@@ -22,7 +22,8 @@ from run import environment, run_command, run_logged
 TOTAL_BUDGET = 40 * 60
 SLOWNESS = float(os.environ.get("TARE_SLOW", "1"))  # of a machine that does other things as well
 FULL_FACTOR = 4
-FULL = {"streams": 4 * 3600}  # 100,000 sessions
+# A minute of each fuzzer, races that are tried until they are lost, 100,000 sessions.
+FULL = {"corpus": 1800, "attack": 600, "streams": 4 * 3600}
 SOAK_MINUTES = 3
 FUZZ_SECONDS, FUZZ_SECONDS_FULL = 5, 60
 PYTHON = "/usr/bin/python3"

@@ -179,3 +179,7 @@ def test_what_a_part_needs_comes_first(asked, does):
 
 def test_budgets():
     assert parts.total(parts.TABLE) <= parts.TOTAL_BUDGET
+    fuzzers = len([name for name in os.listdir(os.path.join(parts.TESTS, "fuzz"))
+                   if name.startswith("fuzz-") and name.endswith(".c")])
+    assert fuzzers * parts.FUZZ_SECONDS / 2 < parts.named("corpus").budget
+    assert fuzzers * parts.FUZZ_SECONDS_FULL / 2 < parts.FULL["corpus"]
