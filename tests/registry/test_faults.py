@@ -97,10 +97,10 @@ def test_retry_after_is_capped_and_told(get, serve):
 
 
 def test_deadline_cuts_the_wait_short(get, serve):
-    server = serve(lambda r: r.fail(503, [("Retry-After", "1")]))
+    server = serve(lambda r: r.fail(503, [("Retry-After", "8")]))
     start = time.monotonic()
     get(f"{server.host}/x:1", "deadline-ms=500").failed("UNAVAILABLE", "503")
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 6
     assert len(server.requests) == 1
 
 

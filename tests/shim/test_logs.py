@@ -240,7 +240,7 @@ def test_hung_writer_stalls_only_output(pod):
         pod.client.kill("a", signal.SIGKILL)
         start = time.monotonic()
         assert pod.client.wait_exit("a").signal == 9
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 5
         pod.run("c", ["true"], log=False)
         assert pod.client.wait_exit("c").exit_code == 0
     finally:

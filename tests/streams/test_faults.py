@@ -239,7 +239,7 @@ def test_200_sessions_at_once(node, pod):
     wait_until(lambda: counts(node)["sessions"] == 200, 60, "200 sessions")
     begin = time.monotonic()
     assert node.client.Version().runtime_name == "tare"
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 5
     assert container.exec("touch", "/tmp/go").exit_code == 0
     status, out, _ = ended(process, seconds=60)
     assert status == 0 and out.decode().splitlines() == ['4 "up\\n" ""'] * 200
