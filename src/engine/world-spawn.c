@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/str.h"
 #include "sys/cgroup.h"
 
@@ -39,6 +40,17 @@ static int place_open(Place *p, const Cgroup *cg)
         return r;
 }
 
+/* Below a threaded cgroup one takes processes only when it is threaded, too. */
+static int spawn_in_place(Spawn *opt, pid_t *ret_pid, int *ret_pidfd)
+{
+        int r = spawn_program(opt, ret_pid, ret_pidfd);
+
+        if (r == -EOPNOTSUPP && opt->cgroup_fd >= 0 &&
+            io_write_file(opt->cgroup_fd, "cgroup.type", "threaded") == 0)
+                r = spawn_program(opt, ret_pid, ret_pidfd);
+        return r;
+}
+
 static int spawn_once(const Spawn *opt, Cgroup *cg, pid_t *ret_pid, int *ret_pidfd, Err *err)
 {
         Place place = { .v2_dir = -EBADF };
@@ -56,7 +68,7 @@ static int spawn_once(const Spawn *opt, Cgroup *cg, pid_t *ret_pid, int *ret_pid
         placed.cgroup_fd = place.v2_dir >= 0 ? place.v2_dir : -EBADF;
         placed.join_fds = place.joins;
         placed.n_join_fds = place.n_joins;
-        r = spawn_program(&placed, ret_pid, ret_pidfd);
+        r = spawn_in_place(&placed, ret_pid, ret_pidfd);
         place_close(&place);
         return r < 0 ? err_sys(err, -r, "start '%s' in cgroup '%s'", opt->argv[0], cgroup_path(cg))
                      : 0;
@@ -71,8 +83,6 @@ int world_spawn(const Spawn *opt, const char *cgroup, pid_t *ret_pid, int *ret_p
                 return r < 0 ? err_sys(err, -r, "start '%s'", opt->argv[0]) : 0;
         }
         _cleanup_(cgroup_freep) Cgroup *cg = cgroup_new(cgroup);
-        if (!cg)
-                return err_set(err, ERR_INVALID, "'%s' is no path of a cgroup", cgroup);
         for (int i = 0; i < TRIES; i++) {
                 r = spawn_once(opt, cg, ret_pid, ret_pidfd, err);
                 if (r != -ENODEV && r != -ENOENT)

@@ -361,3 +361,16 @@ def test_resources_of_the_pod(own_node):
         with pytest.raises(CriError) as error:
             own_node.client.UpdatePodSandboxResources(**request)
         assert error.value.code() == code, error.value.details()
+
+
+def places_of_supervisor(pod):
+    with open(f"/proc/{pod.info()['supervisorPid']}/cgroup", encoding="ascii") as lines:
+        return {line.rstrip().split(":", 2)[2] for line in lines}
+
+
+def test_supervisors_are_in_their_cgroup(node):
+    """In every hierarchy."""
+    for pid in (POD, CONTAINER):
+        pod = node.run_pod(**with_namespaces(pid=pid))
+        assert places_of_supervisor(pod) == {f"{node.cgroup}/shims"}
+        assert pod.run().exec("true").exit_code == 0
