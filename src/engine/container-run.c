@@ -465,6 +465,8 @@ static void remove_finish(Op *op, const Err *err)
         Container *c = container_of(op);
         _cleanup_strv_ char **chain_ids = NULL, **volumes = NULL;
 
+        if (err)
+                engine_wake_names(op->engine);
         if (err || !c)
                 return;
         chain_ids = take_ptr(c->chain_ids);

@@ -20,7 +20,6 @@ typedef struct Create {
         Container *c;
         char **cdi; /* names of devices */
         SpecUserRequest user;
-        bool waited_for_name;
         Tare__Shim__V1__PrepareContainerReply *prepared;
         OciSpec *spec;
         char **plugin_cdi; /* devices that NRI's plugins want; NULL: none */
@@ -33,7 +32,16 @@ static const Runtime__V1__ContainerConfig *config_of(const Container *c)
 
 /* --- record, snapshot --- */
 
-/* Another one of the name, which is on its way out when it was let through in the first place. */
+/* Its removal, or the undo of its making, is under way: then its name will be free. */
+static bool is_leaving(Engine *e, const Container *c)
+{
+        _cleanup_free_ char *object = engine_object("ctr", c->id);
+        const Op *op = op_find(e->ops, &verb_create_container, object);
+
+        return op_find(e->ops, &verb_remove_container, object) || (op && op->undoing);
+}
+
+/* Another one of the name, which was leaving when this one was let through. */
 static Container *other_holder(const Container *c)
 {
         const char *id;
@@ -50,13 +58,14 @@ static int create_record(Op *op, Err *err)
         Create *d = op->data;
         Container *holder = other_holder(d->c);
 
-        if (holder && !d->waited_for_name) {
-                d->waited_for_name = true;
+        if (holder && is_leaving(op->engine, holder)) {
                 engine_wait_name(op->engine, op);
                 return OP_WAIT;
         }
         if (holder)
-                return err_set(err, ERR_EXISTS, "container \"%s\" exists in pod %.13s as %.13s",
+                return err_set(err, ERR_EXISTS,
+                               "container \"%s\" exists in pod %.13s as %.13s, whose removal has "
+                               "failed: remove it again",
                                d->c->request->config->metadata->name, d->c->pod->id, holder->id);
         return record_save_container(op->engine, d->c, true, err);
 }
@@ -639,23 +648,18 @@ static Container *container_new(Engine *e, Pod *p, const Runtime__V1__CreateCont
         return c;
 }
 
-static Container *find_by_key(const Pod *p, const char *key)
+/* One that stays. One that goes is waited for (create_record()). */
+static Container *find_by_key(Engine *e, const Pod *p, const char *key)
 {
         const char *id;
         void *value;
 
-        for (size_t i = 0; map_next(p->containers, &i, &id, &value);)
-                if (str_eq(((Container *)value)->key, key))
-                        return value;
+        for (size_t i = 0; map_next(p->containers, &i, &id, &value);) {
+                Container *c = value;
+                if (str_eq(c->key, key) && !c->removing && !is_leaving(e, c))
+                        return c;
+        }
         return NULL;
-}
-
-static bool on_its_way_out(Engine *e, const Container *c)
-{
-        _cleanup_free_ char *object = engine_object("ctr", c->id);
-        const Op *op = op_find(e->ops, &verb_create_container, object);
-
-        return c->removing || (op && op->undoing);
 }
 
 static EngineWait *join_or_refuse(Engine *e, Container *c,
@@ -727,8 +731,8 @@ EngineWait *engine_create_container(Engine *e, const Runtime__V1__CreateContaine
         if (check_request(e, req, &p, &image, &err) < 0)
                 return engine_answer(e, NULL, &err, done, data);
         key = engine_container_key(req->config->metadata);
-        holder = find_by_key(p, key);
-        if (holder && !on_its_way_out(e, holder))
+        holder = find_by_key(e, p, key);
+        if (holder)
                 return join_or_refuse(e, holder, req, done, data);
         if (engine_image_config(e, image, &image_config, NULL, &err) < 0)
                 return engine_answer(e, NULL, &err, done, data);

@@ -79,6 +79,7 @@ EngineWait *engine_answer(Engine *e, const char *id, const Err *err, EngineDone 
 void *engine_copy_message(const ProtobufCMessage *m);
 bool engine_same_message(const ProtobufCMessage *a, const ProtobufCMessage *b);
 void engine_wait_name(Engine *e, Op *op);
+void engine_wake_names(Engine *e); /* one may be free now, or will not be */
 void engine_arm_unclaimed(Engine *e);
 
 void engine_tell(const Engine *e, EngineEvent event, const Pod *p, const Container *c);

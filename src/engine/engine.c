@@ -143,7 +143,7 @@ Container *engine_container(Engine *e, const char *id)
         return map_get(e->containers, id);
 }
 
-static void wake_name_waits(Engine *e)
+void engine_wake_names(Engine *e)
 {
         size_t n = e->n_name_waits;
         Op **waits = e->name_waits;
@@ -201,7 +201,7 @@ void engine_pod_free(Engine *e, Pod *p)
         map_free(p->containers);
         free(p);
         if (e->ops)
-                wake_name_waits(e);
+                engine_wake_names(e);
 }
 
 void engine_container_free(Engine *e, Container *c)
@@ -228,7 +228,7 @@ void engine_container_free(Engine *e, Container *c)
         free(c->message);
         free(c);
         if (e->ops)
-                wake_name_waits(e);
+                engine_wake_names(e);
 }
 
 char *engine_pod_key(const Runtime__V1__PodSandboxMetadata *m)

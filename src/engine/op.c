@@ -179,7 +179,7 @@ Op *op_start(Ops *ops, const OpVerb *verb, const char *object, const char *subje
 Op *op_find(Ops *ops, const OpVerb *verb, const char *object)
 {
         for (Op *op = map_get(ops->objects, object); op; op = op->next_in_queue)
-                if (op->verb == verb)
+                if (op->verb == verb && !op->ended)
                         return op;
         return NULL;
 }

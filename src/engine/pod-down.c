@@ -370,6 +370,8 @@ static void remove_finish(Op *op, const Err *err)
 {
         PodDown *d = op->data;
 
+        if (err)
+                engine_wake_names(op->engine);
         if (err || !d->pod)
                 return;
         if (d->pod->state != POD_MAKING)

@@ -111,18 +111,28 @@ int pod_connect(Engine *e, Pod *p, Err *err)
 
 /* --- steps of RunPodSandbox --- */
 
+/* Its removal, or the undo of its run, is under way: then its name will be free. */
+static bool is_leaving(Engine *e, const Pod *p)
+{
+        _cleanup_free_ char *object = engine_object("pod", p->id);
+        const Op *run = op_find(e->ops, &verb_run_pod, object);
+
+        return op_find(e->ops, &verb_remove_pod, object) || (run && run->undoing);
+}
+
 static int run_record(Op *op, Err *err)
 {
         Pod *p = op->data;
         Pod *holder = map_get(op->engine->pod_keys, p->key);
 
         if (holder && holder != p) {
-                if (!p->waited_for_name) {
-                        p->waited_for_name = true;
+                if (is_leaving(op->engine, holder)) {
                         engine_wait_name(op->engine, op);
                         return OP_WAIT;
                 }
-                return err_set(err, ERR_EXISTS, "pod \"%s\" of namespace \"%s\" exists as %.13s",
+                return err_set(err, ERR_EXISTS,
+                               "pod \"%s\" of namespace \"%s\" exists as %.13s, whose removal has "
+                               "failed: remove it again",
                                p->request->config->metadata->name,
                                p->request->config->metadata->namespace_, holder->id);
         }
@@ -505,6 +515,24 @@ static EngineWait *join_or_refuse(Engine *e, Pod *p, const Runtime__V1__RunPodSa
         return engine_answer(e, NULL, &err, done, data);
 }
 
+/* A pod that is being made. It holds the name, or waits for it, or has not come to that yet. */
+static Pod *find_run(Engine *e, const char *key)
+{
+        const char *id;
+        void *value;
+
+        for (size_t i = 0; map_next(e->pods, &i, &id, &value);) {
+                Pod *p = value;
+                if (p->state != POD_MAKING || !str_eq(p->key, key))
+                        continue;
+                _cleanup_free_ char *object = engine_object("pod", p->id);
+                const Op *run = op_find(e->ops, &verb_run_pod, object);
+                if (run && !run->undoing)
+                        return p;
+        }
+        return NULL;
+}
+
 static int check_request(Engine *e, const Runtime__V1__RunPodSandboxRequest *req, Err *err)
 {
         const EngineRuntime *runtime;
@@ -536,13 +564,12 @@ EngineWait *engine_run_pod(Engine *e, const Runtime__V1__RunPodSandboxRequest *r
         if (check_request(e, req, &err) < 0)
                 return engine_answer(e, NULL, &err, done, data);
         key = engine_pod_key(req->config->metadata);
+        p = find_run(e, key);
+        if (p)
+                return join_or_refuse(e, p, req, done, data);
         holder = map_get(e->pod_keys, key);
-        if (holder && !holder->removing) {
-                _cleanup_free_ char *held = engine_object("pod", holder->id);
-                op = op_find(e->ops, &verb_run_pod, held);
-                if (!op || !op->undoing)
-                        return join_or_refuse(e, holder, req, done, data);
-        }
+        if (holder && !holder->removing && !is_leaving(e, holder))
+                return join_or_refuse(e, holder, req, done, data);
         if (holder && holder->removing) /* joins the removal, or tries again one that failed */
                 (void)engine_remove_pod(e, holder->id, NULL, NULL);
         p = pod_new(e, req, take_ptr(key));

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nobody waits for what is stuck."""
+"""Nobody waits for what is stuck, and who asks for the same gets the same."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import time
 
+from support.cri import Code
 from support.node import wait_until
 
 HANG = 'case $CNI_COMMAND in ADD) touch "$NODE/hangs"; exec sleep 1000;; esac'
@@ -89,3 +93,59 @@ def test_cancelled_request_goes_on_and_is_joined(make_node):
     )
     taken = node.client.RunPodSandbox(config=config).pod_sandbox_id
     assert taken in [p.id for p in node.client.ListPodSandbox().items]
+
+
+@contextlib.contextmanager
+def held(node):
+    """What is asked meanwhile, the daemon reads all at once."""
+    os.kill(node.process.pid, signal.SIGSTOP)
+    try:
+        yield
+        time.sleep(0.3)
+    finally:
+        os.kill(node.process.pid, signal.SIGCONT)
+
+
+def test_the_same_requests_in_one_go(own_node):
+    """Before the first has come to its name, too, there is one pod, and one container."""
+    node = own_node
+    pod = node.pod_config()
+    with held(node):
+        calls = [node.client.start("RunPodSandbox", config=pod) for _ in range(4)]
+    pods = {call.result().pod_sandbox_id for call in calls}
+    assert pods == {p.id for p in node.client.ListPodSandbox().items} and len(pods) == 1
+    config = node.container_config()
+    with held(node):
+        calls = [node.client.start("CreateContainer", pod_sandbox_id=list(pods)[0], config=config,
+                                   sandbox_config=pod) for _ in range(4)]
+    made = {call.result().container_id for call in calls}
+    assert made == {c.id for c in node.client.ListContainers().containers} and len(made) == 1
+
+
+def test_a_name_whose_holder_does_not_go(make_node):
+    """It is waited for as long as the removal goes on, whatever else is removed; then it is told."""
+    node = make_node(cni_timeout=3)
+    node.add_plugin("slow", 'if [ "$CNI_COMMAND" = DEL ] && [ -e $NODE/stuck ]; then sleep 1000; fi'
+                    '\nprintf \'{"cniVersion":"1.0.0","ips":[{"address":"10.1.2.3/24"}]}\'')
+    node.write_network([{"type": "slow"}], name="00-slow.conflist")
+    pod = node.run_pod()
+    other = node.run_pod(linux={"security_context": {"namespace_options": {"network": "NODE"}}})
+    with open(node.path("stuck"), "w", encoding="utf-8"):
+        pass
+
+    def waits(text):
+        return any(text in step.waits_for for o in node.client.ListOperations().operations
+                   for step in o.steps)
+
+    removal = node.client.start("RemovePodSandbox", pod_sandbox_id=pod.id)
+    wait_until(lambda: waits("plugin slow"), what="the plugin")
+    again = [node.client.start("RunPodSandbox", config=pod.config) for _ in range(2)]
+    wait_until(lambda: waits("the name, whose former holder"), what="the wait")
+    other.remove()
+    assert not any(call.done() for call in again)
+    assert removal.exception().code() == Code.DEADLINE_EXCEEDED
+    for call in again:
+        assert call.exception().code() == Code.ALREADY_EXISTS
+        assert "whose removal has failed" in call.exception().details()
+    os.unlink(node.path("stuck"))
+    assert node.client.RunPodSandbox(config=pod.config).pod_sandbox_id != pod.id
