@@ -16,7 +16,7 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support import images  # noqa: E402
-from support.node import Node, cgroup_folders  # noqa: E402
+from support.node import Node, remove_cgroups  # noqa: E402
 from support.fixtures import (  # noqa: E402
     TESTS,
     build,
@@ -61,8 +61,7 @@ def table(name, path, more=""):
 
 def remove_kube_cgroups(node):
     """Those above the pods', which are the client's."""
-    for folder in sorted(cgroup_folders(f"{node.cgroup}/kube"), reverse=True):
-        os.rmdir(folder)
+    remove_cgroups(f"{node.cgroup}/kube")
 
 
 @pytest.fixture

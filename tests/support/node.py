@@ -5,6 +5,7 @@ The namespaces are held by a process, so that tared can be killed and started ag
 the daemon and its pods may leave anywhere is compared with what was there before the first start.
 """
 
+import errno
 import glob
 import json
 import os
@@ -84,9 +85,23 @@ def cgroup_folders(cgroup):
     ]
 
 
-def remove_cgroups(cgroup):
-    for folder in sorted(cgroup_folders(cgroup), reverse=True):
+def removed(folder):
+    """Not one in which there is somebody still."""
+    try:
         os.rmdir(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
+
+
+def remove_cgroups(cgroup):
+    """A process that has ended is in its cgroup until it is reaped: orphans, by others."""
+    for folder in sorted(cgroup_folders(cgroup), reverse=True):
+        wait_until(lambda path=folder: removed(path), what=f"{folder} to be empty")
 
 
 class Result:
