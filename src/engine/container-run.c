@@ -64,6 +64,9 @@ void container_exited(Engine *e, Container *c, const Tare__Shim__V1__ExitEvent *
                 return;
         if (c->state == CONTAINER_CREATED) /* it ended before its start was answered */
                 engine_tell(e, ENGINE_STARTED, c->pod, c);
+        /* the supervisor took its time at the exit, we ours when the answer to the start came */
+        if (c->started_at == 0 || c->started_at > ev->finished_at)
+                c->started_at = ev->finished_at;
         set_exited(c, (int)ev->exit_code, reason, NULL, ev->finished_at);
         log_info("container=%s pod=%s exited with %d (%s)", c->id, c->pod->id, c->exit_code,
                  reason);

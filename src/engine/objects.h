@@ -51,7 +51,7 @@ struct Pod {
         Supervisor *supervisor;                                     /* NULL: gone */
         /* the engine's own */
         struct Engine *engine;
-        void *gone_waiter; /* the operation that waits for the supervisor to go */
+        void *gone_waiter;           /* the operation that waits for the supervisor to go */
         bool network_unchecked;      /* adopted, and CHECK is still to be run */
         bool nri_known, nri_stopped; /* NRI's plugins were told */
         Map *containers;             /* id -> Container */

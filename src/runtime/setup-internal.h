@@ -54,11 +54,10 @@ struct Setup {
         /* made before the clone */
         Cgroup *cgroup; /* NULL: none */
         RdtPlan rdt;
-        int birth_fd;   /* its folder in v2, where the init, an exec's helper, is born; < 0: not */
-        bool in_cgroup; /* init: it has joined */
-        bool helper_joins; /* create: it enters a user namespace, too, and clones the init */
-        bool in_unit;      /* exec: systemd made the cgroup */
-        int root_mount;    /* detached, then the container's root */
+        int birth_fd; /* its folder in v2, where the init, an exec's helper, is born; < 0: not */
+        bool in_cgroup, helper_joins; /* init: it has joined; who clones it does so before that */
+        bool in_unit;                 /* exec: systemd made the cgroup */
+        int root_mount;               /* detached, then the container's root */
         int *mount_fds; /* one a spec mount: a detached clone of the source of a bind, or -EBADF */
         int ns_fds[_OCI_NS_MAX]; /* namespaces to join, by path; -EBADF: not joined */
         int gate_fd;             /* listening; the init accepts the start here */

@@ -505,6 +505,13 @@ def test_times(node, pod):
     ).image.id or status.image_ref.startswith("tare.test/busybox@sha256:")
 
 
+def test_the_end_is_not_before_the_start(pod):
+    """One that ends at once: its end is seen by another process than the answer to its start."""
+    for _ in range(20):
+        status = pod.run(["true"]).wait()
+        assert status.created_at <= status.started_at <= status.finished_at
+
+
 def test_exit_codes(node, pod):
     assert pod.run(["sh", "-c", "exit 42"]).wait().exit_code == 42
     assert pod.run(["sh", "-c", "kill -SEGV $$"]).wait().exit_code == 139

@@ -123,7 +123,7 @@ def test_the_same_requests_in_one_go(own_node):
 
 
 def test_a_name_whose_holder_does_not_go(make_node):
-    """It is waited for as long as the removal goes on, whatever else is removed; then it is told."""
+    """It is waited for as long as the removal goes on, whatever else is removed."""
     node = make_node(cni_timeout=3)
     node.add_plugin("slow", 'if [ "$CNI_COMMAND" = DEL ] && [ -e $NODE/stuck ]; then sleep 1000; fi'
                     '\nprintf \'{"cniVersion":"1.0.0","ips":[{"address":"10.1.2.3/24"}]}\'')
