@@ -32,13 +32,11 @@ static const Runtime__V1__ContainerConfig *config_of(const Container *c)
 
 /* --- record, snapshot --- */
 
-/* Its removal, or the undo of its making, is under way: then its name will be free. */
 static bool is_leaving(Engine *e, const Container *c)
 {
         _cleanup_free_ char *object = engine_object("ctr", c->id);
-        const Op *op = op_find(e->ops, &verb_create_container, object);
 
-        return op_find(e->ops, &verb_remove_container, object) || (op && op->undoing);
+        return engine_is_leaving(e, object, &verb_create_container, &verb_remove_container);
 }
 
 /* Another one of the name, which was leaving when this one was let through. */

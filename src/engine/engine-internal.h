@@ -78,6 +78,8 @@ EngineWait *engine_answer(Engine *e, const char *id, const Err *err, EngineDone 
 /* Copies by packing. */
 void *engine_copy_message(const ProtobufCMessage *m);
 bool engine_same_message(const ProtobufCMessage *a, const ProtobufCMessage *b);
+/* Its removal, or the undo of its making, is under way: then its name will be free. */
+bool engine_is_leaving(Engine *e, const char *object, const OpVerb *make, const OpVerb *remove);
 void engine_wait_name(Engine *e, Op *op);
 void engine_wake_names(Engine *e); /* one may be free now, or will not be */
 void engine_arm_unclaimed(Engine *e);

@@ -143,6 +143,13 @@ Container *engine_container(Engine *e, const char *id)
         return map_get(e->containers, id);
 }
 
+bool engine_is_leaving(Engine *e, const char *object, const OpVerb *make, const OpVerb *remove)
+{
+        const Op *making = op_find(e->ops, make, object);
+
+        return op_find(e->ops, remove, object) || (making && making->undoing);
+}
+
 void engine_wake_names(Engine *e)
 {
         size_t n = e->n_name_waits;

@@ -3,9 +3,7 @@
  * more. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine-internal.h"
 

@@ -111,13 +111,11 @@ int pod_connect(Engine *e, Pod *p, Err *err)
 
 /* --- steps of RunPodSandbox --- */
 
-/* Its removal, or the undo of its run, is under way: then its name will be free. */
 static bool is_leaving(Engine *e, const Pod *p)
 {
         _cleanup_free_ char *object = engine_object("pod", p->id);
-        const Op *run = op_find(e->ops, &verb_run_pod, object);
 
-        return op_find(e->ops, &verb_remove_pod, object) || (run && run->undoing);
+        return engine_is_leaving(e, object, &verb_run_pod, &verb_remove_pod);
 }
 
 static int run_record(Op *op, Err *err)

@@ -147,13 +147,9 @@ static uint64_t clone_flags(const Setup *s)
 
 static int clone_here(Setup *s, uint64_t more, int exit_signal, InitMain *init_main, Err *err)
 {
-        pid_t pid = ns_clone(clone_flags(s) | more, exit_signal, s->birth_fd, &s->pidfd);
+        /* where it is not born in its cgroup, it joins later */
+        pid_t pid = ns_clone_into(clone_flags(s) | more, exit_signal, &s->birth_fd, &s->pidfd);
 
-        if (pid < 0 &&
-            s->birth_fd >= 0) { /* by the rules of v2, or an old kernel: it joins later */
-                s->birth_fd = fd_close(s->birth_fd);
-                pid = ns_clone(clone_flags(s) | more, exit_signal, -EBADF, &s->pidfd);
-        }
         if (pid == -ENOMEM && (s->exec || s->ns_fds[OCI_NS_PID] >= 0)) /* pid_namespaces(7) */
                 return err_set(err, ERR_PRECONDITION,
                                "start a process in a pid namespace that is there already: Cannot "
@@ -272,14 +268,9 @@ _Noreturn static void helper_main(Setup *s, int out, InitMain *init_main)
 static pid_t clone_helper(Setup *s)
 {
         uint64_t flags = s->sibling ? CLONE_PARENT : 0;
-        bool joins = s->exec || s->helper_joins;
-        pid_t pid = ns_clone(flags, 0, joins ? s->birth_fd : -EBADF, NULL);
 
-        if (pid < 0 && joins && s->birth_fd >= 0) { /* see clone_here() */
-                s->birth_fd = fd_close(s->birth_fd);
-                pid = ns_clone(flags, 0, -EBADF, NULL);
-        }
-        return pid;
+        return s->exec || s->helper_joins ? ns_clone_into(flags, 0, &s->birth_fd, NULL)
+                                          : ns_clone(flags, 0, -EBADF, NULL);
 }
 
 static int clone_by_helper(Setup *s, InitMain *init_main, Err *err)

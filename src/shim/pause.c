@@ -134,12 +134,8 @@ static pid_t clone_pause(const PauseOptions *opt, const Pipes *p, int *ret_pidfd
 {
         const uint64_t flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_PARENT;
         _cleanup_close_ int v2 = joins_itself(opt) ? cgroup_open_dir(opt->cg, "") : -EBADF;
-        pid_t pid = ns_clone(flags, 0, v2, ret_pidfd);
+        pid_t pid = ns_clone_into(flags, 0, &v2, ret_pidfd);
 
-        if (pid < 0 && v2 >= 0) { /* by the rules of v2, or an old kernel: it joins later */
-                v2 = fd_close(v2);
-                pid = ns_clone(flags, 0, -EBADF, ret_pidfd);
-        }
         if (pid == 0) {
                 close(p->gate_w); /* else the gate would never end when the creator dies */
                 run_pause(opt, p->gate_r, p->status_w, v2 >= 0);

@@ -40,6 +40,16 @@ pid_t ns_clone(uint64_t flags, int exit_signal, int cgroup_fd, int *ret_pidfd)
         return (pid_t)pid;
 }
 
+pid_t ns_clone_into(uint64_t flags, int exit_signal, int *cgroup_fd, int *ret_pidfd)
+{
+        pid_t pid = ns_clone(flags, exit_signal, *cgroup_fd, ret_pidfd);
+
+        if (pid >= 0 || *cgroup_fd < 0)
+                return pid;
+        *cgroup_fd = fd_close(*cgroup_fd);
+        return ns_clone(flags, exit_signal, -EBADF, ret_pidfd);
+}
+
 int ns_open(pid_t pid, const char *name)
 {
         char path[64];

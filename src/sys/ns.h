@@ -10,6 +10,9 @@
  * exit_signal 0 with CLONE_PARENT. 0 in the child, pid in the parent, or -errno. ret_pidfd may be
  * NULL. */
 pid_t ns_clone(uint64_t flags, int exit_signal, int cgroup_fd, int *ret_pidfd);
+/* The same into a cgroup of v2, if it is one (*cgroup_fd >= 0) and takes it; an old kernel, or the
+ * rules of v2, may forbid that: then without, and *cgroup_fd is closed and negative in both. */
+pid_t ns_clone_into(uint64_t flags, int exit_signal, int *cgroup_fd, int *ret_pidfd);
 /* Opens /proc/PID/ns/NAME ("net"). */
 int ns_open(pid_t pid, const char *name);
 /* Pins the namespace of an fd on a file, which is made (0444) when missing. */
